@@ -1,0 +1,25 @@
+"""What travels from the data to the engine for one step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a data set.
+
+    Attributes:
+        inputs: one array per model input, (rows, ...), uint8 or float32.
+        targets: one array per model output: (rows,) int64 class indices, or (rows, ...) float32.
+        weights: (rows,) float32 sample weights, or None for all one.
+        rows: (rows,) int64 positions in the data set, to name a sample in messages; None when unknown.
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    targets: tuple[np.ndarray, ...] = ()
+    weights: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])

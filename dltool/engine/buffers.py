@@ -1,0 +1,162 @@
+"""Where activations and gradients live while a program runs.
+
+A Buffer is the output of one step (or its gradient) for a batch. It may carry a border of zeros that its consumers
+need for 'same' convolutions, so that padding costs nothing: producers write the interior, consumers read it padded.
+It is *full* (rows for the whole batch, in shared memory, seen by all lanes) when it outlives one micro-batch, else
+*scratch* (rows of one micro-batch, private to a lane and hot in its cache).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dltool.engine.memory import shared_zeros
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Border rows and columns of zeros."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def __or__(self, other: Padding) -> Padding:
+        """The border that serves both."""
+        pairs = zip(self.sides, other.sides, strict=True)
+        return Padding(*(max(a, b) for a, b in pairs))
+
+    def __bool__(self) -> bool:
+        return any(self.sides)
+
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        return self.top, self.bottom, self.left, self.right
+
+
+NO_PADDING = Padding()
+
+
+@dataclass(eq=False)
+class Workspace:
+    """One lane's private memory: named temporaries that kernels share, and scratch buffers.
+
+    A temporary is valid only inside one call of a kernel; kernels of a lane run one after another, so they share the
+    same cache-warm bytes. Programs are bound twice: the first time finds out how large each temporary must be.
+    """
+
+    temporaries: dict[str, np.ndarray] = field(default_factory=dict)
+    scratch: dict[Buffer, np.ndarray] = field(default_factory=dict)
+    saved: dict[tuple, object] = field(default_factory=dict)
+
+    def temp(self, name: str, shape: tuple[int, ...], dtype: object = np.float32) -> np.ndarray:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        held = self.temporaries.get(name)
+        if held is None or held.size < size:
+            held = self.temporaries[name] = aligned(size)
+        return held[:size].view(dtype).reshape(shape)
+
+
+def aligned(num_bytes: int) -> np.ndarray:
+    """Uninitialised private bytes that start on a cache line (64)."""
+    block = np.empty(num_bytes + 64, np.uint8)
+    offset = -block.ctypes.data % 64
+    return block[offset : offset + num_bytes]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some work of one lane: rows ``start:stop`` of a batch of ``total`` rows (a shard's micro-batch), or one tile.
+
+    ``first`` says that it is the first micro-batch of its shard, so that sums over a shard start there.
+    """
+
+    start: int
+    stop: int
+    total: int
+    workspace: Workspace
+    shard: int = 0
+    first: bool = True
+    tile: int = 0
+    num_tiles: int = 1
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def temp(self, name: str, shape: tuple[int, ...], dtype: object = np.float32) -> np.ndarray:
+        return self.workspace.temp(name, shape, dtype)
+
+    def span(self, size: int) -> slice:
+        """This tile's part of an axis of ``size``: the cut depends on the shape only, never on the lanes."""
+        return slice(size * self.tile // self.num_tiles, size * (self.tile + 1) // self.num_tiles)
+
+
+class Buffer:
+    """Rows of ``shape`` with a border; see the module's docstring.
+
+    Args:
+        rows: the most rows that are ever held (the batch size; a micro-batch for scratch).
+        shape: one row's shape; a border needs (height, width, channels).
+    """
+
+    def __init__(self, shape: tuple[int, ...], padding: Padding = NO_PADDING, dtype: object = np.float32):
+        self.shape, self.padding, self.dtype = tuple(shape), padding, np.dtype(dtype)
+        self.array: np.ndarray | None = None
+        self.rows = 0
+        self.source: Buffer | None = None
+
+    @classmethod
+    def alias(cls, source: Buffer, shape: tuple[int, ...]) -> Buffer:
+        """The same memory under another row shape; the source must have no border."""
+        buffer = cls(shape, dtype=source.dtype)
+        buffer.source = source
+        return buffer
+
+    @property
+    def root(self) -> Buffer:
+        """The buffer whose memory this is."""
+        return self.source.root if self.source else self
+
+    @property
+    def padded_shape(self) -> tuple[int, ...]:
+        if not self.padding:
+            return self.shape
+        height, width, channels = self.shape
+        top, bottom, left, right = self.padding.sides
+        return height + top + bottom, width + left + right, channels
+
+    @property
+    def is_full(self) -> bool:
+        return self.source.is_full if self.source else self.array is not None
+
+    def allocate_full(self, rows: int) -> None:
+        self.rows = rows
+        self.array = shared_zeros((rows, *self.padded_shape), self.dtype)
+
+    def allocate_scratch(self, rows: int) -> None:
+        self.rows = rows
+
+    def padded(self, piece: Piece) -> np.ndarray:
+        """The piece's rows with their border."""
+        if self.source is not None:
+            return self.source.padded(piece).reshape(len(piece), *self.shape)
+        if self.array is not None:
+            return self.array[piece.start : piece.stop]
+        held = piece.workspace.scratch
+        if self not in held:
+            size = self.rows * math.prod(self.padded_shape) * self.dtype.itemsize
+            held[self] = aligned(size).view(self.dtype).reshape(self.rows, *self.padded_shape)
+            held[self][...] = 0
+        return held[self][: len(piece)]
+
+    def interior(self, piece: Piece) -> np.ndarray:
+        """The piece's rows without the border."""
+        rows = self.padded(piece)
+        if not self.padding:
+            return rows
+        top, _, left, _ = self.padding.sides
+        return rows[:, top : top + self.shape[0], left : left + self.shape[1]]

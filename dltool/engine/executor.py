@@ -1,0 +1,175 @@
+"""The fast executor: a model's programs, planned once, run on lanes.
+
+It plans two programs on one set of weights, training and inference, before the lanes start, because forked lanes only
+see memory that was shared before. See ``program`` for how work is cut and ``lanes`` for who does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dltool.engine.batch import Batch
+from dltool.engine.blas import limit_blas_threads
+from dltool.engine.buffers import Workspace
+from dltool.engine.lanes import Calls, start_lanes
+from dltool.engine.losses import Loss
+from dltool.engine.memory import shared_zeros
+from dltool.engine.model import Model
+from dltool.engine.optimizers import Optimizer
+from dltool.engine.planning import Plan, PlanSettings
+from dltool.engine.program import CallStage, Program
+from dltool.engine.update import ParameterUpdate, ShardSums
+from dltool.engine.weights import Span
+
+TRAIN, INFER = 0, 1
+INPUT_TYPES = (np.float32, np.uint8)
+
+
+class Executor:
+    """Runs a model on batches.
+
+    Args:
+        model: its weights are stepped in place.
+        batch_size: the most rows of a training batch; inference takes as many rows at once.
+        losses, loss_weights: one per model output; without losses only ``forward`` works.
+        optimizer: steps the weights in ``train_step``.
+        spans: what trains, by default all that is not frozen.
+        seed: of dropout and other random layers.
+        jobs: lanes, by default one per processor.
+        backend: "auto", "threads" or "processes", see ``lanes.start_lanes``.
+
+    Attributes:
+        slots: optimizer slot name -> float32 vector aligned with ``weights.gradient``.
+        memory: the optimizer's scalars.
+        predictions: the outputs of the last training step, views that the next step overwrites.
+
+    Raises:
+        UsageError: a layer's size is not fixed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        batch_size: int,
+        losses: tuple[Loss, ...] = (),
+        loss_weights: tuple[float, ...] = (),
+        optimizer: Optimizer | None = None,
+        spans: list[Span] | None = None,
+        seed: int = 0,
+        jobs: int | None = None,
+        backend: str = "auto",
+    ):
+        limit_blas_threads(1)
+        self.model, self.batch_size = model, batch_size
+        self.memory: dict[str, float] = {}
+        self.slots: dict[str, np.ndarray] = {}
+        self.predictions: tuple[np.ndarray, ...] = ()
+        self._clock = shared_zeros(1, np.int64)
+        self._inference = Plan(model, PlanSettings(batch_size, seed, training=False), self._clock)
+        self._programs = {INFER: Program(_refreshed(self._inference))}
+        self._training: Plan | None = None
+        self._update: ParameterUpdate | None = None
+        if losses:
+            settings = PlanSettings(batch_size, seed, True, tuple(losses), tuple(loss_weights))
+            self._training = Plan(model, settings, self._clock)
+            self._programs[TRAIN] = Program(_refreshed(self._training) + self._plan_update(optimizer, spans))
+        self._workspaces: dict[int, Workspace] = {}
+        self._lanes = start_lanes(jobs, backend, self._bind)
+
+    def _plan_update(self, optimizer: Optimizer | None, spans: list[Span] | None) -> list:
+        if optimizer is None:
+            return []
+        store = self.model.weights
+        for name in optimizer.slots:
+            self.slots[name] = shared_zeros(store.num_trainable)
+            self.slots[name][...] = optimizer.slot_start(name)
+        spans = store.spans(self.model.graph) if spans is None else spans
+        sums = [ShardSums(start, array, adds) for start, array, adds in self._training.partials]
+        self._update = ParameterUpdate(store, optimizer, spans, self.slots, sums)
+        return self._update.stages()
+
+    @property
+    def num_lanes(self) -> int:
+        return self._lanes.count
+
+    @property
+    def backend(self) -> str:
+        """How lanes run: "serial", "threads" or "processes"."""
+        return self._lanes.backend
+
+    def train_step(self, batch: Batch, step: int, learning_rate: float) -> float:
+        """One optimizer step.
+
+        Args:
+            batch: at most ``batch_size`` rows.
+            step: counted from 1; keys dropout and bias corrections.
+            learning_rate: the schedule's rate for this step.
+
+        Returns:
+            The batch's loss with regularisation, at the weights before the step.
+        """
+        plan, rows = self._training, len(batch)
+        types = _stage_inputs(plan, batch.inputs, slice(0, rows))
+        for loss, targets in zip(plan.losses, batch.targets, strict=True):
+            loss.stage(targets)
+        plan.weights.view(rows, np.float32)[...] = 1.0 if batch.weights is None else batch.weights
+        self._clock[0] = step
+        penalty = 0.0
+        if self._update is not None:
+            penalty = self._update.penalty()
+            self._update.prepare(step, learning_rate, self.memory)
+        self._lanes.run(TRAIN, rows, *types)
+        self.predictions = tuple(loss.predictions.array[:rows] for loss in plan.losses)
+        return sum(loss.total(rows) for loss in plan.losses) + penalty
+
+    def forward(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """The model's outputs (float32, new arrays) for any number of rows, without training behaviour."""
+        total = len(inputs[0])
+        plan = self._inference
+        results = [np.empty((total, *buffer.shape), np.float32) for buffer in plan.outputs]
+        for start in range(0, total, self.batch_size):
+            rows = slice(start, min(start + self.batch_size, total))
+            types = _stage_inputs(plan, inputs, rows)
+            count = rows.stop - rows.start
+            self._lanes.run(INFER, count, *types)
+            for result, buffer in zip(results, plan.outputs, strict=True):
+                np.copyto(result[rows], buffer.root.array[:count].reshape(count, *buffer.shape))
+        return tuple(results)
+
+    def close(self) -> None:
+        """End the lanes. The weights stay."""
+        self._lanes.close()
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _bind(self, lane: int, num_lanes: int, job: tuple[int, ...], sync: Callable[[], None]) -> Calls:
+        """One lane's calls for a job: (program, rows, type of each input)."""
+        kind, rows, *types = job
+        plan = self._training if kind == TRAIN else self._inference
+        for kernel, code in zip(plan.inputs, types, strict=True):
+            kernel.dtype = INPUT_TYPES[code]
+        workspace = self._workspaces.setdefault(lane, Workspace())
+        return self._programs[kind].bind(lane, num_lanes, rows, workspace, sync)
+
+
+def _refreshed(plan: Plan) -> list:
+    """The plan's stages after one that derives what kernels need from the current weights."""
+    return [CallStage([kernel.refresh for kernel in plan.kernels()]), *plan.stages]
+
+
+def _stage_inputs(plan: Plan, inputs: tuple[np.ndarray, ...], rows: slice) -> list[int]:
+    """Copy rows of a batch into shared memory; returns the type code of each input."""
+    codes = []
+    for kernel, array in zip(plan.inputs, inputs, strict=True):
+        code = 1 if array.dtype == np.uint8 else 0
+        view = kernel.staging.view(rows.stop - rows.start, INPUT_TYPES[code])
+        np.copyto(view, array[rows].reshape(view.shape), casting="unsafe")
+        codes.append(code)
+    return codes

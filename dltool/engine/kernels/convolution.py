@@ -1,0 +1,380 @@
+"""Convolution as matrix products: windows are copied into columns (im2col), then one tall product per micro-batch.
+
+Layout is (rows, height, width, channels) throughout, Keras's own order, so nothing is ever transposed. The input
+buffer carries the zero border, hence 'same' padding costs nothing. Backward: dW = columns^T dY; dX is the same
+im2col on dY with flipped kernels (stride 1), or columns scattered back (larger strides).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dltool.engine.buffers import Padding, Piece
+from dltool.engine.kernels.base import NUM_TILES, Kernel, Phase, Run, Site, planner
+from dltool.engine.kernels.tricks import merged_rows, ones, relu, relu_gradient
+from dltool.engine.layers.convolution import Conv2D
+from dltool.engine.memory import shared_zeros
+from dltool.engine.windows import same_padding
+
+COLUMN_BYTES = 4 << 20
+"""Columns of one micro-batch: 1-4 MB stay in the outer caches while the product is tall enough to run at full speed."""
+
+
+class Geometry:
+    """Sizes of a convolution, and the views that turn it into a matrix product."""
+
+    def __init__(self, layer: Conv2D, input_shape: tuple[int, ...], output_shape: tuple[int, ...]):
+        self.kernel, self.strides, self.dilation = layer.kernel_size, layer.strides, layer.dilation_rate
+        self.height, self.width, self.channels = input_shape
+        self.out_height, self.out_width, self.filters = output_shape
+        self.padding = Padding()
+        if layer.padding == "same":
+            sizes = zip(input_shape[:2], self.kernel, self.strides, self.dilation, strict=True)
+            (top, bottom), (left, right) = (same_padding(*size) for size in sizes)
+            self.padding = Padding(top, bottom, left, right)
+        self.depth = self.kernel[0] * self.kernel[1] * self.channels
+        self.pixels = self.out_height * self.out_width
+        self.is_dense = self.strides == (1, 1)
+
+    @property
+    def is_pointwise(self) -> bool:
+        return self.kernel == (1, 1) and self.is_dense and not self.padding
+
+    @property
+    def gradient_padding(self) -> Padding:
+        """The border of dY from which dX comes by the same windows (stride 1 only)."""
+        reach_y = (self.kernel[0] - 1) * self.dilation[0]
+        reach_x = (self.kernel[1] - 1) * self.dilation[1]
+        p = self.padding
+        return Padding(reach_y - p.top, reach_y - p.bottom, reach_x - p.left, reach_x - p.right)
+
+    def windows(self, padded: np.ndarray, held: Padding) -> np.ndarray:
+        """Windows of an input whose border ``held`` is at least the one wanted."""
+        start = padded[:, held.top - self.padding.top :, held.left - self.padding.left :]
+        return window_view(start, (self.out_height, self.out_width), self.kernel, self.strides, self.dilation)
+
+    def gradient_windows(self, padded: np.ndarray, held: Padding) -> np.ndarray:
+        """Windows of dY, one per input pixel (stride 1 only)."""
+        want = self.gradient_padding
+        start = padded[:, held.top - want.top :, held.left - want.left :]
+        return window_view(start, (self.height, self.width), self.kernel, (1, 1), self.dilation)
+
+
+def window_view(
+    x: np.ndarray, out: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]
+) -> np.ndarray:
+    """View (rows, out_h, out_w, kernel_h, kernel_w * channels); kernel_w and channels stay apart when dilated."""
+    row, line, pixel, item = x.strides
+    shape: tuple[int, ...] = (x.shape[0], *out, kernel[0], kernel[1], x.shape[3])
+    steps: tuple[int, ...] = (row, strides[0] * line, strides[1] * pixel, dilation[0] * line, dilation[1] * pixel, item)
+    if dilation[1] == 1:
+        shape, steps = (*shape[:4], kernel[1] * x.shape[3]), (*steps[:4], item)
+    return np.lib.stride_tricks.as_strided(x, shape, steps)
+
+
+def scatter_windows(columns: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:
+    """Add every window of ``columns`` (rows, out_h, out_w, kh, kw, channels) into ``total``, a padded image; col2im."""
+    total[...] = 0
+    (sy, sx), (dy, dx) = geometry.strides, geometry.dilation
+    height, width = geometry.out_height, geometry.out_width
+    for i in range(geometry.kernel[0]):
+        for j in range(geometry.kernel[1]):
+            target = total[:, i * dy : i * dy + sy * height : sy, j * dx : j * dx + sx * width : sx]
+            np.add(target, columns[:, :, :, i, j], out=target)
+
+
+class ConvolutionKernel(Kernel):
+    """What both ways of running a convolution share: geometry, bias, flipped kernels."""
+
+    fuses_relu = True
+
+    def __init__(self, site: Site):
+        super().__init__(site)
+        self.geometry = g = Geometry(site.layer, site.input_shapes[0], site.output_shape)
+        self.kernel = site.weights[0].reshape(g.depth, g.filters)
+        self.has_bias = site.layer.use_bias
+        self.bias_row = shared_zeros(g.out_width * g.filters) if self.has_bias else None
+        self.flipped = None
+        if site.training and g.is_dense:
+            self.flipped = shared_zeros((g.kernel[0] * g.kernel[1] * g.filters, g.channels))
+
+    def input_padding(self, index: int) -> Padding:
+        return self.geometry.padding
+
+    def gradient_padding(self) -> Padding:
+        return self.geometry.gradient_padding if self.geometry.is_dense else Padding()
+
+    def refresh(self) -> None:
+        g = self.geometry
+        if self.bias_row is not None:
+            self.bias_row.reshape(g.out_width, g.filters)[...] = self.site.weights[1]
+        if self.flipped is not None:
+            source = self.site.weights[0][::-1, ::-1].transpose(0, 1, 3, 2)
+            np.copyto(self.flipped.reshape(*g.kernel, g.filters, g.channels), source)
+
+    def bind_columns(self, piece: Piece, columns: np.ndarray | None) -> tuple[np.ndarray, Run | None]:
+        """The columns of the piece's input as a matrix, and what fills them (None: the input is its own columns)."""
+        g, x = self.geometry, self.site.x[0]
+        size = len(piece) * g.pixels
+        if columns is None:
+            if g.is_pointwise and not x.padding:
+                return x.interior(piece).reshape(size, g.depth), None
+            columns = piece.temp("columns", (size, g.depth))
+        windows = g.windows(x.padded(piece), x.padding)
+        shaped = columns.reshape(windows.shape)
+        return columns, lambda: np.copyto(shaped, windows)
+
+    def bind_output(self, piece: Piece, product: np.ndarray) -> Run | None:
+        """Bias, relu and the copy from ``product`` (pixels, filters) into the output buffer, which may be the same."""
+        g, y = self.geometry, merged_rows(self.site.y.interior(piece))
+        source = product.reshape(len(piece), g.out_height, g.out_width * g.filters)
+        in_place = np.shares_memory(source, y)
+        bias, fused = self.bias_row, self.site.relu
+
+        def run() -> None:
+            if bias is not None:
+                np.add(source, bias, out=y)
+                if fused:
+                    relu(y, y)
+            elif fused:
+                relu(source, y)
+            elif not in_place:
+                np.copyto(y, source)
+
+        return run if bias is not None or fused or not in_place else None
+
+    def bind_relu_gradient(self, piece: Piece) -> Run | None:
+        if not self.site.relu or self.site.relu_gradient_done:
+            return None
+        y = merged_rows(self.site.y.interior(piece))
+        dy = merged_rows(self.site.dy.interior(piece))
+        return relu_gradient(dy, y, piece.temp("positive", y.shape, np.int32))
+
+    def matrix(self, buffer_rows: np.ndarray, columns: int) -> np.ndarray | None:
+        """Rows of a buffer as a matrix (pixels, columns), or None when a border lies between."""
+        return buffer_rows.reshape(-1, columns) if buffer_rows.flags.c_contiguous else None
+
+
+def chain(*runs: Run | None) -> Run:
+    """One function that calls the given ones in order."""
+    calls = tuple(run for run in runs if run is not None)
+    if len(calls) == 1:
+        return calls[0]
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
+class ShardConvolution(ConvolutionKernel):
+    """Each shard's micro-batches on their own; weight gradients are summed per shard."""
+
+    def __init__(self, site: Site):
+        super().__init__(site)
+        g = self.geometry
+        per_row = 4 * g.pixels * g.depth
+        self.micro_batch = max(1, min(16, COLUMN_BYTES // per_row))
+
+    def forward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_forward, frozenset({"x", "y"}), self.micro_batch)]
+
+    def backward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_backward, frozenset({"x", "y", "dx", "dy"}), self.micro_batch)]
+
+    def bind_forward(self, piece: Piece) -> Run:
+        g = self.geometry
+        columns, fill = self.bind_columns(piece, None)
+        product = self.matrix(self.site.y.interior(piece), g.filters)
+        if product is None:
+            product = piece.temp("product", (len(columns), g.filters))
+        kernel = self.kernel
+        return chain(fill, lambda: np.matmul(columns, kernel, out=product), self.bind_output(piece, product))
+
+    def bind_backward(self, piece: Piece) -> Run | None:
+        site, g = self.site, self.geometry
+        dy = self.matrix(site.dy.interior(piece), g.filters)
+        gather = None
+        if dy is None:
+            source = site.dy.interior(piece)
+            dy = piece.temp("product", (len(piece) * g.pixels, g.filters))
+            shaped = dy.reshape(source.shape)
+            gather = lambda: np.copyto(shaped, source)  # noqa: E731 - one line among its siblings
+        runs = [self.bind_relu_gradient(piece), gather]
+        if site.trains_weights:
+            runs += self.bind_weight_gradient(piece, dy)
+        if site.dx[0] is not None:
+            runs += self.bind_dense_dx(piece, dy) if g.is_dense else self.bind_strided_dx(piece, dy)
+        return chain(*runs)
+
+    def bind_weight_gradient(self, piece: Piece, dy: np.ndarray) -> list[Run | None]:
+        g = self.geometry
+        columns, fill = self.bind_columns(piece, None)
+        target, add = self.site.weight_target(piece, 0)
+        target, transposed = target.reshape(g.depth, g.filters), columns.T
+        runs = [fill, lambda: np.matmul(transposed, dy, out=target), add]
+        if self.has_bias:
+            bias_target, bias_add = self.site.weight_target(piece, 1)
+            row = ones(len(dy))
+            runs += [lambda: np.matmul(row, dy, out=bias_target), bias_add]
+        return runs
+
+    def bind_dense_dx(self, piece: Piece, dy: np.ndarray) -> list[Run | None]:
+        g, site, flipped = self.geometry, self.site, self.flipped
+        target, add = site.dx_target(piece)
+        fill, columns = None, dy
+        if not g.is_pointwise:
+            windows = g.gradient_windows(site.dy.padded(piece), site.dy.padding)
+            columns = piece.temp("columns", (len(piece) * g.height * g.width, len(flipped)))
+            shaped = columns.reshape(windows.shape)
+            fill = lambda: np.copyto(shaped, windows)  # noqa: E731
+        product = self.matrix(target, g.channels)
+        copy = None
+        if product is None:
+            product = piece.temp("dx_product", (len(columns), g.channels))
+            shaped_product = product.reshape(target.shape)
+            copy = lambda: np.copyto(target, shaped_product)  # noqa: E731
+        return [fill, lambda: np.matmul(columns, flipped, out=product), copy, add]
+
+    def bind_strided_dx(self, piece: Piece, dy: np.ndarray) -> list[Run | None]:
+        g = self.geometry
+        target, add = self.site.dx_target(piece)
+        columns = piece.temp("columns", (len(dy), g.depth))
+        transposed = self.kernel.T
+        spread = bind_scatter(g, columns, target, piece)
+        return [lambda: np.matmul(dy, transposed, out=columns), spread, add]
+
+
+def bind_scatter(g: Geometry, columns: np.ndarray, target: np.ndarray, piece: Piece) -> Run:
+    """Columns back into the input gradient ``target`` (rows, height, width, channels)."""
+    p = g.padding
+    height, width = g.height + p.top + p.bottom, g.width + p.left + p.right
+    total = piece.temp("scattered", (len(target), height, width, g.channels))
+    inner = total[:, p.top : p.top + g.height, p.left : p.left + g.width]
+    shaped = columns.reshape(len(target), g.out_height, g.out_width, *g.kernel, g.channels)
+
+    def run() -> None:
+        scatter_windows(shaped, g, total)
+        np.copyto(target, inner)
+
+    return run
+
+
+class BatchConvolution(ConvolutionKernel):
+    """A convolution with more weights than its batch has activations: one product over the whole batch, in tiles.
+
+    Eight sums of such large weight gradients would cost more than the barriers that this needs.
+    """
+
+    sums_shards = False
+
+    def __init__(self, site: Site):
+        super().__init__(site)
+        g, rows = self.geometry, site.batch_size
+        self.columns = shared_zeros((rows * g.pixels, g.depth))
+        self.product = shared_zeros((rows * g.pixels, g.filters))
+        if site.training:
+            pixels = g.height * g.width if g.is_dense else g.pixels
+            width = len(self.flipped) if g.is_dense else g.depth
+            self.dy = shared_zeros((rows * g.pixels, g.filters))
+            self.gradient_columns = shared_zeros((rows * pixels, width))
+            self.dx_product = shared_zeros((rows * g.height * g.width, g.channels)) if g.is_dense else None
+
+    def forward_phases(self) -> list[Phase]:
+        return [
+            Phase("shard", self.bind_fill, frozenset("x")),
+            Phase("tile", self.bind_product, frozenset(), num_tiles=NUM_TILES, needs_all=True),
+            Phase("shard", self.bind_finish, frozenset("y"), needs_all=True),
+        ]
+
+    def backward_phases(self) -> list[Phase]:
+        return [
+            Phase("shard", self.bind_gradient_fill, frozenset({"y", "dy"})),
+            Phase("tile", self.bind_gradient_products, frozenset(), num_tiles=NUM_TILES, needs_all=True),
+            Phase("shard", self.bind_gradient_finish, frozenset({"dx"}), needs_all=True),
+        ]
+
+    def pixel_rows(self, matrix: np.ndarray, piece: Piece, pixels: int) -> np.ndarray:
+        return matrix[piece.start * pixels : piece.stop * pixels]
+
+    def bind_fill(self, piece: Piece) -> Run | None:
+        return self.bind_columns(piece, self.pixel_rows(self.columns, piece, self.geometry.pixels))[1]
+
+    def bind_product(self, piece: Piece) -> Run:
+        g = self.geometry
+        part = piece.span(g.filters)
+        columns, kernel = self.columns[: piece.total * g.pixels], self.kernel[:, part]
+        out = self.product[: piece.total * g.pixels, part]
+        return lambda: np.matmul(columns, kernel, out=out)
+
+    def bind_finish(self, piece: Piece) -> Run | None:
+        return self.bind_output(piece, self.pixel_rows(self.product, piece, self.geometry.pixels))
+
+    def bind_gradient_fill(self, piece: Piece) -> Run:
+        site, g = self.site, self.geometry
+        source = site.dy.interior(piece)
+        dy = self.pixel_rows(self.dy, piece, g.pixels).reshape(source.shape)
+        fill = None
+        if site.dx[0] is not None and g.is_dense:
+            windows = g.gradient_windows(site.dy.padded(piece), site.dy.padding)
+            columns = self.pixel_rows(self.gradient_columns, piece, g.height * g.width).reshape(windows.shape)
+            fill = lambda: np.copyto(columns, windows)  # noqa: E731
+        return chain(self.bind_relu_gradient(piece), lambda: np.copyto(dy, source), fill)
+
+    def bind_gradient_products(self, piece: Piece) -> Run | None:
+        site, g = self.site, self.geometry
+        dy = self.dy[: piece.total * g.pixels]
+        runs: list[Run | None] = []
+        if site.trains_weights:
+            runs += self.bind_weight_tile(piece, dy)
+        if site.dx[0] is not None and g.is_dense:
+            columns = self.gradient_columns[: piece.total * g.height * g.width]
+            part = piece.span(g.channels)
+            flipped, out = self.flipped[:, part], self.dx_product[: len(columns), part]
+            runs.append(lambda: np.matmul(columns, flipped, out=out))
+        elif site.dx[0] is not None:
+            part = piece.span(g.depth)
+            transposed, spread = self.kernel[part].T, self.gradient_columns[: len(dy), part]
+            runs.append(lambda: np.matmul(dy, transposed, out=spread))
+        return chain(*runs) if runs else None
+
+    def bind_weight_tile(self, piece: Piece, dy: np.ndarray) -> list[Run | None]:
+        site, g = self.site, self.geometry
+        part = piece.span(g.depth)
+        transposed = self.columns[: len(dy), part].T
+        gradient = site.gradients[0].reshape(g.depth, g.filters)[part]
+        runs = product_into(transposed, dy, gradient, site.accumulates, piece)
+        if self.has_bias and piece.tile == piece.num_tiles - 1:
+            runs += product_into(ones(len(dy)), dy, site.gradients[1], site.accumulates, piece)
+        return runs
+
+    def bind_gradient_finish(self, piece: Piece) -> Run | None:
+        site, g = self.site, self.geometry
+        if site.dx[0] is None:
+            return None
+        target, add = site.dx_target(piece)
+        if not g.is_dense:
+            columns = self.pixel_rows(self.gradient_columns, piece, g.pixels)
+            return chain(bind_scatter(g, columns, target, piece), add)
+        source = self.pixel_rows(self.dx_product, piece, g.height * g.width).reshape(target.shape)
+        return chain(lambda: np.copyto(target, source), add)
+
+
+def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool, piece: Piece) -> list[Run | None]:
+    """``out = a @ b``, or ``out += a @ b`` for the later calls of a shared layer."""
+    if not accumulate:
+        return [lambda: np.matmul(a, b, out=out)]
+    part = piece.temp("weight_part", out.shape)
+    return [lambda: np.matmul(a, b, out=part), lambda: np.add(out, part, out=out)]
+
+
+@planner(Conv2D)
+def plan_convolution(site: Site) -> Kernel | None:
+    """Grouped convolutions run their reference; the scope is a matter of shape alone."""
+    if site.layer.groups != 1:
+        return None
+    activations = site.batch_size * max(int(np.prod(site.input_shapes[0])), int(np.prod(site.output_shape)))
+    if site.training and site.weights[0].size > activations:
+        return BatchConvolution(site)
+    return ShardConvolution(site)

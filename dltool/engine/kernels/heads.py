@@ -1,0 +1,111 @@
+"""The two ends of a program: where a batch enters, and where losses make the first gradients."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dltool.engine.activations import activation
+from dltool.engine.buffers import Buffer, Piece
+from dltool.engine.kernels.base import NUM_SHARDS, Kernel, Phase, Run, Site
+from dltool.engine.losses import Loss, SparseCategoricalCrossentropy
+from dltool.engine.memory import shared_zeros
+
+
+class Staging:
+    """Shared memory into which the parent copies a batch's array, in the type it comes in.
+
+    Bytes are planned for the larger of the types it may come in; ``view`` gives it a type.
+    """
+
+    def __init__(self, rows: int, shape: tuple[int, ...], item_bytes: int):
+        self.shape = shape
+        self.memory = shared_zeros(rows * max(1, math.prod(shape)) * item_bytes, np.uint8)
+
+    def view(self, rows: int, dtype: object, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        shape = self.shape if shape is None else shape
+        size = rows * max(1, math.prod(shape)) * np.dtype(dtype).itemsize
+        return self.memory[:size].view(dtype).reshape(rows, *shape)
+
+
+class InputKernel(Kernel):
+    """Copies staged rows into the (bordered, float32) buffer of an input."""
+
+    def __init__(self, site: Site, staging: Staging):
+        super().__init__(site)
+        self.staging = staging
+        self.dtype: object = np.float32
+
+    def forward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_forward, frozenset("y"))]
+
+    def backward_phases(self) -> list[Phase]:
+        return []
+
+    def bind_forward(self, piece: Piece) -> Run:
+        source = self.staging.view(piece.total, self.dtype)[piece.start : piece.stop]
+        y = self.site.y.interior(piece)
+        return lambda: np.copyto(y, source)
+
+
+class LossKernel(Kernel):
+    """One output's loss: values and gradient per shard, summed in float64 by shard.
+
+    Args:
+        head: activation between ``site.x`` and the prediction that the loss takes in one step ("linear": none).
+        predictions: full buffer for what the model predicts.
+        weights: staged sample weights (rows,).
+    """
+
+    def __init__(self, site: Site, loss: Loss, scale: float, head: str, weights: Staging):
+        super().__init__(site)
+        self.loss = loss.on_logits() if head != "linear" else loss
+        self.scale, self.head, self.weights = scale, head, weights
+        takes_indices = isinstance(loss, SparseCategoricalCrossentropy)
+        self.target_shape = site.output_shape[:-1] if takes_indices else site.output_shape
+        self.target_type = np.int64 if takes_indices else np.float32
+        self.targets = Staging(site.batch_size, self.target_shape, np.dtype(self.target_type).itemsize)
+        self.totals = shared_zeros(NUM_SHARDS, np.float64)
+        self.predictions = Buffer(site.output_shape)
+        self.predictions.allocate_full(site.batch_size)
+        self.positions = max(1, math.prod(site.output_shape[:-1]))
+
+    def stage(self, targets: np.ndarray) -> None:
+        """Copy a batch's targets, (rows, ...) or with an axis of one too much or too little, into shared memory."""
+        view = self.targets.view(len(targets), self.target_type)
+        np.copyto(view, np.asarray(targets).reshape(view.shape), casting="unsafe")
+
+    def total(self, rows: int) -> float:
+        """The batch's loss, after a step."""
+        return float(np.add.reduce(self.totals[: min(rows, NUM_SHARDS)]))
+
+    def forward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_forward, frozenset({"x", "dx"}))]
+
+    def backward_phases(self) -> list[Phase]:
+        return []
+
+    def bind_forward(self, piece: Piece) -> Run:
+        z = self.site.x[0].interior(piece)
+        prediction = self.predictions.interior(piece)
+        rows = slice(piece.start, piece.stop)
+        targets = self.targets.view(piece.total, self.target_type)[rows]
+        mean = self.loss.reduction == "sum_over_batch_size"
+        factor = np.float32(self.scale / (piece.total * self.positions) if mean else self.scale)
+        weights = self.weights.view(piece.total, np.float32, ())[rows].reshape(-1, *[1] * (z.ndim - 1))
+        target, add = self.site.dx_target(piece)
+        loss, head = self.loss, None if self.head == "linear" else activation(self.head)
+        totals, shard, first = self.totals, piece.shard, piece.first
+
+        def run() -> None:
+            np.copyto(prediction, z if head is None else head(z)[0])
+            values, gradient = loss(targets, z)
+            share = weights * factor
+            total = (values * share.reshape(len(share), *[1] * (values.ndim - 1))).sum(dtype=np.float64)
+            totals[shard] = total if first else totals[shard] + total
+            np.multiply(gradient, share, out=target)
+            if add is not None:
+                add()
+
+        return run

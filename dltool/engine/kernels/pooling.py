@@ -1,0 +1,210 @@
+"""Pooling, tap by tap: every tap of the window is one strided view of the whole micro-batch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dltool.engine.buffers import Piece
+from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
+from dltool.engine.kernels.tricks import ZERO
+from dltool.engine.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from dltool.engine.windows import same_padding
+
+ALL = frozenset({"x", "y", "dx", "dy"})
+
+
+class Taps:
+    """Where each tap of the window reads: pairs of slices into output and input, border pixels left out."""
+
+    def __init__(self, layer: MaxPooling2D | AveragePooling2D, input_shape: tuple, output_shape: tuple):
+        before = (0, 0)
+        sizes = list(zip(input_shape[:2], layer.pool_size, layer.strides, strict=True))
+        if layer.padding == "same":
+            before = tuple(same_padding(size, pool, stride, 1)[0] for size, pool, stride in sizes)
+        axes = [
+            [self.reach(tap, size, out, stride, pad) for tap in range(pool)]
+            for (size, pool, stride), out, pad in zip(sizes, output_shape[:2], before, strict=True)
+        ]
+        self.slices = [((oy, ox), (iy, ix)) for oy, iy in axes[0] for ox, ix in axes[1]]
+        self.overlap = any(stride < pool for _, pool, stride in sizes)
+        whole = (slice(0, output_shape[0]), slice(0, output_shape[1]))
+        self.cover_output = all(out == whole for out, _ in self.slices)
+        touched = len(self.slices) * math.prod(output_shape[:2])
+        self.cover_input = self.cover_output and not self.overlap and touched == math.prod(input_shape[:2])
+
+    @staticmethod
+    def reach(tap: int, size: int, out: int, stride: int, pad: int) -> tuple[slice, slice]:
+        """Output rows for which this tap lies inside the input, and the input rows it reads."""
+        first = max(0, -((tap - pad) // stride))
+        last = min(out - 1, (size - 1 - tap + pad) // stride)
+        start = first * stride + tap - pad
+        return slice(first, last + 1), slice(start, last * stride + tap - pad + 1, stride)
+
+    def views(self, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Per tap the output part and the input part, aligned."""
+        return [(y[:, oy, ox], x[:, iy, ix]) for (oy, ox), (iy, ix) in self.slices]
+
+
+class MaxPoolingKernel(Kernel):
+    """The gradient goes to the first maximum in row-major order, as in Keras and PyTorch."""
+
+    can_mask_input = True
+
+    def __init__(self, site: Site):
+        super().__init__(site)
+        self.taps = Taps(site.layer, site.input_shapes[0], site.output_shape)
+
+    def forward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_forward, frozenset({"x", "y"}))]
+
+    def backward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_backward, ALL)]
+
+    def bind_forward(self, piece: Piece) -> Run:
+        x, y = self.site.x[0].interior(piece), self.site.y.interior(piece)
+        pairs = self.taps.views(x, y)
+        cover = self.taps.cover_output
+        first, *others = pairs
+
+        def run() -> None:
+            if cover:
+                np.copyto(first[0], first[1])
+            else:
+                y[...] = -np.inf
+                np.maximum(first[0], first[1], out=first[0])
+            for out, part in others:
+                np.maximum(out, part, out=out)
+
+        return run
+
+    def bind_backward(self, piece: Piece) -> Run:
+        """dy goes to the first tap that equals y; ``free`` marks outputs whose gradient is still to be given."""
+        site = self.site
+        x, y, dy = site.x[0].interior(piece), site.y.interior(piece), site.dy.interior(piece)
+        target, add = site.dx_target(piece)
+        free, equal = (piece.temp(name, y.shape, bool) for name in ("free", "equal"))
+        part = piece.temp("pooled", y.shape)
+        taps = [
+            (
+                y[:, oy, ox],
+                dy[:, oy, ox],
+                free[:, oy, ox],
+                equal[:, oy, ox],
+                part[:, oy, ox],
+                x[:, iy, ix],
+                target[:, iy, ix],
+            )
+            for (oy, ox), (iy, ix) in self.taps.slices
+        ]
+        masks, overlap, clear = site.masks_input, self.taps.overlap, not self.taps.cover_input
+
+        def run() -> None:
+            if masks:  # the relu's gradient at pooled size: a quarter of the elements
+                np.greater(y, ZERO, out=equal)
+                np.multiply(dy, equal, out=dy)
+            if clear:
+                target[...] = 0
+            free[...] = True
+            for y_tap, dy_tap, free_tap, equal_tap, part_tap, x_tap, dx_tap in taps:
+                np.equal(x_tap, y_tap, out=equal_tap)
+                np.logical_and(equal_tap, free_tap, out=equal_tap)
+                if overlap:
+                    np.multiply(dy_tap, equal_tap, out=part_tap)
+                    np.add(dx_tap, part_tap, out=dx_tap)
+                else:
+                    np.multiply(dy_tap, equal_tap, out=dx_tap)
+                np.greater(free_tap, equal_tap, out=free_tap)
+            if add is not None:
+                add()
+
+        return run
+
+
+class AveragePoolingKernel(Kernel):
+    """Each output is the mean of the input pixels under its window; border pixels do not count."""
+
+    def __init__(self, site: Site):
+        super().__init__(site)
+        self.taps = Taps(site.layer, site.input_shapes[0], site.output_shape)
+        counts = np.zeros(site.output_shape[:2], np.float32)
+        for out, _ in self.taps.slices:
+            counts[out] += 1
+        self.share = (1 / counts)[..., None]
+
+    def forward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_forward, frozenset({"x", "y"}))]
+
+    def backward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_backward, ALL)]
+
+    def bind_forward(self, piece: Piece) -> Run:
+        y, share = self.site.y.interior(piece), self.share
+        pairs = self.taps.views(self.site.x[0].interior(piece), y)
+
+        def run() -> None:
+            y[...] = 0
+            for out, part in pairs:
+                np.add(out, part, out=out)
+            np.multiply(y, share, out=y)
+
+        return run
+
+    def bind_backward(self, piece: Piece) -> Run:
+        dy, share = self.site.dy.interior(piece), self.share
+        target, add = self.site.dx_target(piece)
+        scaled = piece.temp("pooled", dy.shape)
+        pairs = self.taps.views(target, scaled)
+
+        def run() -> None:
+            np.multiply(dy, share, out=scaled)
+            target[...] = 0
+            for out, part in pairs:
+                np.add(part, out, out=part)
+            if add is not None:
+                add()
+
+        return run
+
+
+class GlobalAveragePoolingKernel(Kernel):
+    """The mean over height and width of each channel."""
+
+    def forward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_forward, frozenset({"x", "y"}))]
+
+    def backward_phases(self) -> list[Phase]:
+        return [Phase("shard", self.bind_backward, frozenset({"dx", "dy"}))]
+
+    def bind_forward(self, piece: Piece) -> Run:
+        x = self.site.x[0].interior(piece)
+        channels = x.shape[-1]
+        y = self.site.y.interior(piece).reshape(len(piece), channels)
+        share = np.float32(1 / (x.shape[1] * x.shape[2]))
+
+        def run() -> None:
+            np.add.reduce(x, (1, 2), out=y)
+            np.multiply(y, share, out=y)
+
+        return run
+
+    def bind_backward(self, piece: Piece) -> Run:
+        target, add = self.site.dx_target(piece)
+        channels = target.shape[-1]
+        dy = self.site.dy.interior(piece).reshape(len(piece), 1, 1, channels)
+        scaled = piece.temp("pooled", dy.shape)
+        share = np.float32(1 / (target.shape[1] * target.shape[2]))
+
+        def run() -> None:
+            np.multiply(dy, share, out=scaled)
+            np.copyto(target, scaled)
+            if add is not None:
+                add()
+
+        return run
+
+
+planner(MaxPooling2D)(MaxPoolingKernel)
+planner(AveragePooling2D)(AveragePoolingKernel)
+planner(GlobalAveragePooling2D)(GlobalAveragePoolingKernel)

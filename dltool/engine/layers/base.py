@@ -1,0 +1,116 @@
+"""What a layer is: its Keras config plus a few pure methods. Imports numpy and the registry only.
+
+A layer is a frozen dataclass whose fields are its Keras constructor arguments, in Keras's order. It owns no arrays:
+weights live in the ParameterStore and come in as arguments. Arithmetic has two tiers:
+
+* *reference*: ``forward(x, weights, call) -> (y, backward)``, plain NumPy in any float type, every layer;
+* *fast*: float32 kernels on planned buffers, where speed pays; they are registered per layer class in
+  ``engine.kernels`` and compared with the reference in the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from dltool.engine.initializers import Initializer
+from dltool.engine.regularizers import Regularizer
+from dltool.registry import Registry
+
+if TYPE_CHECKING:
+    from dltool.engine.streams import Stream
+
+Shape = tuple[int | None, ...]
+"""The shape of one sample, without the batch axis; None is a size known only at run time."""
+
+Array = np.ndarray
+Backward = Callable[[Array], tuple[Any, tuple[Array | None, ...]]]
+"""``backward(dy) -> (dx, dweights)``: dx like x (a tuple when the layer joins), dweights one entry per weight."""
+
+LAYERS: Registry[type[Layer]] = Registry("layer")
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """One weight of a layer: Keras's name, its shape, how it starts.
+
+    ``trainable=False`` marks a statistic (a moving mean): it has no gradient and lies at the end of the store.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: Initializer
+    trainable: bool = True
+    regularizer: Regularizer | None = None
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass
+class Call:
+    """What one forward pass carries besides inputs and weights.
+
+    ``stream`` is the node's random stream for the rows in ``x`` (None at inference: nothing may be drawn).
+    ``updates`` receives new values of statistics: ``call.updates[index_in_weights] = array``.
+    """
+
+    training: bool = False
+    stream: Stream | None = None
+    updates: dict[int, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Base of all layers. ``name`` is unique in a graph; ``trainable=False`` freezes the weights."""
+
+    name: str = ""
+    trainable: bool = True
+
+    joins: ClassVar[bool] = False
+    """True when the layer takes several inputs: x, dx and input shapes are then tuples."""
+    couples_batch: ClassVar[bool] = False
+    """True when, in training, a row's output depends on other rows (batch normalisation)."""
+    is_random: ClassVar[bool] = False
+    """True when training draws random numbers from ``call.stream``."""
+
+    def output_shape(self, shape: Any) -> Shape:
+        """The output's shape for an input shape (a tuple of shapes when the layer joins). Raises UsageError."""
+        return shape
+
+    def weight_specs(self, shape: Any) -> tuple[WeightSpec, ...]:
+        """The weights for an input shape, in Keras's order."""
+        return ()
+
+    def forward(self, x: Any, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        """The reference arithmetic, in the float type of x."""
+        raise NotImplementedError(type(self).__name__)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor arguments by Keras's names, ``name`` and ``trainable`` first."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def pair(value: int | tuple[int, int] | list[int]) -> tuple[int, int]:
+    """A Keras size: 3 means (3, 3)."""
+    if isinstance(value, int | np.integer):
+        return int(value), int(value)
+    first, second = value
+    return int(first), int(second)
+
+
+def normalize(layer: Layer, **values: Any) -> None:
+    """Set canonical values of a frozen layer's fields; for ``__post_init__`` only."""
+    for name, value in values.items():
+        object.__setattr__(layer, name, value)
+
+
+def describe(shape: Any) -> str:
+    """28x28x1 for a shape, ? for an unknown size, several shapes joined by 'and'."""
+    if shape and isinstance(shape[0], tuple):
+        return " and ".join(describe(s) for s in shape)
+    return "x".join("?" if size is None else str(size) for size in shape) or "scalar"

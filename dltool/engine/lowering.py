@@ -1,0 +1,89 @@
+"""From a graph to steps: activations apart from their layers, what does nothing left out.
+
+Lowering makes every combination of layer and activation the same few cases, so that kernels need to know only relu.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dltool.engine.graph import Graph
+from dltool.engine.layers.base import Layer
+from dltool.engine.layers.core import Activation, Dropout, ReLU
+from dltool.engine.losses import Loss
+
+
+@dataclass
+class Step:
+    """One layer without its activation. ``inputs`` are indices of earlier steps, ``node`` is the graph's node."""
+
+    layer: Layer
+    node: int
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass
+class Lowered:
+    """Steps in order, the step of every model output, and the activation that each output's loss takes over."""
+
+    steps: list[Step]
+    outputs: list[int]
+    heads: list[str]
+
+
+def lower(graph: Graph, losses: tuple[Loss, ...] = ()) -> Lowered:
+    """Steps for training with ``losses``, or for inference without."""
+    steps: list[Step] = []
+    place: list[int] = []
+
+    def add(layer: Layer, node: int, inputs: tuple[int, ...]) -> int:
+        steps.append(Step(layer, node, inputs, tuple(graph.shapes[node])))
+        return len(steps) - 1
+
+    for index, node in enumerate(graph.nodes):
+        layer, inputs = node.layer, tuple(place[i] for i in node.inputs)
+        if is_identity(layer, training=bool(losses)):
+            place.append(inputs[0])
+            continue
+        activation = activation_of(layer)
+        if isinstance(layer, Activation | ReLU) and activation is not None:
+            place.append(add(Activation(activation, name=layer.name), index, inputs))
+        elif activation is not None:
+            core = add(replace(layer, activation="linear"), index, inputs)
+            place.append(add(Activation(activation, name=layer.name), index, (core,)))
+        else:
+            place.append(add(layer, index, inputs))
+    lowered = Lowered(steps, [place[i] for i in graph.outputs], ["linear"] * len(graph.outputs))
+    for position, loss in enumerate(losses):
+        _give_head_to_loss(lowered, position, loss)
+    return lowered
+
+
+def is_identity(layer: Layer, training: bool) -> bool:
+    """True when the layer passes its input on unchanged."""
+    if isinstance(layer, Dropout):
+        return not training or layer.threshold == 0
+    return isinstance(layer, Activation) and layer.activation == "linear"
+
+
+def activation_of(layer: Layer) -> str | None:
+    """The activation to split off, or None."""
+    if isinstance(layer, ReLU):
+        plain = layer.max_value is None and layer.negative_slope == 0 and layer.threshold == 0
+        return "relu" if plain else None
+    name = getattr(layer, "activation", "linear")
+    return None if name == "linear" else name
+
+
+def _give_head_to_loss(lowered: Lowered, position: int, loss: Loss) -> None:
+    """Leave a softmax or sigmoid head to the loss that can take logits: exact where probabilities are near 0 or 1."""
+    last = lowered.outputs[position]
+    step = lowered.steps[last]
+    readers = [s for s in lowered.steps if last in s.inputs]
+    shared = lowered.outputs.count(last) > 1
+    if readers or shared or not isinstance(step.layer, Activation) or getattr(loss, "from_logits", True):
+        return
+    if step.layer.activation == loss.fused_activation:
+        lowered.outputs[position] = step.inputs[0]
+        lowered.heads[position] = step.layer.activation

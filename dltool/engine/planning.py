@@ -1,0 +1,267 @@
+"""From steps to kernels on buffers: the plan of one program, for training or inference.
+
+The plan decides, from shapes alone: which kernel runs each step, what is fused, which gradients exist, which buffers
+carry a border, share memory or live in scratch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dltool.engine.buffers import NO_PADDING, Buffer, Padding
+from dltool.engine.kernels import convolution, dense, elementwise, merging, normalization, pooling  # noqa: F401 - register
+from dltool.engine.kernels.base import NUM_SHARDS, PLANNERS, Kernel, Phase, Site
+from dltool.engine.kernels.elementwise import CopyKernel
+from dltool.engine.kernels.fallback import ReferenceKernel
+from dltool.engine.kernels.heads import InputKernel, LossKernel, Staging
+from dltool.engine.layers.core import Activation, InputLayer
+from dltool.engine.losses import Loss
+from dltool.engine.lowering import Lowered, Step, lower
+from dltool.engine.memory import shared_zeros
+from dltool.engine.model import Model
+from dltool.engine.program import ShardStage, TileStage, arrange, place_buffers
+from dltool.errors import UsageError
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """What a plan depends on besides the model."""
+
+    batch_size: int
+    seed: int
+    training: bool
+    losses: tuple[Loss, ...] = ()
+    loss_weights: tuple[float, ...] = ()
+
+
+@dataclass
+class Planned:
+    """A step with its kernel; ``kernel`` is None once the step is fused away or shares its input's memory."""
+
+    step: Step
+    site: Site
+    kernel: Kernel | None
+    inputs: tuple[int, ...]
+
+
+class Plan:
+    """Kernels, buffers and stages of one program.
+
+    Attributes:
+        inputs: the kernels of the model's inputs, with the memory that batches are copied into.
+        weights: staged sample weights (training).
+        losses: the loss kernels (training), in output order.
+        outputs: full buffers of the model's outputs (inference).
+        partials: sums per shard: (position in the flat gradient, array (NUM_SHARDS, size), whether they are added to
+            what a kernel has written there).
+        stages: forward, losses, backward.
+    """
+
+    def __init__(self, model: Model, settings: PlanSettings, clock: np.ndarray):
+        self.model, self.settings, self.clock = model, settings, clock
+        check_sizes(model)
+        lowered = lower(model.graph, settings.losses if settings.training else ())
+        self.outputs_at, self.heads = lowered.outputs, lowered.heads
+        self.inputs: list[InputKernel] = []
+        self.partials: list[tuple[int, np.ndarray, bool]] = []
+        self.steps = [self._plan_step(lowered, step) for step in lowered.steps]
+        self._fuse_relus()
+        self.wants_gradient = self._wanted_gradients()
+        self._make_buffers()
+        self.losses: list[LossKernel] = []
+        self.weights = Staging(settings.batch_size, (), 4)
+        if settings.training:
+            self._fold_relu_gradients()
+            self._make_losses()
+            self._make_gradients()
+        self.stages = self._arrange()
+        self.outputs = [self.steps[i].site.y for i in self.outputs_at]
+        for buffer in () if settings.training else self.outputs:
+            if not buffer.is_full:
+                buffer.root.allocate_full(settings.batch_size)
+
+    def _plan_step(self, lowered: Lowered, step: Step) -> Planned:
+        model, layer = self.model, step.layer
+        name = layer.name
+        is_activation = isinstance(layer, Activation)
+        site = Site(
+            layer,
+            step.node,
+            self.settings.batch_size,
+            self.settings.training,
+            self.settings.seed,
+            tuple(lowered.steps[i].shape for i in step.inputs),
+            step.shape,
+            weights=() if is_activation else model.weights.views[name],
+            gradients=() if is_activation else model.weights.gradients[name],
+            clock=self.clock,
+        )
+        site.trains_weights = layer.trainable and any(g is not None for g in site.gradients)
+        if isinstance(layer, InputLayer):
+            kernel = InputKernel(site, Staging(self.settings.batch_size, step.shape, 4))
+            self.inputs.append(kernel)
+            return Planned(step, site, kernel, ())
+        plan = PLANNERS.get(type(layer))
+        kernel = plan(site) if plan else None
+        return Planned(step, site, kernel or ReferenceKernel(site), step.inputs)
+
+    def readers(self, index: int) -> list[int]:
+        """Steps that read a step's output, once per reading."""
+        return [i for i, p in enumerate(self.steps) if p.kernel is not None for s in p.inputs if s == index]
+
+    def _fuse_relus(self) -> None:
+        """A relu whose producer can apply it, and has no other reader, becomes part of the producer."""
+        for index, planned in enumerate(self.steps):
+            layer = planned.step.layer
+            if not isinstance(layer, Activation) or layer.activation != "relu":
+                continue
+            (source,) = planned.inputs
+            producer = self.steps[source]
+            if producer.kernel is None or not producer.kernel.fuses_relu or producer.site.relu:
+                continue
+            if self.readers(source) != [index] or source in self.outputs_at:
+                continue
+            producer.site.relu = True
+            planned.kernel = None
+            for later in self.steps:
+                later.inputs = tuple(source if i == index else i for i in later.inputs)
+            self.outputs_at = [source if i == index else i for i in self.outputs_at]
+
+    def _wanted_gradients(self) -> list[bool]:
+        """For every step whether anything that trains lies in it or before it."""
+        wanted: list[bool] = []
+        for planned in self.steps:
+            before = any(wanted[i] for i in planned.inputs)
+            wanted.append(self.settings.training and (before or planned.site.trains_weights))
+        return wanted
+
+    def _make_buffers(self) -> None:
+        for index, planned in enumerate(self.steps):
+            if planned.kernel is None:
+                continue
+            site = planned.site
+            site.x = tuple(self.steps[i].site.y for i in planned.inputs)
+            if self._can_alias(index):
+                planned.kernel = None
+                source = self.steps[planned.inputs[0]].site
+                site.y = Buffer.alias(source.y, site.output_shape)
+                site.dy = Buffer.alias(source.dy, site.output_shape) if source.dy else None
+                continue
+            border = NO_PADDING
+            for reader in self.readers(index):
+                kernel = self.steps[reader].kernel
+                for position, source_index in enumerate(self.steps[reader].inputs):
+                    if source_index == index:
+                        border = border | kernel.input_padding(position)
+            site.y = Buffer(site.output_shape, border)
+            if self.wants_gradient[index]:
+                wanted = planned.kernel.gradient_padding() if self._wants_dx(planned) else Padding()
+                site.dy = Buffer(site.output_shape, wanted)
+
+    def _wants_dx(self, planned: Planned) -> bool:
+        return any(self.wants_gradient[i] for i in planned.inputs)
+
+    def _can_alias(self, index: int) -> bool:
+        """Flatten and Reshape share their input's memory where it has no border and no other reader."""
+        planned = self.steps[index]
+        if not isinstance(planned.kernel, CopyKernel):
+            return False
+        (source,) = planned.inputs
+        site = self.steps[source].site
+        alone = self.readers(source) == [index] and source not in self.outputs_at
+        return alone and not site.y.padding and not (site.dy and site.dy.padding)
+
+    def _fold_relu_gradients(self) -> None:
+        """A relu's only reader applies its gradient when it writes dx, where that is cheaper."""
+        for index, planned in enumerate(self.steps):
+            readers = self.readers(index)
+            if not planned.site.relu or len(readers) != 1 or index in self.outputs_at or not self.wants_gradient[index]:
+                continue
+            reader = self.steps[readers[0]]
+            if reader.kernel.can_mask_input:
+                reader.site.masks_input = planned.site.relu_gradient_done = True
+
+    def _make_losses(self) -> None:
+        settings = self.settings
+        weights = settings.loss_weights or (1.0,) * len(settings.losses)
+        for index, head, loss, scale in zip(self.outputs_at, self.heads, settings.losses, weights, strict=True):
+            site = self.steps[index].site
+            end = Site(
+                site.layer,
+                site.node,
+                settings.batch_size,
+                True,
+                settings.seed,
+                (site.output_shape,),
+                site.output_shape,
+                x=(site.y,),
+            )
+            if site.dy is None:
+                site.dy = Buffer(site.output_shape)
+            end.dx = (site.dy,)
+            end.dx_accumulates = (self.outputs_at.index(index) < len(self.losses),)
+            self.losses.append(LossKernel(end, loss, scale, head, self.weights))
+
+    def _make_gradients(self) -> None:
+        """Who writes each gradient first, in backward order, and where shards keep their sums."""
+        written = {loss.site.dx[0].root for loss in self.losses}
+        direct: set[str] = set()
+        sums: dict[str, list[np.ndarray | None]] = {}
+        for planned in reversed(self.steps):
+            site = planned.site
+            if planned.kernel is None or site.dy is None:
+                continue
+            site.dx = tuple(self.steps[i].site.dy if self.wants_gradient[i] else None for i in planned.inputs)
+            roots = [buffer.root if buffer else None for buffer in site.dx]
+            flags = []
+            for root in roots:
+                flags.append(root is not None and root in written)
+                written.add(root)
+            site.dx_accumulates = tuple(flags)
+            name = site.layer.name
+            if not site.trains_weights:
+                continue
+            if planned.kernel.sums_shards:
+                site.accumulates = name in sums
+                site.partials = sums[name] = sums.get(name) or self._make_partials(name)
+            else:
+                site.accumulates = name in direct
+                direct.add(name)
+        self._collect_partials(sums, direct)
+
+    def _make_partials(self, name: str) -> list[np.ndarray | None]:
+        """Sums per shard for the trainable weights of a layer; None for statistics."""
+        specs = self.model.graph.specs[name]
+        return [shared_zeros((NUM_SHARDS, *spec.shape)) if spec.trainable else None for spec in specs]
+
+    def _collect_partials(self, sums: dict[str, list[np.ndarray | None]], direct: set[str]) -> None:
+        for slot in self.model.weights.slots:
+            arrays = sums.get(slot.layer)
+            if arrays is not None and arrays[slot.index] is not None:
+                flat = arrays[slot.index].reshape(NUM_SHARDS, -1)
+                self.partials.append((slot.start, flat, slot.layer in direct))
+
+    def _arrange(self) -> list[ShardStage | TileStage]:
+        kernels = [planned.kernel for planned in self.steps if planned.kernel is not None]
+        forward = [(k, phase) for k in kernels for phase in k.forward_phases()]
+        heads = [(k, phase) for k in self.losses for phase in k.forward_phases()]
+        backward: list[tuple[Kernel, Phase]] = []
+        for planned in reversed(self.steps) if self.settings.training else ():
+            kernel, site = planned.kernel, planned.site
+            if kernel is not None and site.dy is not None and (site.trains_weights or site.wants_dx):
+                backward += [(kernel, phase) for phase in kernel.backward_phases()]
+        stages = arrange(forward + heads + backward)
+        place_buffers(stages, self.settings.batch_size)
+        return stages
+
+    def kernels(self) -> list[Kernel]:
+        return [planned.kernel for planned in self.steps if planned.kernel is not None]
+
+
+def check_sizes(model: Model) -> None:
+    """Planning needs every size. Raises UsageError naming the layer."""
+    for node, shape in zip(model.graph.nodes, model.graph.shapes, strict=True):
+        if None in shape:
+            raise UsageError(f"layer {node.name!r}: its size is not fixed; give one, e.g. --image-size 224x224")

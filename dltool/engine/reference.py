@@ -1,0 +1,179 @@
+"""The plain executor: every layer's reference arithmetic, node by node, in any float type.
+
+It is slow and obvious, the oracle that the fast executor is compared with. Same constructor, same methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dltool.engine.batch import Batch
+from dltool.engine.graph import Graph
+from dltool.engine.layers.base import Array, Call
+from dltool.engine.losses import Loss
+from dltool.engine.model import Model
+from dltool.engine.optimizers import Optimizer, step_vector
+from dltool.engine.streams import Stream
+from dltool.engine.weights import ParameterStore, Span
+
+
+@dataclass
+class Tape:
+    """What a forward pass leaves: each node's output, its way back, and new values of statistics."""
+
+    values: list[Array]
+    backwards: list[Callable[[Array], Any] | None]
+    updates: dict[str, dict[int, Array]]
+
+
+def run_forward(
+    graph: Graph,
+    weights: dict[str, tuple[Array, ...]],
+    inputs: Sequence[Array],
+    *,
+    training: bool = False,
+    seed: int = 0,
+    step: int = 0,
+) -> Tape:
+    """All nodes in order. ``inputs`` are arrays (rows, ...) in the order of ``graph.inputs``."""
+    given = dict(zip(graph.inputs, inputs, strict=True))
+    tape = Tape([], [], {})
+    for index, node in enumerate(graph.nodes):
+        if index in given:
+            tape.values.append(given[index])
+            tape.backwards.append(None)
+            continue
+        x: Any = tuple(tape.values[i] for i in node.inputs) if node.layer.joins else tape.values[node.inputs[0]]
+        needs_stream = training and node.layer.is_random
+        call = Call(training, Stream(seed, step, index) if needs_stream else None)
+        y, backward = node.layer.forward(x, weights[node.name], call)
+        tape.values.append(y)
+        tape.backwards.append(backward)
+        if call.updates:
+            tape.updates[node.name] = call.updates
+    return tape
+
+
+def run_backward(graph: Graph, tape: Tape, output_gradients: Sequence[Array]) -> dict[str, list[Array | None]]:
+    """Weight gradients by layer name, summed over the calls of a shared layer."""
+    pending: list[Array | None] = [None] * len(graph.nodes)
+    for index, gradient in zip(graph.outputs, output_gradients, strict=True):
+        pending[index] = _add(pending[index], gradient)
+    found: dict[str, list[Array | None]] = {}
+    for index in reversed(range(len(graph.nodes))):
+        node, backward, dy = graph.nodes[index], tape.backwards[index], pending[index]
+        if backward is None or dy is None:
+            continue
+        dx, dweights = backward(dy)
+        for source, part in zip(node.inputs, dx if node.layer.joins else (dx,), strict=True):
+            pending[source] = _add(pending[source], part)
+        sums = found.setdefault(node.name, [None] * len(dweights))
+        for k, gradient in enumerate(dweights):
+            sums[k] = _add(sums[k], gradient)
+    return found
+
+
+def _add(total: Array | None, part: Array | None) -> Array | None:
+    if total is None or part is None:
+        return part if total is None else total
+    return total + part
+
+
+def loss_and_gradient(
+    loss: Loss, y_true: Array, y_pred: Array, weights: Array | None, scale: float = 1.0
+) -> tuple[float, Array]:
+    """Keras's reduction: ``scale * sum(w * l) / count`` (or the plain sum), and its gradient in y_pred."""
+    values, gradient = loss(y_true, y_pred)
+    factor = scale / values.size if loss.reduction == "sum_over_batch_size" else scale
+    if weights is None:
+        return float(values.sum(dtype=np.float64)) * factor, gradient * y_pred.dtype.type(factor)
+    w = np.asarray(weights, y_pred.dtype).reshape(-1, *[1] * (values.ndim - 1))
+    total = float((values * w).sum(dtype=np.float64)) * factor
+    return total, gradient * (w * y_pred.dtype.type(factor))[..., None]
+
+
+def add_regularization(weights: ParameterStore, graph: Graph) -> float:
+    """Add every regulariser's gradient to ``weights.gradient``; returns the penalty (a part of the loss)."""
+    penalty = 0.0
+    for slot in weights.slots:
+        rule = slot.spec.regularizer
+        if rule is None or not slot.spec.trainable:
+            continue
+        value, gradient = rule(weights.views[slot.layer][slot.index])
+        penalty += float(value)
+        weights.gradients[slot.layer][slot.index][...] += gradient
+    return penalty
+
+
+class ReferenceExecutor:
+    """See ``executor.Executor``; ``jobs`` and ``backend`` are accepted and mean nothing here."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        batch_size: int,
+        losses: tuple[Loss, ...] = (),
+        loss_weights: tuple[float, ...] = (),
+        optimizer: Optimizer | None = None,
+        spans: list[Span] | None = None,
+        seed: int = 0,
+        jobs: int | None = None,
+        backend: str = "auto",
+    ):
+        self.model, self.batch_size, self.seed = model, batch_size, seed
+        self.losses, self.optimizer = losses, optimizer
+        self.loss_weights = loss_weights or (1.0,) * len(losses)
+        self.spans = model.weights.spans(model.graph) if spans is None else spans
+        self.memory: dict[str, float] = {}
+        self.slots: dict[str, Array] = {}
+        for slot in optimizer.slots if optimizer else ():
+            self.slots[slot] = np.full(model.weights.num_trainable, optimizer.slot_start(slot), np.float32)
+        self.predictions: tuple[Array, ...] = ()
+
+    def gradient_step(self, batch: Batch, step: int) -> float:
+        """Loss of the batch; leaves the gradient in ``weights.gradient``, moves the statistics."""
+        graph, store = self.model.graph, self.model.weights
+        inputs = [np.asarray(x, np.float32) for x in batch.inputs]
+        tape = run_forward(graph, store.views, inputs, training=True, seed=self.seed, step=step)
+        self.predictions = tuple(tape.values[i] for i in graph.outputs)
+        total, gradients = 0.0, []
+        for loss, scale, y_true, y_pred in zip(
+            self.losses, self.loss_weights, batch.targets, self.predictions, strict=True
+        ):
+            value, gradient = loss_and_gradient(loss, y_true, y_pred, batch.weights, scale)
+            total += value
+            gradients.append(gradient)
+        store.gradient[...] = 0
+        for name, found in run_backward(graph, tape, gradients).items():
+            for view, gradient in zip(store.gradients[name], found, strict=True):
+                if view is not None and gradient is not None:
+                    view[...] = gradient
+        for name, changes in tape.updates.items():
+            for index, value in changes.items():
+                store.views[name][index][...] = value
+        return total + add_regularization(store, graph)
+
+    def train_step(self, batch: Batch, step: int, learning_rate: float) -> float:
+        total = self.gradient_step(batch, step)
+        store = self.model.weights
+        slots = tuple(self.slots[name] for name in self.optimizer.slots)
+        step_vector(self.optimizer, store.vector, store.gradient, slots, self.spans, step, learning_rate, self.memory)
+        return total
+
+    def forward(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        tape = run_forward(self.model.graph, self.model.weights.views, [np.asarray(x, np.float32) for x in inputs])
+        return tuple(tape.values[i] for i in self.model.graph.outputs)
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> ReferenceExecutor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

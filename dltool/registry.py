@@ -1,0 +1,73 @@
+"""Name -> object, one registry per kind, filled by decorator.
+
+Adding a layer, loss, metric, optimizer or architecture is one decorated definition in its family's file; help,
+completion, file format and contract tests follow from the registry. Imports the standard library only.
+"""
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+from dltool.errors import UnknownNameError
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """The known name most like ``name`` (case ignored), or None when nothing is close."""
+    folded = {k.casefold(): k for k in known}
+    match = get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    return folded[match[0]] if match else None
+
+
+class Registry(Generic[T]):
+    """Named objects of one kind.
+
+    >>> LOSSES = Registry("loss")
+    >>> @LOSSES.register("mean_squared_error", "mse")
+    ... def mean_squared_error(): ...
+    >>> LOSSES.get("mse") is mean_squared_error
+    True
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._objects: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
+
+    def register(self, name: str, *aliases: str) -> Callable[[T], T]:
+        """Decorator: file an object under ``name`` and the shorter ``aliases``."""
+
+        def decorate(obj: T) -> T:
+            for key in (name, *aliases):
+                if key in self._objects or key in self._aliases:
+                    raise ValueError(f"{self.kind} {key!r} is registered twice")
+            self._objects[name] = obj
+            self._aliases.update(dict.fromkeys(aliases, name))
+            return obj
+
+        return decorate
+
+    def canonical(self, name: str) -> str:
+        """The full name behind a name or alias. Raises UnknownNameError with the nearest match."""
+        if name in self._objects:
+            return name
+        if name in self._aliases:
+            return self._aliases[name]
+        known = [*self._objects, *self._aliases]
+        raise UnknownNameError(self.kind, name, nearest(name, known), sorted(self._objects))
+
+    def get(self, name: str) -> T:
+        return self._objects[self.canonical(name)]
+
+    def names(self) -> list[str]:
+        return sorted(self._objects)
+
+    def aliases(self) -> dict[str, str]:
+        return dict(sorted(self._aliases.items()))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._objects or name in self._aliases
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
