@@ -15,12 +15,16 @@ from dltool.engine.losses import Loss
 
 @dataclass
 class Step:
-    """One layer without its activation. ``inputs`` are indices of earlier steps, ``node`` is the graph's node."""
+    """One layer without its activation. ``inputs`` are indices of earlier steps, ``node`` is the graph's node.
+
+    ``is_dropped``: a loss does its work.
+    """
 
     layer: Layer
     node: int
     inputs: tuple[int, ...]
     shape: tuple[int, ...]
+    is_dropped: bool = False
 
 
 @dataclass
@@ -87,3 +91,5 @@ def _give_head_to_loss(lowered: Lowered, position: int, loss: Loss) -> None:
     if step.layer.activation == loss.fused_activation:
         lowered.outputs[position] = step.inputs[0]
         lowered.heads[position] = step.layer.activation
+        step.inputs = ()
+        step.is_dropped = True

@@ -7,8 +7,8 @@ rounded operations, so the bits do not depend on how the vector is cut among blo
 
 The formulas are Keras 3's; with ``legacy`` those of tf.keras <= 2.10 where they differ. Slots hold exactly Keras's
 numbers, so states interchange with its files. (Storing Adam's slots divided by (1 - beta) would save two of twelve
-passes, 11 to 14 % of its update as measured with 11 and 0.67 million weights, about 3 % of a step of a small network;
-every reader and writer of states would have to convert.)
+passes, 11 to 14 % of its update as measured with 11 and 0.67 million weights; but every reader and writer of states
+would have to convert.)
 """
 
 from __future__ import annotations

@@ -103,6 +103,8 @@ class Plan:
             kernel = InputKernel(site, Staging(self.settings.batch_size, step.shape, 4))
             self.inputs.append(kernel)
             return Planned(step, site, kernel, ())
+        if step.is_dropped:
+            return Planned(step, site, None, ())
         plan = PLANNERS.get(type(layer))
         kernel = plan(site) if plan else None
         return Planned(step, site, kernel or ReferenceKernel(site), step.inputs)
@@ -115,7 +117,7 @@ class Plan:
         """A relu whose producer can apply it, and has no other reader, becomes part of the producer."""
         for index, planned in enumerate(self.steps):
             layer = planned.step.layer
-            if not isinstance(layer, Activation) or layer.activation != "relu":
+            if planned.kernel is None or not isinstance(layer, Activation) or layer.activation != "relu":
                 continue
             (source,) = planned.inputs
             producer = self.steps[source]

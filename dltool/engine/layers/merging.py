@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, normalize, describe
+from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, describe, normalize
 from dltool.errors import UsageError
 
 

@@ -1,0 +1,189 @@
+"""Rows to predict: files, folders and .npy files, in the order given, failures included.
+
+Imports numpy and ``dltool.errors``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dltool.data.arrays import map_array
+from dltool.data.dataset import load_rows
+from dltool.data.folder import list_images
+from dltool.data.images import COLORS, MAX_PIXELS, RESIZES, ImageReader
+from dltool.data.parallel import default_workers, map_in_order
+from dltool.data.shapes import WantedShape, adapt_rows
+from dltool.errors import DataError
+
+_ARRAY_ROWS = 256
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """One row to predict: its name, and either its value (uint8 or float32) or why there is none."""
+
+    name: str
+    value: np.ndarray | None
+    error: DataError | None = None
+
+
+@dataclass(frozen=True)
+class _Failed:
+    name: str
+    error: DataError
+
+
+@dataclass(frozen=True)
+class _Array:
+    path: str
+    values: np.ndarray
+
+
+Source = _Failed | _Array | list[str]
+"""Where rows come from: a path that failed as a whole, an array, or image files."""
+
+
+class Inputs:
+    """The rows behind some paths. Iterating reads them, images ahead in threads; it may be repeated.
+
+    Attributes:
+        num_rows: how many rows will come. ignored_files: entries of folders that are not images.
+    """
+
+    def __init__(self, sources: list[Source], ignored_files: int, reader: ImageReader | None, workers: int):
+        self._sources, self._reader, self._workers = sources, reader, workers
+        self.ignored_files = ignored_files
+        self.num_rows = sum(map(_num_rows, sources))
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __iter__(self) -> Iterator[InputRow]:
+        for source in self._sources:
+            if isinstance(source, _Failed):
+                yield InputRow(source.name, None, source.error)
+            elif isinstance(source, _Array):
+                yield from _array_rows(source)
+            else:
+                for path, result in zip(source, map_in_order(self._read, source, self._workers), strict=True):
+                    failed = isinstance(result, DataError)
+                    yield InputRow(path, None, result) if failed else InputRow(path, result)
+
+    def batches(self, size: int) -> Iterator[list[InputRow]]:
+        """The rows in lists of at most ``size``."""
+        rows = iter(self)
+        while batch := list(islice(rows, size)):
+            yield batch
+
+    def _read(self, path: str) -> np.ndarray:
+        if self._reader is None:
+            raise DataError(f"{path}: the model takes arrays, not images; give a .npy file")
+        return self._reader.read(path)
+
+
+def open_inputs(
+    paths: Sequence[str | Path],
+    preprocessing: Mapping[str, Any] | None,
+    input_shape: WantedShape | None = None,
+    *,
+    workers: int | None = None,
+) -> Inputs:
+    """The rows of files, folders (recursive, natural order) and .npy files.
+
+    What cannot be read is a row with an error, never an exception, so that there is one row per input.
+
+    Args:
+        preprocessing: what the model remembers of its images; None: from ``input_shape`` if that is an image's.
+        input_shape: of the model, to bring .npy rows into; None: as stored.
+        workers: decoding threads; None: as many as CPUs, at most 4.
+    """
+    if preprocessing is None and input_shape is not None:
+        preprocessing = preprocessing_for(input_shape)
+    reader = None if preprocessing is None else reader_from(preprocessing, "model")
+    sources: list[Source] = []
+    ignored = 0
+    for path in map(os.fspath, paths):
+        source, left_out = _expand(path, input_shape)
+        ignored += left_out
+        if isinstance(source, list) and sources and isinstance(sources[-1], list):
+            sources[-1].extend(source)  # one long list of images is read ahead across arguments
+        else:
+            sources.append(source)
+    return Inputs(sources, ignored, reader, default_workers() if workers is None else workers)
+
+
+def preprocessing_for(input_shape: WantedShape) -> dict[str, Any] | None:
+    """How to read images for a model that does not say: by its (height, width, 1 or 3); None for other shapes."""
+    if len(input_shape) != 3 or None in input_shape or input_shape[2] not in (1, 3):
+        return None
+    height, width, channels = input_shape
+    color = "gray" if channels == 1 else "rgb"
+    return {"kind": "image", "height": height, "width": width, "color": color, "resize": "stretch"}
+
+
+def reader_from(preprocessing: Mapping[str, Any], source: str) -> ImageReader:
+    """The image reader for a model's preprocessing. Raises DataError, naming ``source``, for impossible values."""
+    height, width = preprocessing.get("height"), preprocessing.get("width")
+    color, resize = preprocessing.get("color"), preprocessing.get("resize", "stretch")
+    if not all(isinstance(side, int) and side > 0 for side in (height, width)) or height * width > MAX_PIXELS:
+        raise DataError(f"{source}: image size {height}x{width} cannot be used; give --image-size HEIGHTxWIDTH")
+    if color not in COLORS:
+        raise DataError(f"{source}: color {color!r} is not known; use --color {' or '.join(COLORS)}")
+    if resize not in RESIZES:
+        raise DataError(f"{source}: resize {resize!r} is not known; use --resize {', '.join(RESIZES)}")
+    return ImageReader(height, width, color, resize)
+
+
+def _expand(path: str, input_shape: WantedShape | None) -> tuple[Source, int]:
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            found, ignored = list_images(path)
+            if not found:
+                raise DataError(f"{path}: no images in this folder; check the path")
+            return found, ignored
+        if path.lower().endswith(".npy"):
+            return _Array(path, _adapted(path, input_shape)), 0
+    except DataError as error:
+        return _Failed(path, error), 0
+    except (OSError, ValueError):
+        pass  # the reader says what is wrong with it
+    return [path], 0
+
+
+def _adapted(path: str, input_shape: WantedShape | None) -> np.ndarray:
+    array = map_array(path)
+    if array.ndim == 1:
+        array = array[:, np.newaxis]
+    return array if input_shape is None else adapt_rows(array, input_shape, path)
+
+
+def _num_rows(source: Source) -> int:
+    if isinstance(source, _Failed):
+        return 1
+    return len(source.values) if isinstance(source, _Array) else len(source)
+
+
+def _array_rows(source: _Array) -> Iterator[InputRow]:
+    for start in range(0, len(source.values), _ARRAY_ROWS):
+        rows = np.arange(start, min(start + _ARRAY_ROWS, len(source.values)))
+        try:
+            values = load_rows(source.values, slice(rows[0], rows[-1] + 1), source.path)
+            yield from (InputRow(f"{source.path}[{row}]", value) for row, value in zip(rows, values, strict=True))
+        except DataError:  # some row of these is bad: one by one
+            yield from (_array_row(source, row) for row in rows.tolist())
+
+
+def _array_row(source: _Array, row: int) -> InputRow:
+    name = f"{source.path}[{row}]"
+    try:
+        return InputRow(name, load_rows(source.values, slice(row, row + 1), source.path)[0])
+    except DataError as error:
+        return InputRow(name, None, error)

@@ -1,0 +1,1 @@
+"""Contracts: what every registered thing must keep."""

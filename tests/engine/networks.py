@@ -1,0 +1,107 @@
+"""Small networks that between them use every kind of step the executor plans."""
+
+import numpy as np
+
+from dltool.engine.batch import Batch
+from dltool.engine.graph import Graph, GraphBuilder
+from dltool.engine.layers import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+    ZeroPadding2D,
+)
+
+
+def perceptron() -> Graph:
+    """Dense layers only: tiles over the whole batch, relu gradients folded into the next layer."""
+    b = GraphBuilder()
+    x = b.input((20,))
+    for _ in range(2):
+        x = b.add(Dense(70, activation="relu"), x)
+    return b.graph(b.add(Dense(10, activation="softmax"), x))
+
+
+def classic() -> Graph:
+    """Convolutions, pooling, dropout, flatten: the shape of Keras's first image example."""
+    b = GraphBuilder()
+    x = b.add(Rescaling(1 / 255), b.input((12, 12, 3)))
+    x = b.add(Conv2D(8, 3, padding="same", activation="relu"), x)
+    x = b.add(Conv2D(8, 3, activation="relu"), x)
+    x = b.add(Dropout(0.25), b.add(MaxPooling2D(2), x))
+    x = b.add(Dense(64, activation="relu"), b.add(Flatten(), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(Dropout(0.5), x)))
+
+
+def normalized() -> Graph:
+    """Convolution, batch normalisation, relu, pooling; then a global average."""
+    b = GraphBuilder()
+    x = b.input((16, 16, 3))
+    for filters in (8, 16):
+        for _ in range(2):
+            x = b.add(Conv2D(filters, 3, padding="same", use_bias=False), x)
+            x = b.add(ReLU(), b.add(BatchNormalization(), x))
+        x = b.add(MaxPooling2D(2), x)
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(GlobalAveragePooling2D(), x)))
+
+
+def residual(widths: tuple[int, ...] = (8, 16, 64), activation: str = "relu") -> Graph:
+    """Branches that meet, strides, and convolutions with more weights than their batch has activations."""
+    b = GraphBuilder()
+
+    def convolve(x: int, filters: int, kernel: int, strides: int) -> int:
+        layer = Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)
+        return b.add(BatchNormalization(), b.add(layer, x))
+
+    x = b.add(Activation(activation), convolve(b.input((24, 24, 3)), widths[0], 7, 2))
+    x = b.add(MaxPooling2D(3, strides=2, padding="same"), x)
+    for index, filters in enumerate(widths):
+        strides = 2 if index else 1
+        y = b.add(Activation(activation), convolve(x, filters, 3, strides))
+        y = convolve(y, filters, 3, 1)
+        shortcut = convolve(x, filters, 1, strides) if index else x
+        x = b.add(Activation(activation), b.add(Add(), y, shortcut))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(GlobalAveragePooling2D(), x)))
+
+
+def mixed() -> Graph:
+    """A shared layer, a regulariser, dilation, odd sizes, and layers that only have a reference."""
+    b = GraphBuilder()
+    first = Conv2D(6, (3, 2), strides=(2, 1), padding="same", activation="tanh", kernel_regularizer="l2")
+    x = b.add(first, b.input((9, 11, 4)))
+    y = b.add(Activation("elu"), b.add(DepthwiseConv2D(3, padding="same"), x))
+    z = b.add(AveragePooling2D(2, padding="same"), b.add(Concatenate(), x, y))
+    shared = Conv2D(12, 3, padding="same", activation="swish", name="shared")
+    z = b.add(ZeroPadding2D(1), b.add(shared, b.add(shared, z)))
+    z = b.add(LeakyReLU(0.1), b.add(Conv2D(5, 3, dilation_rate=2), z))
+    peaks = b.add(GlobalMaxPooling2D(), z)
+    z = b.add(Dense(40, activation="sigmoid"), b.add(Flatten(), z))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(Concatenate(), z, peaks)))
+
+
+NETWORKS = {
+    "perceptron": perceptron,
+    "classic": classic,
+    "normalized": normalized,
+    "residual": residual,
+    "mixed": mixed,
+}
+
+
+def batch_for(graph: Graph, rows: int, classes: int = 10, seed: int = 0) -> Batch:
+    """Random inputs and class indices."""
+    random = np.random.default_rng(seed)
+    inputs = tuple(random.standard_normal((rows, *shape), dtype=np.float32) for shape in graph.input_shapes)
+    return Batch(inputs, (random.integers(0, classes, rows),))

@@ -1,0 +1,165 @@
+"""Lanes run the same calls, wait for each other, and never outlive or hang their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from dltool.engine.lanes import LaneDied, ProcessLanes, SerialLanes, ThreadLanes, start_lanes
+from dltool.engine.memory import shared_zeros
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+BACKENDS = [ThreadLanes, pytest.param(ProcessLanes, marks=needs_fork)]
+
+
+@pytest.mark.parametrize("make", BACKENDS)
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_barriers_hold_every_lane(make, count):
+    rounds = 50
+    log = shared_zeros((rounds + 1, count), np.int64)
+
+    def bind(lane, num_lanes, job, sync):
+        def step() -> None:
+            for turn in range(rounds):
+                neighbour = int(log[turn, (lane + 1) % num_lanes])
+                log[turn + 1, lane] = neighbour + job[0]
+                sync()
+
+        return [step]
+
+    lanes = make(count, bind)
+    try:
+        lanes.run(1)
+        assert log[rounds].tolist() == [rounds] * count
+        lanes.run(3)
+        assert log[rounds].tolist() == [3 * rounds] * count
+    finally:
+        lanes.close()
+
+
+@pytest.mark.parametrize("make", BACKENDS)
+def test_a_job_is_bound_once_per_lane(make):
+    bound = shared_zeros(2, np.int64)
+
+    def bind(lane, num_lanes, job, sync):
+        bound[lane] += 1
+        return [sync]
+
+    lanes = make(2, bind)
+    for _ in range(3):
+        lanes.run(7)
+    lanes.close()
+    assert bound.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("make", [SerialLanes, lambda bind: ThreadLanes(3, bind)])
+def test_an_error_in_a_lane_reaches_the_caller(make):
+    def bind(lane, num_lanes, job, sync):
+        def step() -> None:
+            if lane == num_lanes - 1:
+                raise ValueError("broken kernel")
+
+        return [step, sync, sync]
+
+    lanes = make(bind)
+    with pytest.raises(ValueError, match="broken kernel"):
+        lanes.run(1)
+    lanes.close()
+
+
+@needs_fork
+def test_an_error_in_a_forked_lane_reaches_the_caller_with_its_text():
+    def bind(lane, num_lanes, job, sync):
+        def step() -> None:
+            if lane:
+                raise ValueError("broken kernel")
+
+        return [step, sync]
+
+    lanes = ProcessLanes(2, bind)
+    with pytest.raises(LaneDied, match="ValueError: broken kernel"):
+        lanes.run(1)
+
+
+@needs_fork
+def test_a_killed_lane_ends_the_run_within_seconds():
+    def bind(lane, num_lanes, job, sync):
+        def step() -> None:
+            if lane:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return [step, sync]
+
+    lanes = ProcessLanes(3, bind)
+    start = time.monotonic()
+    with pytest.raises(LaneDied, match="signal 9"):
+        lanes.run(1)
+    assert time.monotonic() - start < 5
+
+
+PARENT = """
+    import sys, time
+    from dltool.engine.lanes import ProcessLanes
+    def bind(lane, num_lanes, job, sync):
+        return [sync]
+    lanes = ProcessLanes(3, bind)
+    lanes.run(1)
+    print(*lanes._pids, flush=True)
+    time.sleep(60)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    """False for a process that has ended, waited for or not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_lanes_are_gone_soon_after_their_parent_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(PARENT)], stdout=subprocess.PIPE, text=True)
+    pids = [int(word) for word in parent.stdout.readline().split()]
+    assert len(pids) == 2 and all(is_alive(pid) for pid in pids)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 2
+    while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(is_alive(pid) for pid in pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_idle_lanes_use_no_processor_time():
+    lanes = ProcessLanes(2, lambda lane, num_lanes, job, sync: [sync])
+    try:
+        lanes.run(1)
+        time.sleep(0.3)
+        before = processor_ticks(lanes._pids[0])
+        time.sleep(1.0)
+        assert processor_ticks(lanes._pids[0]) - before <= 1
+        lanes.run(1)  # and they wake again
+    finally:
+        lanes.close()
+
+
+def processor_ticks(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        words = file.read().rsplit(")", 1)[1].split()
+    return int(words[11]) + int(words[12])
+
+
+def test_one_job_needs_no_workers_and_the_default_is_one_per_processor():
+    bind = lambda lane, num_lanes, job, sync: []  # noqa: E731
+    assert start_lanes(1, "auto", bind).backend == "serial"
+    lanes = start_lanes(2, "threads", bind)
+    assert (lanes.backend, lanes.count) == ("threads", 2)
+    lanes.close()
