@@ -39,6 +39,7 @@ class Executor:
         seed: of dropout and other random layers.
         jobs: lanes, by default one per processor.
         backend: "auto", "threads" or "processes", see ``lanes.start_lanes``.
+        exact: leave out algorithms with larger rounding errors than a direct computation (Winograd).
 
     Attributes:
         slots: optimizer slot name -> float32 vector aligned with ``weights.gradient``.
@@ -61,6 +62,7 @@ class Executor:
         seed: int = 0,
         jobs: int | None = None,
         backend: str = "auto",
+        exact: bool = False,
     ):
         limit_blas_threads(1)
         self.model, self.batch_size = model, batch_size
@@ -68,12 +70,12 @@ class Executor:
         self.slots: dict[str, np.ndarray] = {}
         self.predictions: tuple[np.ndarray, ...] = ()
         self._clock = shared_zeros(1, np.int64)
-        self._inference = Plan(model, PlanSettings(batch_size, seed, training=False), self._clock)
+        self._inference = Plan(model, PlanSettings(batch_size, seed, training=False, exact=exact), self._clock)
         self._programs = {INFER: Program(_refreshed(self._inference))}
         self._training: Plan | None = None
         self._update: ParameterUpdate | None = None
         if losses:
-            settings = PlanSettings(batch_size, seed, True, tuple(losses), tuple(loss_weights))
+            settings = PlanSettings(batch_size, seed, True, exact, tuple(losses), tuple(loss_weights))
             self._training = Plan(model, settings, self._clock)
             self._programs[TRAIN] = Program(_refreshed(self._training) + self._plan_update(optimizer, spans))
         self._workspaces: dict[int, Workspace] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
-from dltool.engine.kernels import convolution, dense, elementwise, merging, normalization, pooling  # noqa: F401 - register
+from dltool.engine.kernels import choosing, dense, elementwise, merging, normalization, pooling  # noqa: F401 - register
 from dltool.engine.kernels.base import NUM_SHARDS, PLANNERS, Kernel, Phase, Site
 from dltool.engine.kernels.elementwise import CopyKernel
 from dltool.engine.kernels.fallback import ReferenceKernel
@@ -32,6 +32,7 @@ class PlanSettings:
     batch_size: int
     seed: int
     training: bool
+    exact: bool = False
     losses: tuple[Loss, ...] = ()
     loss_weights: tuple[float, ...] = ()
 
@@ -94,6 +95,7 @@ class Plan:
             self.settings.seed,
             tuple(lowered.steps[i].shape for i in step.inputs),
             step.shape,
+            self.settings.exact,
             weights=() if is_activation else model.weights.views[name],
             gradients=() if is_activation else model.weights.gradients[name],
             clock=self.clock,

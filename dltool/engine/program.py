@@ -72,7 +72,8 @@ class ShardStage:
             for group in self.groups if stop > start else ():
                 step = group.rows(stop - start)
                 for first in range(start, stop, step):
-                    piece = Piece(first, min(first + step, stop), rows, workspace, shard, first == start)
+                    last = min(first + step, stop)
+                    piece = Piece(first, last, rows, workspace, shard, first == start, last == stop)
                     for _, phase in group.phases:
                         yield from _bound(phase, piece)
 

@@ -110,7 +110,7 @@ def add_regularization(weights: ParameterStore, graph: Graph) -> float:
 
 
 class ReferenceExecutor:
-    """See ``executor.Executor``; ``jobs`` and ``backend`` are accepted and mean nothing here."""
+    """See ``executor.Executor``; ``jobs``, ``backend`` and ``exact`` are accepted and mean nothing here."""
 
     def __init__(
         self,
@@ -124,6 +124,7 @@ class ReferenceExecutor:
         seed: int = 0,
         jobs: int | None = None,
         backend: str = "auto",
+        exact: bool = True,
     ):
         self.model, self.batch_size, self.seed = model, batch_size, seed
         self.losses, self.optimizer = losses, optimizer

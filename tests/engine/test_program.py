@@ -50,7 +50,7 @@ def test_a_softmax_head_is_left_to_a_loss_that_takes_logits():
 
 def plan(graph, training=True, rows=64):
     losses = (loss("sparse_categorical_crossentropy"),) if training else ()
-    settings = PlanSettings(rows, 0, training, losses)
+    settings = PlanSettings(rows, 0, training, losses=losses)
     return Plan(Model.build(graph), settings, shared_zeros(1, np.int64))
 
 

@@ -62,6 +62,7 @@ class Site:
         batch_size: the most rows of a batch.
         training: whether this is a training program.
         seed: of the random streams.
+        exact: no algorithm whose rounding errors exceed a direct computation's.
         relu: apply max(0, .) to the output; the output's sign then tells the gradient.
         relu_gradient_done: who wrote ``dy`` has already multiplied by the relu's gradient.
         masks_input: multiply dx by the gradient of the relu that made x.
@@ -82,6 +83,7 @@ class Site:
     seed: int
     input_shapes: tuple[tuple[int, ...], ...]
     output_shape: tuple[int, ...]
+    exact: bool = False
     weights: tuple[np.ndarray, ...] = ()
     gradients: tuple[np.ndarray | None, ...] = ()
     relu: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Padding, Piece
-from dltool.engine.kernels.base import NUM_TILES, Kernel, Phase, Run, Site, planner
+from dltool.engine.kernels.base import NUM_TILES, Kernel, Phase, Run, Site
 from dltool.engine.kernels.tricks import merged_rows, ones, relu, relu_gradient
 from dltool.engine.layers.convolution import Conv2D
 from dltool.engine.memory import shared_zeros
@@ -87,6 +87,8 @@ class ConvolutionKernel(Kernel):
     """What both ways of running a convolution share: geometry, bias, flipped kernels."""
 
     fuses_relu = True
+    needs_flipped = True
+    """True when dX is computed from flipped kernels."""
 
     def __init__(self, site: Site):
         super().__init__(site)
@@ -95,7 +97,7 @@ class ConvolutionKernel(Kernel):
         self.has_bias = site.layer.use_bias
         self.bias_row = shared_zeros(g.out_width * g.filters) if self.has_bias else None
         self.flipped = None
-        if site.training and g.is_dense:
+        if site.training and g.is_dense and self.needs_flipped:
             self.flipped = shared_zeros((g.kernel[0] * g.kernel[1] * g.filters, g.channels))
 
     def input_padding(self, index: int) -> Padding:
@@ -367,14 +369,3 @@ def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool
         return [lambda: np.matmul(a, b, out=out)]
     part = piece.temp("weight_part", out.shape)
     return [lambda: np.matmul(a, b, out=part), lambda: np.add(out, part, out=out)]
-
-
-@planner(Conv2D)
-def plan_convolution(site: Site) -> Kernel | None:
-    """Grouped convolutions run their reference; the scope is a matter of shape alone."""
-    if site.layer.groups != 1:
-        return None
-    activations = site.batch_size * max(int(np.prod(site.input_shapes[0])), int(np.prod(site.output_shape)))
-    if site.training and site.weights[0].size > activations:
-        return BatchConvolution(site)
-    return ShardConvolution(site)
