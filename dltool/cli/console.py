@@ -1,0 +1,187 @@
+"""Everything that dltool writes goes through a Console: results to stdout, all else to stderr, both made safe.
+
+Rules kept here: control characters in names are shown escaped; colour and moving lines only on a terminal that can
+show them (NO_COLOR, FORCE_COLOR, TERM=dumb and COLUMNS are obeyed); plain ASCII where the stream is not UTF-8.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from dltool.errors import OutputError
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""C0 and C1 control characters, bidirectional overrides, line separators, bytes that are no text."""
+
+_ASCII = str.maketrans(
+    {"\u2014": "-", "\u2013": "-", "±": "+-", "→": "->", "×": "x", "·": "|", "…": "...", "█": "#"}
+    | {chr(code): "" for code in range(0x2589, 0x2590)}
+)
+
+STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+
+def printable(text: str) -> str:
+    r"""The text on one line: control characters as ``\x1b``, undecodable bytes as ``\xff``.
+
+    >>> printable("a\x1b[31m.jpg")
+    'a\\x1b[31m.jpg'
+    """
+    return _UNSAFE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python decodes a byte of a file name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(match[0]) or (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    )
+
+
+class Console:
+    """The two output streams of one command.
+
+    Attributes:
+        live: lines on stderr may be redrawn.
+        width: columns of the terminal; 80 when there is none.
+    """
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None, environ: Mapping[str, str] | None = None):
+        self._out, self._err = out or sys.stdout, err or sys.stderr
+        self.environ = os.environ if environ is None else environ
+        self.quiet = False
+        self.verbose = False
+        self.width = shutil.get_terminal_size((80, 24)).columns if environ is None else self._columns()
+        self.live = is_terminal(self._err) and self.environ.get("TERM") != "dumb"
+        self._live_line = ""
+
+    def _columns(self) -> int:
+        columns = self.environ.get("COLUMNS", "")
+        return int(columns) if columns.isdigit() and int(columns) else 80
+
+    @property
+    def out_is_terminal(self) -> bool:
+        return is_terminal(self._out)
+
+    @property
+    def binary_out(self):
+        """The byte stream of stdout, for arrays."""
+        self._out.flush()
+        return self._out.buffer
+
+    def result(self, line: str) -> None:
+        """One line of the command's result, on stdout."""
+        self.cells(line)
+
+    def cells(self, *cells: str) -> None:
+        """The same of several cells with tabulators between them."""
+        self.clear()
+        self._write(self._out, "\t".join(map(printable, cells)))
+
+    def results(self, lines) -> None:
+        for line in lines:
+            self.result(line)
+
+    def note(self, line: str, style: str | None = None) -> None:
+        """One line of progress or explanation, on stderr; nothing with --quiet."""
+        if not self.quiet:
+            self.clear()
+            self._write(self._err, self.styled(printable(line), style))
+
+    def detail(self, line: str) -> None:
+        """One line that only --verbose shows."""
+        if self.verbose:
+            self.note(line, "dim")
+
+    def hint(self, line: str) -> None:
+        """A suggestion, only for a person at a terminal."""
+        if self.live:
+            self.note(line, "dim")
+
+    def warning(self, line: str) -> None:
+        """Something that is likely to matter; shown even with --quiet."""
+        self.clear()
+        self._write(self._err, f"dltool: {self.styled('warning:', 'yellow')} {printable(line)}")
+
+    def failure(self, line: str) -> None:
+        """A thing that failed while the command goes on."""
+        self.clear()
+        self._write(self._err, f"dltool: {printable(line)}")
+
+    def error(self, line: str) -> None:
+        """The one line that ends a command."""
+        self.clear()
+        self._write(self._err, f"dltool: {self.styled('error:', 'red')} {printable(line)}")
+
+    def raw_error(self, text: str) -> None:
+        """A traceback as it is."""
+        self.clear()
+        self._err.write(text)
+        self._err.flush()
+
+    def draw(self, line: str) -> None:
+        """Redraw the moving line; does nothing where lines cannot move."""
+        if self.live and not self.quiet:
+            shown = self._encodable(self._err, printable(line))[: max(self.width - 1, 1)]
+            padding = " " * (len(self._live_line) - len(shown))
+            self._live_line = shown
+            self._err.write(f"\r{shown}{padding}")
+            self._err.flush()
+
+    def clear(self) -> None:
+        """Take the moving line away."""
+        if self._live_line:
+            self._err.write("\r" + " " * len(self._live_line) + "\r")
+            self._err.flush()
+            self._live_line = ""
+
+    def styled(self, text: str, style: str | None) -> str:
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if style and self.wants_color(self._err) else text
+
+    def wants_color(self, stream: TextIO) -> bool:
+        """Whether a stream is coloured: NO_COLOR, then FORCE_COLOR, then what the terminal can."""
+        if self.environ.get("NO_COLOR"):
+            return False
+        if self.environ.get("FORCE_COLOR") not in (None, "", "0"):
+            return True
+        return is_terminal(stream) and self.environ.get("TERM") != "dumb"
+
+    def _encodable(self, stream: TextIO, text: str) -> str:
+        encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
+        if encoding in ("utf8", "utf8sig"):
+            return text
+        return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+
+    def _write(self, stream: TextIO, line: str) -> None:
+        try:
+            stream.write(self._encodable(stream, line) + "\n")
+            if stream is self._err:
+                stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(cannot_write(error)) from error
+
+    def flush(self) -> None:
+        """Push buffered results out. Raises OutputError (a full disk), BrokenPipeError."""
+        try:
+            self._out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(cannot_write(error)) from error
+
+
+def cannot_write(error: OSError) -> str:
+    return f"standard output: {(error.strerror or str(error)).lower()}; free space or write elsewhere"
+
+
+def is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):  # a replaced or closed stream
+        return False

@@ -1,0 +1,124 @@
+"""Options that several commands share: one option, one meaning, one help text. Decorators for click commands."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from dltool import names
+from dltool.cli.types import COLOR, FRACTION, IMAGE_SIZE, NAMES, POSITIVE, RATE, RESIZE, SEED, ChoiceType, NameType
+from dltool.settings import DataSettings
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator, shown in help in the order given."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _remember(attribute: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value and context.obj is not None:
+            setattr(context.obj, attribute, True)
+
+    return callback
+
+
+common = together(
+    click.option("--quiet", "-q", is_flag=True, expose_value=False, callback=_remember("quiet"), help="Results only."),
+    click.option("--verbose", "-v", is_flag=True, expose_value=False, callback=_remember("verbose"), help="Say more."),
+    click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
+)
+
+model = click.argument("model", type=click.Path(), metavar="MODEL")
+"""The model file."""
+
+data = click.option(
+    "--data", multiple=True, metavar="PATH", help="A folder of class folders, x.npy, or x.npz; several are joined."
+)
+labels = click.option("--labels", metavar="FILE", help="Labels of an array: classes, one-hot rows, or numbers.")
+limit = click.option("--limit", type=POSITIVE, metavar="N", help="Use at most N rows.")
+class_names = click.option(
+    "--class-names", type=NAMES, metavar="A,B|FILE", help="Names of the classes, in the order of the outputs."
+)
+allow_empty = click.option("--allow-empty", is_flag=True, help="Accept class folders without images.")
+skip_bad = click.option("--skip-bad", is_flag=True, help="Leave unreadable images out, with a count.")
+image = together(
+    click.option("--image-size", type=IMAGE_SIZE, metavar="HxW", help="Size that images are brought to."),
+    click.option("--color", type=COLOR, help="Read images as colour or grey."),
+    click.option("--resize", type=RESIZE, help="How images are brought to the size.  [stretch]"),
+)
+dataset = together(data, labels, image, class_names, limit, allow_empty, skip_bad)
+
+batch_size = click.option(
+    "--batch-size", type=POSITIVE, default=64, show_default=True, metavar="N", help="Rows per step."
+)
+jobs = click.option("--jobs", type=POSITIVE, metavar="N", help="Parallel lanes.  [one per CPU]")
+backend = click.option(
+    "--backend",
+    type=ChoiceType("backend", "auto", "threads", "processes"),
+    default="auto",
+    show_default=True,
+    help="What lanes are; the results are the same.",
+)
+seed = click.option(
+    "--seed", type=SEED, default=0, show_default=True, metavar="N", help="Same seed, same result, bit for bit."
+)
+compute = together(batch_size, jobs, backend)
+
+arch = click.option(
+    "--arch",
+    type=NameType("architecture", names.ARCHITECTURES, spec=True),
+    metavar="NAME[:K=V,...]",
+    help=f"A ready architecture: {', '.join(names.ARCHITECTURES)}.",
+)
+loss = click.option(
+    "--loss",
+    type=NameType("loss", names.LOSSES, names.LOSS_ALIASES, spec=True),
+    metavar="NAME",
+    help="What is minimised.  [by the head]",
+)
+optimizer = click.option(
+    "--optimizer",
+    type=NameType("optimizer", names.OPTIMIZERS, names.OPTIMIZER_ALIASES, spec=True),
+    metavar="NAME[:K=V,...]",
+    help=f"One of {', '.join(names.OPTIMIZERS)}.  [the file's own, or adam]",
+)
+learning_rate = click.option(
+    "--lr", "learning_rate", type=RATE, metavar="RATE", help="Learning rate.  [the file's own, or the optimizer's]"
+)
+metrics = click.option(
+    "--metric",
+    "metrics",
+    type=NameType("metric", names.METRICS, names.METRIC_ALIASES, spec=True),
+    multiple=True,
+    metavar="NAME",
+    help="What is measured; repeat for several.  [by the head]",
+)
+compile_step = together(optimizer, learning_rate, loss, metrics)
+rescale = click.option(
+    "--no-rescale",
+    "rescale",
+    flag_value=False,
+    default=True,
+    type=bool,
+    help="Leave out the Rescaling layer of image models.",
+)
+force = click.option("--force", "-f", is_flag=True, help="Replace an existing file.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+val_split = click.option(
+    "--val-split", type=FRACTION, metavar="PART", help="Part held out for validation, 0 for none.  [0.2]"
+)
+
+
+def data_settings(options: dict[str, Any]) -> DataSettings:
+    """Take the options of ``dataset`` out of a command's options."""
+    names_of_fields = DataSettings.__dataclass_fields__
+    return DataSettings(**{name: options.pop(name) for name in list(options) if name in names_of_fields})

@@ -1,0 +1,151 @@
+"""Training events on the screen: what was understood, a moving bar on a terminal, one plain line per epoch.
+
+``Progress`` has the methods of ``dltool.training.callbacks.Events`` (a test compares) without importing it, so that
+this module stays light.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from dltool.cli.console import Console
+from dltool.names import METRIC_SHORT
+
+REDRAW_SECONDS = 0.1
+BAR_WIDTH = 20
+
+
+class Progress:
+    """Shows a training run. ``clock`` gives seconds."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
+        self.console, self._clock = console, clock
+        self._columns: list[str] = []
+        self._started = self._drawn = clock()
+        self._first_sample = 0
+
+    def understood(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.console.note(line)
+
+    def hint(self, text: str) -> None:
+        self.console.note(f"hint    {text}")
+
+    def epoch_begin(self, run: Any) -> None:
+        self._started, self._first_sample = self._clock(), run.samples
+        self._draw(run)
+
+    def batch_end(self, run: Any) -> None:
+        if self.console.live and self._clock() - self._drawn >= REDRAW_SECONDS:
+            self._draw(run)
+
+    def epoch_end(self, run: Any) -> None:
+        logs = {"learning_rate": run.learning_rate, **run.logs}
+        values = [name for name in logs if name not in ("epoch", "learning_rate")]
+        if values != self._columns:
+            self._columns = values
+            self.console.note(self._header(run), "bold")
+        cells = [f"{_number(logs[name]):>{_width(name)}}" for name in values]
+        star = " *" if run.is_best else ""
+        rate = f"{logs['learning_rate']:.1e}"
+        self.console.note(f"{_epoch(run)}  {'  '.join(cells)}  {rate:>8}  {duration(run.seconds):>6}{star}")
+
+    def finished(self, run: Any) -> None:
+        end = f"stopped at epoch {run.epoch}: {run.stop}" if run.stop else f"finished {_count(run.epoch, 'epoch')}"
+        if run.best_epoch is None:
+            self.console.note(end)
+            return
+        best = next((row for row in run.history if row.get("epoch") == run.best_epoch), {})
+        shown = [name for name in ("val_loss", "val_accuracy", "loss", run.monitor) if name in best]
+        if "val_loss" in shown:
+            shown.remove("loss") if "loss" in shown else None
+        values = ", ".join(f"{short(name)} {_number(best[name])}" for name in dict.fromkeys(shown))
+        self.console.note(f"{end}; kept epoch {run.best_epoch}" + (f" ({values})" if values else ""))
+
+    def _header(self, run: Any) -> str:
+        names = [f"{short(name):>{_width(name)}}" for name in self._columns]
+        return f"{'epoch':>{len(_epoch(run))}}  {'  '.join(names)}  {'lr':>8}  {'time':>6}"
+
+    def _draw(self, run: Any) -> None:
+        self._drawn = self._clock()
+        if not self.console.live or self.console.quiet:
+            return
+        unit = "img" if len(run.model.graph.input_shapes[0]) == 3 else "rows"
+        logs = run.logs if run.batch else {}
+        values = [f"{short(name)} {_number(value)}" for name, value in logs.items() if not name.startswith("val_")][:3]
+        speed = rate_and_eta(
+            run.samples - self._first_sample, run.num_rows - run.samples, self._drawn - self._started, unit
+        )
+        part = run.samples / run.num_rows if run.num_rows else 1.0
+        self.console.draw("  ".join([_epoch(run), bar(part), *values, *speed]))
+
+
+class Counter:
+    """A moving count for work that has no epochs: evaluate and predict."""
+
+    def __init__(self, console: Console, what: str, unit: str = "rows", clock: Callable[[], float] = time.monotonic):
+        self.console, self.what, self.unit, self._clock = console, what, unit, clock
+        self._started = clock()
+        self._drawn = float("-inf")
+
+    def __call__(self, done: int, total: int) -> None:
+        """``done`` of ``total`` rows are finished."""
+        now = self._clock()
+        if self.console.live and (now - self._drawn >= REDRAW_SECONDS or done == total):
+            self._drawn = now
+            speed = rate_and_eta(done, total - done, now - self._started, self.unit)
+            self.console.draw("  ".join([self.what, bar(done / total if total else 1.0), *speed]))
+
+
+def rate_and_eta(done: int, left: int, seconds: float, unit: str) -> Iterable[str]:
+    """``["266 img/s", "eta 3s"]``; nothing before there is something to measure."""
+    if done <= 0 or seconds <= 0:
+        return []
+    per_second = done / seconds
+    return [
+        f"{per_second:,.0f} {unit}/s" if per_second >= 10 else f"{per_second:.1f} {unit}/s",
+        f"eta {duration(left / per_second)}",
+    ]
+
+
+def bar(part: float) -> str:
+    """``█████▌      27%``."""
+    eighths = round(min(max(part, 0.0), 1.0) * BAR_WIDTH * 8)
+    full, rest = divmod(eighths, 8)
+    drawn = "█" * full + (chr(0x2590 - rest) if rest else "")
+    return f"{drawn:<{BAR_WIDTH}} {100 * part:3.0f}%"
+
+
+def duration(seconds: float) -> str:
+    """``6.1s``, ``1m 25s``, ``2h 03m``."""
+    if seconds < 60:
+        return f"{seconds:.1f}s" if seconds < 59.95 else "1m 00s"
+    minutes, whole = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {whole:02d}s"
+    return f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def short(name: str) -> str:
+    prefix, base = ("val_", name[4:]) if name.startswith("val_") else ("", name)
+    return prefix + METRIC_SHORT.get(base, base)
+
+
+def _width(name: str) -> int:
+    return max(len(short(name)), 6)
+
+
+def _number(value: float) -> str:
+    magnitude = abs(value)
+    if magnitude and (magnitude < 5e-4 or magnitude >= 1e5):
+        return f"{value:.1e}"
+    return f"{value:.4f}" if magnitude < 100 else f"{value:.1f}"
+
+
+def _epoch(run: Any) -> str:
+    total = str(run.epochs)
+    return f"{run.epoch:>{len(total)}}/{total}".rjust(5)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

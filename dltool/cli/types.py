@@ -1,0 +1,140 @@
+"""What option values may look like. Every refusal says what was read, what was expected, and the nearest name."""
+
+import math
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from dltool.registry import nearest
+
+
+class NameType(click.ParamType):
+    """A registered name; with ``spec`` followed by ``:key=value,...``. Gives the text as typed.
+
+    Args:
+        known: the names; a mapping name -> options also checks the keys of a spec.
+        aliases: short name -> name.
+    """
+
+    def __init__(self, kind: str, known: Iterable[str], aliases: dict[str, str] | None = None, spec: bool = False):
+        self.name = kind
+        self.known, self.aliases, self.spec = known, aliases or {}, spec
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name, colon, rest = value.partition(":") if self.spec else (value, "", "")
+        full = self.aliases.get(name, name)
+        if full not in self.known:
+            close = nearest(name, [*self.aliases, *self.known])
+            advice = f"did you mean {close!r}?" if close else f"known: {', '.join(self.known)}"
+            self.fail(f"unknown {self.name} {name!r}; {advice}", param, ctx)
+        if colon and isinstance(self.known, dict):
+            for part in rest.split(","):
+                self._check_key(name, part, list(self.known[full]), param, ctx)
+        return value
+
+    def _check_key(self, name: str, part: str, options: list[str], param: Any, ctx: Any) -> None:
+        key, equals, _ = part.partition("=")
+        if not equals:
+            self.fail(f"{part!r} is no key=value; write {name}:{options[0] if options else 'key'}=VALUE", param, ctx)
+        if key not in options:
+            close = nearest(key, options)
+            advice = f"did you mean {close!r}?" if close else f"it has {', '.join(options) or 'no options'}"
+            self.fail(f"{name} has no option {key!r}; {advice}", param, ctx)
+
+
+class ChoiceType(click.ParamType):
+    """One of a few words."""
+
+    def __init__(self, name: str, *choices: str):
+        self.name, self.choices = name, choices
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return "|".join(self.choices)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            close = nearest(value, list(self.choices))
+            advice = f"did you mean {close!r}?" if close else f"give one of {', '.join(self.choices)}"
+            self.fail(f"unknown {self.name} {value!r}; {advice}", param, ctx)
+        return value
+
+
+class SizeType(click.ParamType):
+    """28x28x1 or 784: the shape of one sample. ``dimensions`` fixes how many numbers are wanted."""
+
+    name = "size"
+
+    def __init__(self, dimensions: int | None = None, example: str = "28x28x1"):
+        self.dimensions, self.example = dimensions, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = value.lower().replace("×", "x").split("x")
+        good = all(part.isascii() and part.isdigit() and 0 < int(part) < 2**31 for part in parts if len(part) < 11)
+        if not good or any(len(part) > 10 or not part for part in parts):
+            self.fail(f"{value!r} is not a size; write it as {self.example}", param, ctx)
+        if self.dimensions is not None and len(parts) != self.dimensions:
+            self.fail(
+                f"{value!r} has {len(parts)} numbers, {self.dimensions} are needed; write it as {self.example}",
+                param,
+                ctx,
+            )
+        return tuple(int(part) for part in parts)
+
+
+class NumberType(click.ParamType):
+    """A number within bounds, ``low <= x <= high`` (or ``low < x`` where ``open_low``)."""
+
+    def __init__(self, number: type, low: float, high: float = math.inf, expected: str = "", open_low: bool = False):
+        self.name = "number"
+        self.number, self.low, self.high, self.open_low, self.expected = number, low, high, open_low, expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            found = self.number(value)
+        except ValueError:
+            self.fail(f"{value!r} is not {self.expected}", param, ctx)
+        if not (self.low <= found <= self.high and math.isfinite(found)) or (self.open_low and found == self.low):
+            self.fail(f"{value} is out of range; give {self.expected}", param, ctx)
+        return found
+
+
+class NamesType(click.ParamType):
+    """Comma-separated names, or a file with one name per line."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        found = self._lines(value, param, ctx) if "," not in value and os.path.isfile(value) else value.split(",")
+        found = [name.strip() for name in found if name.strip()]
+        if not found:
+            self.fail(f"{value!r} holds no names; write them as cat,dog or give a file with one per line", param, ctx)
+        double = next((name for name in found if found.count(name) > 1), None)
+        if double is not None:
+            self.fail(f"{double!r} is named twice; give each class once", param, ctx)
+        return tuple(found)
+
+    def _lines(self, path: str, param: Any, ctx: Any) -> list[str]:
+        try:
+            with open(path, encoding="utf-8-sig") as file:
+                return file.read(1 << 20).splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            self.fail(f"{path}: cannot be read as text ({error}); give a file with one name per line", param, ctx)
+
+
+POSITIVE = NumberType(int, 1, 2**31 - 1, "a whole number from 1 up")
+COUNT = NumberType(int, 0, 2**31 - 1, "a whole number from 0 up")
+SEED = NumberType(int, 0, 2**63 - 1, "a whole number from 0 up")
+FRACTION = NumberType(float, 0.0, 0.99, "a part from 0 to 0.99, as 0.2")
+RATE = NumberType(float, 0.0, math.inf, "a number above 0, as 0.001", open_low=True)
+AMOUNT = NumberType(float, 0.0, math.inf, "a number from 0 up")
+IMAGE_SIZE = SizeType(2, "28x28")
+SHAPE = SizeType()
+COLOR = ChoiceType("color", "rgb", "gray")
+RESIZE = ChoiceType("resize", "stretch", "crop", "pad")
+NAMES = NamesType()

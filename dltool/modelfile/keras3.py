@@ -1,0 +1,102 @@
+"""Keras 3's spelling of a model config -> Keras 2's, which ``modelfile.keras2`` reads on. Pure functions on JSON.
+
+Source: Keras 3.15, keras/src/saving/serialization_lib.py and keras/src/models/functional.py; files of 3.0 to 3.15.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from dltool.errors import ModelFileError
+
+MASK_NODES = ("NotEqual",)
+"""Operations that Keras 3 writes for masks; dltool works masks out itself (Keras 3 cannot even read them back)."""
+
+
+def simplify(value: Any) -> Any:
+    """Objects, tuples, numbers and type policies without Keras 3's wrapping, at any depth.
+
+    ``{"module", "class_name", "config", "registered_name"}`` becomes ``{"class_name", "config"}``.
+    """
+    if isinstance(value, list):
+        return [simplify(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    class_name, config = value.get("class_name"), value.get("config")
+    if class_name == "__keras_tensor__":
+        return value
+    if class_name == "__tuple__":
+        return simplify(value.get("items", []))
+    if class_name in ("__numpy__", "__tensor__") and isinstance(config, dict):
+        return simplify(config.get("value"))
+    if class_name in ("DTypePolicy", "Policy", "FloatDTypePolicy") and isinstance(config, dict):
+        return config.get("name")
+    if class_name is None:
+        return {key: simplify(entry) for key, entry in value.items()}
+    kept = {key: entry for key, entry in value.items() if key not in ("module", "registered_name", "build_config")}
+    return {key: simplify(entry) for key, entry in kept.items()} | {"class_name": own_name(value)}
+
+
+def own_name(value: dict[str, Any]) -> Any:
+    """The class name of an object; one of another package gets its package in front, so that no table knows it.
+
+    Raises ModelFileError when the object is code of Python itself.
+    """
+    module, class_name, registered = value.get("module"), value["class_name"], value.get("registered_name")
+    top = module.split(".")[0] if isinstance(module, str) else ""
+    if top in sys.stdlib_module_names and top != "builtins":
+        raise ModelFileError(f"names {module}.{class_name}, which is code of Python and not of Keras; do not trust it")
+    if isinstance(registered, str) and ">" in registered:
+        return registered
+    return class_name if top in ("", "keras", "tf_keras", "tensorflow", "builtins") else f"{module}>{class_name}"
+
+
+def upgrade(model: dict[str, Any]) -> dict[str, Any]:
+    """A ``model_config`` of Keras 3 in Keras 2's form; one that is in that form already comes back unchanged."""
+    return with_plain_nodes(simplify(model))
+
+
+def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    """Calls ``{"args", "kwargs"}`` as Keras 2's lists of ``[layer, call, tensor, {}]``; in nested models too."""
+    config = model.get("config")
+    if depth > 32 or not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+        return model
+    layers = []
+    for layer in config["layers"]:
+        if not isinstance(layer, dict):
+            layers.append(layer)  # refused later, by its place
+            continue
+        if layer.get("class_name") in MASK_NODES:
+            continue
+        layer = with_plain_nodes(layer, depth + 1)
+        if isinstance(layer.get("inbound_nodes"), list):
+            layer = {**layer, "inbound_nodes": [plain_node(layer, node) for node in layer["inbound_nodes"]]}
+        layers.append(layer)
+    return {**model, "config": {**config, "layers": layers}}
+
+
+def plain_node(layer: dict[str, Any], node: Any) -> Any:
+    """One call of a layer. Raises ModelFileError when it is called with more than tensors."""
+    if not isinstance(node, dict):
+        return node
+    where = f"layer {layer.get('name')!r}"
+    arguments, options = node.get("args") or [], node.get("kwargs") or {}
+    if not isinstance(arguments, list) or not isinstance(options, dict):
+        raise ModelFileError(f"{where}: its inbound_nodes cannot be understood; the file is damaged")
+    for key, entry in options.items():
+        if key != "mask" and entry not in (None, False):
+            raise ModelFileError(f"{where}: is called with {key}={str(entry)[:60]}, which is not supported")
+    flat = [entry for argument in arguments for entry in (argument if isinstance(argument, list) else [argument])]
+    return [[*origin_of(where, entry), {}] for entry in flat]
+
+
+def origin_of(where: str, tensor: Any) -> list[Any]:
+    """Layer, call and number of a serialized tensor."""
+    config = tensor.get("config") if isinstance(tensor, dict) else None
+    if not isinstance(config, dict) or tensor.get("class_name") != "__keras_tensor__":
+        raise ModelFileError(f"{where}: is called with {str(tensor)[:60]!r} beside tensors; that is not supported")
+    origin = config.get("keras_history")
+    if not isinstance(origin, list):
+        raise ModelFileError(f"{where}: its input does not say where it comes from; the file is damaged")
+    return origin

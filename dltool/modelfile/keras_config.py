@@ -1,0 +1,142 @@
+"""The engine's graph -> a ``model_config`` that Keras 3 (3.0 to 3.15) and tf_keras / tf.keras 2.12 both open.
+
+The rules were found by experiment: Keras 2's outer form (``batch_input_shape`` on explicit InputLayers, nested lists as
+nodes), only constructor arguments that both know, no initializers (Keras 3.0 rejects some spellings, and a trained
+model does not need them), one-element lists where Keras 3.0 to 3.8 drop a plain axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dltool.engine.graph import Graph
+from dltool.engine.layers.base import Layer
+from dltool.engine.layers.core import InputLayer, Normalization
+from dltool.modelfile.graph_json import value_to_json
+from dltool.modelfile.saved import TrainingConfig
+
+KERAS_VERSION = "2.15.0"
+"""What the file calls itself: without a version Keras 2 takes it for Keras 1 and rearranges weights."""
+
+RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
+"""Keras 3's key -> the one that both generations read."""
+
+LISTED = {"BatchNormalization": ("axis",), "Normalization": ("axis",)}
+"""Keys that are written as a list: of one for a number, empty for None."""
+
+LEFT_OUT = {"BatchNormalization": ("unbiased_moving_variance",)}
+"""Fields that Keras does not have."""
+
+CHANNELS_LAST = (
+    "Conv2D",
+    "DepthwiseConv2D",
+    "MaxPooling2D",
+    "AveragePooling2D",
+    "GlobalMaxPooling2D",
+    "GlobalAveragePooling2D",
+    "Flatten",
+    "ZeroPadding2D",
+)
+"""Layers whose default layout a user's keras.json could change."""
+
+ACTIVATIONS = {"silu": "swish", "hard_sigmoid_keras2": "hard_sigmoid"}
+
+
+def keras_names(graph: Graph) -> dict[str, str]:
+    """Layer name -> the name in Keras, where "/" is not allowed and the empty name neither."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in graph.layers:
+        plain = name.replace("/", "_") or "layer"
+        while plain in taken or (plain != name and plain in graph.layers):
+            plain += "_"
+        taken.add(plain)
+        found[name] = plain
+    return found
+
+
+def keras_model_config(graph: Graph) -> dict[str, Any]:
+    """Sequential for a chain, else Functional."""
+    names = keras_names(graph)
+    title = graph.name.replace("/", "_") or "model"
+    if graph.is_sequential:
+        layers = [entry(names[name], layer) for name, layer in graph.layers.items()]
+        return {"class_name": "Sequential", "config": {"name": title, "layers": layers}}
+    calls = calls_of(graph)
+    layers = []
+    for name, layer in graph.layers.items():
+        nodes = [
+            [[*reference(graph, calls, names, source), {}] for source in node.inputs]
+            for node in graph.nodes
+            if node.layer is layer and node.inputs
+        ]
+        layers.append({**entry(names[name], layer), "name": names[name], "inbound_nodes": nodes})
+    config = {
+        "name": title,
+        "trainable": True,
+        "layers": layers,
+        "input_layers": [reference(graph, calls, names, index) for index in graph.inputs],
+        "output_layers": [reference(graph, calls, names, index) for index in graph.outputs],
+    }
+    return {"class_name": "Functional", "config": config}
+
+
+def calls_of(graph: Graph) -> list[int]:
+    """For every node: which call of its layer it is."""
+    counts: dict[str, int] = {}
+    found = []
+    for node in graph.nodes:
+        found.append(counts.get(node.name, 0))
+        counts[node.name] = found[-1] + 1
+    return found
+
+
+def reference(graph: Graph, calls: list[int], names: dict[str, str], index: int) -> list[Any]:
+    return [names[graph.nodes[index].name], calls[index], 0]
+
+
+def entry(name: str, layer: Layer) -> dict[str, Any]:
+    return {"class_name": type(layer).__name__, "config": layer_config(name, layer)}
+
+
+def layer_config(name: str, layer: Layer) -> dict[str, Any]:
+    """The constructor arguments that both generations know."""
+    class_name = type(layer).__name__
+    if isinstance(layer, InputLayer):
+        return {"name": name, "dtype": "float32", "batch_input_shape": [None, *layer.shape], "sparse": False}
+    found: dict[str, Any] = {"name": name, "trainable": layer.trainable, "dtype": "float32"}
+    for key, value in layer.config().items():
+        left_out = key in found or key in LEFT_OUT.get(class_name, ()) or key.endswith("_initializer")
+        if left_out or (value is None and key.endswith("_regularizer")):
+            continue
+        value = value_to_json(value)
+        if key in LISTED.get(class_name, ()) and not isinstance(value, list):
+            value = [] if value is None else [value]
+        if key == "activation":
+            value = ACTIVATIONS.get(value, value)
+        found[RENAMED.get(class_name, {}).get(key, key)] = value
+    if class_name in CHANNELS_LAST:
+        found["data_format"] = "channels_last"
+    return found
+
+
+def keras_differences(graph: Graph, training_config: TrainingConfig | None = None) -> list[str]:
+    """What Keras does differently from dltool when it opens the written file, one sentence each."""
+    found = []
+    used = {getattr(layer, "activation", None) for layer in graph.layers.values()}
+    if "hard_sigmoid" in used:
+        found.append(
+            "tf_keras reads hard_sigmoid as clip(0.2x + 0.5, 0, 1); dltool and Keras 3 use clip(x/6 + 0.5, 0, 1)"
+        )
+    if "hard_sigmoid_keras2" in used:
+        found.append(
+            "Keras 3 reads hard_sigmoid as clip(x/6 + 0.5, 0, 1); dltool and Keras 2 use clip(0.2x + 0.5, 0, 1)"
+        )
+    for name, layer in graph.layers.items():
+        if isinstance(layer, Normalization) and not isinstance(layer.axis, int):
+            # Its .h5 reader drops every axis but a single one; it cannot read such files of its own either.
+            found.append(f"Keras 3 cannot open the model, because {name!r} normalises several axes or none apart")
+    optimizer = training_config.optimizer if training_config is not None else None
+    if optimizer is not None and optimizer.weight_decay is not None:
+        found.append("tf_keras opens the model with compile=False only, because its optimizer has a weight decay")
+    return found

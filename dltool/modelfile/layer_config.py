@@ -1,0 +1,147 @@
+"""Keras's layer configs -> the engine's fields: renamed keys, meanings that changed, and what may be ignored.
+
+A key that the engine's layer does not have is accepted only with a value listed here, which then changes nothing; any
+other value is an error that names layer and key. Supporting more of Keras is a row in one of the tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from dltool.errors import ModelFileError
+from dltool.modelfile.graph_json import layer_class
+
+ANY = object()
+
+RENAMED = {
+    "LeakyReLU": {"alpha": "negative_slope"},
+}
+"""Keras 2's key -> Keras 3's, which is the engine's field."""
+
+HARMLESS: dict[str, tuple[Any, ...]] = {
+    "activity_regularizer": (None,),
+    "kernel_constraint": (None,),
+    "bias_constraint": (None,),
+    "depthwise_constraint": (None,),
+    "beta_constraint": (None,),
+    "gamma_constraint": (None,),
+    "data_format": (None, "channels_last"),
+    "dynamic": (False,),
+    "lora_rank": (None,),
+    "lora_alpha": (None,),
+    "quantization_mode": (None,),
+    "quantization_config": (None,),
+    "batch_input_shape": (ANY,),
+    "batch_shape": (ANY,),
+}
+"""Keys that any layer may have, with the values that change nothing."""
+
+HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
+    "InputLayer": {"sparse": (False, None), "ragged": (False, None), "optional": (False, None)},
+    "BatchNormalization": {
+        "synchronized": (False, None),
+        "renorm": (False,),
+        "renorm_clipping": (ANY,),
+        "renorm_momentum": (ANY,),
+        "fused": (ANY,),
+        "virtual_batch_size": (None,),
+        "adjustment": (None,),
+    },
+    "DepthwiseConv2D": {
+        "groups": (1,),
+        "rank": (2,),
+        "filters": (ANY,),
+        "kernel_initializer": (ANY,),
+        "kernel_regularizer": (None,),
+    },
+    "Dropout": {"noise_shape": (None,), "seed": (ANY,)},
+}
+"""The same per class. Seeds are not kept: dltool draws its numbers from its own seeded streams."""
+
+FLOAT_TYPES = ("float32", "float16", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
+INPUT_TYPES = (*FLOAT_TYPES, "uint8", "uint16", "int8", "int16", "int32", "int64", "bool")
+
+
+def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str, Any]:
+    """``{"class_name", "config"}`` with the engine's fields, of a layer entry of a Keras file.
+
+    Args:
+        version: the major version of Keras that wrote the file.
+
+    Raises:
+        ModelFileError: unknown class, a key with a value that would change the result.
+    """
+    class_name, config = entry["class_name"], entry["config"]
+    cls = layer_class(class_name, name)
+    if not isinstance(config, dict):
+        raise ModelFileError(f"layer {name!r} ({class_name}): has no config; the file is damaged")
+    known = {f.name for f in fields(cls)} - {"name"}
+    harmless = {**HARMLESS, **HARMLESS_IN.get(class_name, {})}
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        key = RENAMED.get(class_name, {}).get(key, key)
+        if key in known:
+            found[key] = plain_number(value)
+        elif key == "dtype":
+            check_type(name, class_name, value)
+        elif key != "name" and not is_harmless(harmless.get(key, ()), value):
+            raise ModelFileError(unsupported(name, class_name, key, value))
+    if class_name == "Normalization" and found.get("axis") == []:
+        found["axis"] = None  # Keras turns None into an empty list itself
+    if class_name == "InputLayer":
+        found["shape"] = sample_shape(name, config)
+    if "activation" in found:
+        found["activation"] = activation_name(name, class_name, found["activation"], version)
+    if class_name == "BatchNormalization" and version < 3:
+        # The fused kernel of Keras 2 works on images only; the reader clears the flag for other inputs.
+        found["unbiased_moving_variance"] = True
+    return {"class_name": class_name, "config": found}
+
+
+def is_harmless(allowed: tuple[Any, ...], value: Any) -> bool:
+    return any(entry is ANY or (entry == value and type(entry) is type(value)) for entry in allowed)
+
+
+def unsupported(name: str, class_name: str, key: str, value: Any) -> str:
+    if key == "data_format":
+        return f"layer {name!r} ({class_name}): uses data_format {value!r}; only channels_last models are supported"
+    return f"layer {name!r} ({class_name}): the option {key}={str(value)[:80]!r} is not supported"
+
+
+def check_type(name: str, class_name: str, dtype: Any) -> None:
+    """Arithmetic is float32 whatever the file says; quantized layers store other numbers and are refused."""
+    allowed = INPUT_TYPES if class_name == "InputLayer" else FLOAT_TYPES
+    if dtype is not None and dtype not in allowed:
+        raise ModelFileError(
+            f"layer {name!r} ({class_name}): the type {str(dtype)[:60]!r} is not supported; use float32"
+        )
+
+
+def plain_number(value: Any) -> Any:
+    """Keras 2 wrote some numbers as ``{"type": "ndarray", "value": 0.3}``."""
+    if isinstance(value, dict) and value.get("type") == "ndarray":
+        return value.get("value")
+    return value
+
+
+def sample_shape(name: str, config: dict[str, Any]) -> list[int | None]:
+    """The input's shape without the batch axis."""
+    shape = config.get("batch_shape") or config.get("batch_input_shape")
+    if shape is None and isinstance(config.get("shape"), list):
+        shape = [None, *config["shape"]]
+    if not isinstance(shape, list) or not shape or not all(size is None or type(size) is int for size in shape):
+        raise ModelFileError(
+            f"input {name!r}: the file does not say its shape; build the model before saving it in Keras"
+        )
+    return shape[1:]
+
+
+def activation_name(name: str, class_name: str, value: Any, version: int) -> str:
+    """The engine's name of an activation. ``hard_sigmoid`` is 0.2x+0.5 before Keras 3 and x/6+0.5 since."""
+    if value is None:
+        return "linear"
+    if not isinstance(value, str):
+        shown = value.get("class_name") if isinstance(value, dict) else value
+        raise ModelFileError(f"layer {name!r} ({class_name}): the activation {str(shown)[:60]!r} is not supported")
+    return "hard_sigmoid_keras2" if value == "hard_sigmoid" and version < 3 else value

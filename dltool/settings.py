@@ -1,0 +1,150 @@
+"""What each command was asked to do: one frozen dataclass per command, in the user's words.
+
+The command line fills them, workflows read them, and a library user may build them by hand. ``None`` means "not said":
+the workflow then takes the model file's own value or the default that its docstring names. Imports the standard
+library only.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the rows come from and how images are read.
+
+    Attributes:
+        data: paths as given with --data (folders, .npy, .npz), in order.
+        labels: the .npy with the labels, when --data is an array.
+        image_size: (height, width) in pixels.
+        color: "rgb" or "gray".
+        resize: "stretch", "crop" or "pad".
+        class_names: names of the classes in the order of the model's outputs.
+        limit: use at most this many rows.
+        allow_empty: accept class folders without images.
+        skip_bad: leave unreadable images out instead of stopping.
+    """
+
+    data: tuple[str, ...] = ()
+    labels: str | None = None
+    image_size: tuple[int, int] | None = None
+    color: str | None = None
+    resize: str | None = None
+    class_names: tuple[str, ...] | None = None
+    limit: int | None = None
+    allow_empty: bool = False
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """An untrained model: layer words or a ready architecture.
+
+    Attributes:
+        model: the file to write; None writes nothing (--dry-run).
+        input: shape of one sample, (28, 28, 1); None when the data or the words say it.
+        classes: number of classes (or of outputs, for regression).
+        words: layer words, ``("conv2d:32,3,same,relu", "flatten", ...)``.
+        arch: ``"cnn"`` or ``"vgg-small:width=32"``.
+        data: data to take the shape, the classes and the head from.
+        metrics: names for the compile step; empty means what the head suggests.
+        rescale: False leaves out the Rescaling layer of image models.
+    """
+
+    model: str | None
+    input: tuple[int | None, ...] | None = None
+    classes: int | None = None
+    words: tuple[str, ...] = ()
+    arch: str | None = None
+    data: DataSettings | None = None
+    loss: str | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    metrics: tuple[str, ...] = ()
+    seed: int = 0
+    force: bool = False
+    rescale: bool = True
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """A training run.
+
+    Attributes:
+        model: the model file; with ``arch`` it may be missing and is built first.
+        val: validation paths; ``val_labels`` their labels when they are arrays.
+        val_split: fraction held out for validation, 0 turns it off; None: 0.2 unless ``val`` or a valid/ folder is
+            there or the data have fewer than 50 rows.
+        optimizer: ``"adam"`` or ``"sgd:momentum=0.9,nesterov=true"``.
+        early_stop: stop after this many epochs without an improvement of ``monitor`` by ``min_delta``.
+        class_weight: ``"balanced"`` or ``"cat=1,dog=99"``.
+        jobs: lanes; None takes one per CPU. backend: "auto", "threads" or "processes".
+        output: where to write instead of ``model``.
+        keep_state: keep optimizer slots and counters in the file, so that training can go on exactly.
+        normalize: put a Normalization layer, adapted to the data, before tabular arrays.
+        rescale: see BuildSettings.
+    """
+
+    model: str
+    data: DataSettings
+    val: tuple[str, ...] = ()
+    val_labels: str | None = None
+    val_split: float | None = None
+    arch: str | None = None
+    epochs: int = 10
+    batch_size: int = 64
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    loss: str | None = None
+    metrics: tuple[str, ...] = ()
+    early_stop: int | None = None
+    min_delta: float = 0.0
+    monitor: str | None = None
+    class_weight: str | None = None
+    seed: int = 0
+    shuffle: bool = True
+    jobs: int | None = None
+    backend: str = "auto"
+    output: str | None = None
+    force: bool = False
+    keep_state: bool = True
+    normalize: bool = True
+    rescale: bool = True
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise."""
+
+    model: str
+    data: DataSettings
+    batch_size: int = 64
+    jobs: int | None = None
+    backend: str = "auto"
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Predict for files, folders and arrays.
+
+    Attributes:
+        inputs: paths in the order of the output rows; a folder stands for the images in it.
+        probs: give the probability of every class.
+        top: number of best labels per row.
+        data: image options (``data.data`` stays empty; ``inputs`` says what to read).
+    """
+
+    model: str
+    inputs: tuple[str, ...]
+    batch_size: int = 64
+    jobs: int | None = None
+    backend: str = "auto"
+    probs: bool = False
+    top: int = 1
+    data: DataSettings = field(default_factory=DataSettings)
+
+
+@dataclass(frozen=True)
+class SummarySettings:
+    """Show what a model file holds."""
+
+    model: str

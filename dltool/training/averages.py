@@ -1,0 +1,75 @@
+"""Averages over samples, not over batches, at little cost per step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dltool.engine.batch import Batch
+from dltool.training.objective import Objective
+
+GROUP_BYTES = 256 * 1024
+GROUP_ROWS = 4096
+
+
+class Averages:
+    """The running loss and metrics of an epoch.
+
+    Outputs and targets are gathered, and the metrics see them in groups of up to 256 kB: one update costs 20 to 60 us
+    of Python and NumPy calls whatever its size, and a step of a small network takes only 1.7 ms. Metrics are not
+    weighted by class or sample weights (Keras's ``metrics``).
+    """
+
+    def __init__(self, objective: Objective):
+        self.objective = objective
+        self._targets: list[np.ndarray] = []
+        self._predictions: list[np.ndarray] = []
+        self._room = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; for the begin of an epoch."""
+        self.total, self.count, self._filled = 0.0, 0, 0
+        for metric in self.objective.all_metrics:
+            metric.reset()
+
+    def add(self, loss: float, batch: Batch, predictions: tuple[np.ndarray, ...]) -> None:
+        """Count a batch with its loss (already a mean over its rows) and copy what the metrics need."""
+        rows = len(batch)
+        self.total += loss * rows
+        self.count += rows
+        if not self.objective.all_metrics:
+            return
+        if self._filled + rows > self._room:
+            self.flush()
+            if rows > self._room:
+                self._make_room(rows, batch.targets, predictions)
+        place = slice(self._filled, self._filled + rows)
+        for kept, array in zip(self._targets, batch.targets, strict=True):
+            kept[place] = array
+        for kept, array in zip(self._predictions, predictions, strict=True):
+            kept[place] = array
+        self._filled += rows
+
+    def _make_room(self, rows: int, targets: tuple[np.ndarray, ...], predictions: tuple[np.ndarray, ...]) -> None:
+        row_bytes = sum(a.nbytes for a in (*targets, *predictions)) // rows
+        self._room = max(rows, min(GROUP_ROWS, GROUP_BYTES // max(row_bytes, 1)))
+        self._targets = [np.empty((self._room, *a.shape[1:]), a.dtype) for a in targets]
+        self._predictions = [np.empty((self._room, *a.shape[1:]), a.dtype) for a in predictions]
+
+    def flush(self) -> None:
+        """Let the metrics see what was gathered."""
+        if not self._filled:
+            return
+        groups = zip(self.objective.metrics, self._targets, self._predictions, strict=True)
+        for metrics, targets, predictions in groups:
+            for metric in metrics:
+                metric.update(targets[: self._filled], predictions[: self._filled])
+        self._filled = 0
+
+    def results(self) -> dict[str, float]:
+        """``loss`` first, then the metrics by their names; {} before the first batch."""
+        if not self.count:
+            return {}
+        self.flush()
+        values = [metric.result() for metric in self.objective.all_metrics]
+        return {"loss": self.total / self.count, **dict(zip(self.objective.metric_names, values, strict=True))}

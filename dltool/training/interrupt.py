@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM during training: stop after this batch, so that the state can be saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from dltool.training.callbacks import Callback, Events
+from dltool.training.run import Run
+
+
+class StopOnSignal(Callback):
+    """The first signal lets the running batch finish and sets ``run.stop``; the second ends at once.
+
+    Signals can be caught in the main thread only; elsewhere this does nothing.
+
+    Attributes:
+        caught: the signal that came, None without one.
+    """
+
+    def __init__(self, events: Events):
+        self.events = events
+        self.caught: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def train_begin(self, run: Run) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.caught is not None:
+                self._put_back()
+                raise KeyboardInterrupt
+            self.caught = signal.Signals(number)
+            run.stop = f"interrupted by {self.caught.name}"
+            self.events.hint("stopping after this batch (again: at once)")
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, handle)
+
+    def train_end(self, run: Run) -> None:
+        self._put_back()
+
+    def _put_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()

@@ -1,0 +1,166 @@
+"""The training loop: three functions, ``train``, ``evaluate`` and ``predict``; everything else is a composition.
+
+They take an executor (``engine.executor.Executor`` or the reference), which owns the arithmetic, and a loader, which
+owns the order of the rows. Averages are over samples. A loss that is not a number stops at once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from dltool.engine.batch import Batch
+from dltool.errors import DivergedError
+from dltool.training.averages import Averages
+from dltool.training.callbacks import Callback
+from dltool.training.objective import Objective
+from dltool.training.run import Run
+
+Watcher = Callable[[Batch, tuple[np.ndarray, ...]], None]
+NAMED_ROWS = 5
+"""So many rows of a batch are named in a message."""
+
+
+class Loader(Protocol):
+    """Batches of a data set, in an order that depends on the epoch's number only."""
+
+    num_rows: int
+    dataset: Any
+    """Has ``names(rows)``: what to call rows in a message."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch."""
+
+
+def train(
+    executor: Any,
+    loader: Loader,
+    objective: Objective,
+    run: Run,
+    callbacks: Sequence[Callback] = (),
+    validation: Loader | None = None,
+) -> Run:
+    """Train from ``run.epoch`` (done) to ``run.epochs``.
+
+    Args:
+        executor: made with the objective's losses, loss weights and an optimizer; its slots may hold an earlier state.
+        validation: rows to measure after each epoch, as ``val_loss``, ``val_accuracy`` ...
+        callbacks: told in this order; any may set ``run.stop``.
+
+    Returns:
+        ``run``, with its history. An epoch that was stopped in its middle is not in the history.
+
+    Raises:
+        DivergedError: a loss was NaN or infinite; the message names epoch, step and rows. ``train_end`` was called, so
+            ``BestWeights`` has put the best weights back.
+    """
+    run.steps_per_epoch, run.num_rows = len(loader), loader.num_rows
+    averages = Averages(objective)
+    with np.errstate(over="ignore", invalid="ignore"):  # the loop looks for such numbers itself
+        try:
+            _tell(callbacks, "train_begin", run)
+            while run.epoch < run.epochs and not run.stop:
+                start = time.perf_counter()
+                if not _train_epoch(executor, loader, objective, run, callbacks, averages):
+                    break
+                _finish_epoch(run, averages.results(), executor, objective, validation)
+                run.seconds = time.perf_counter() - start
+                _tell(callbacks, "epoch_end", run)
+        finally:
+            _tell(callbacks, "train_end", run)
+    return run
+
+
+def _train_epoch(
+    executor: Any, loader: Loader, objective: Objective, run: Run, callbacks: Sequence[Callback], averages: Averages
+) -> bool:
+    """All steps of the next epoch; False when a callback stopped before the last one."""
+    run.epoch += 1
+    run.batch = run.samples = 0
+    run.is_best = False
+    run.measure = averages.results
+    _tell(callbacks, "epoch_begin", run)
+    batch_begin, batch_end = _moments(callbacks, "batch_begin"), _moments(callbacks, "batch_end")
+    averages.reset()
+    for batch in loader.epoch(run.epoch):
+        for call in batch_begin:
+            call(run)
+        prepared = objective.prepare(batch, training=True)
+        loss = executor.train_step(prepared, run.step + 1, run.learning_rate)
+        if not math.isfinite(loss):
+            raise _diverged(loss, run, loader, batch)
+        run.step += 1
+        run.batch += 1
+        run.samples += len(batch)
+        averages.add(loss, prepared, executor.predictions)
+        for call in batch_end:
+            call(run)
+        if run.stop and run.batch < run.steps_per_epoch:
+            run.epoch -= 1
+            return False
+    return True
+
+
+def _finish_epoch(
+    run: Run, logs: dict[str, float], executor: Any, objective: Objective, validation: Loader | None
+) -> None:
+    """Validate, check that all is finite, write the epoch down."""
+    run.measure = logs.copy
+    if validation is not None:
+        logs |= {f"val_{name}": value for name, value in evaluate(executor, validation, objective).items()}
+    weights_sum = float(run.model.weights.vector.sum(dtype=np.float64))
+    if not math.isfinite(logs.get("val_loss", 0.0)) or not math.isfinite(weights_sum):
+        what = "weights are" if not math.isfinite(weights_sum) else f"val_loss is {logs['val_loss']}, which is"
+        raise DivergedError(f"training: after epoch {run.epoch} the {what} not finite; use a smaller --lr")
+    run.history.append({"epoch": run.epoch, **logs, "learning_rate": run.learning_rate})
+
+
+def evaluate(executor: Any, loader: Loader, objective: Objective, watchers: Sequence[Watcher] = ()) -> dict[str, float]:
+    """``loss`` and the metrics over all rows, without training; ``watchers`` see every batch with its outputs.
+
+    The loss includes the regularisation and the sample weights, not the class weights (as Keras's ``evaluate``).
+    """
+    averages = Averages(objective)
+    penalty = objective.penalty(executor.model)
+    batches = (objective.prepare(batch) for batch in loader.epoch(0))
+    for batch, outputs in predict(executor, batches):
+        averages.add(objective.value(batch, outputs) + penalty, batch, outputs)
+        for watch in watchers:
+            watch(batch, outputs)
+    return averages.results()
+
+
+def predict(executor: Any, batches: Iterable[Batch]) -> Iterator[tuple[Batch, tuple[np.ndarray, ...]]]:
+    """Each batch with the model's outputs, one array (rows, ...) float32 per output."""
+    for batch in batches:
+        yield batch, executor.forward(batch.inputs)
+
+
+def _moments(callbacks: Sequence[Callback], moment: str) -> list[Callable[[Run], None]]:
+    """The callbacks' methods for a moment, without those that do nothing."""
+    nothing = getattr(Callback, moment)
+    return [getattr(c, moment) for c in callbacks if getattr(type(c), moment) is not nothing]
+
+
+def _tell(callbacks: Sequence[Callback], moment: str, run: Run) -> None:
+    for call in _moments(callbacks, moment):
+        call(run)
+
+
+def _diverged(loss: float, run: Run, loader: Loader, batch: Batch) -> DivergedError:
+    rows = ""
+    if batch.rows is not None:
+        names = loader.dataset.names(batch.rows[:NAMED_ROWS])
+        more = f" and {len(batch) - NAMED_ROWS} more" if len(batch) > NAMED_ROWS else ""
+        rows = f" on {', '.join(names)}{more}"
+    return DivergedError(
+        f"training: the loss is {loss} in epoch {run.epoch}, step {run.batch + 1} of {run.steps_per_epoch}{rows}; "
+        "use a smaller --lr, and look for wild values in the data"
+    )

@@ -1,0 +1,59 @@
+"""The record of one training run, handed to every callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dltool.engine.model import Model
+
+
+@dataclass
+class Run:
+    """Where a training run is and what it measured; callbacks read it and may set ``stop``.
+
+    A run goes on from ``epoch`` and ``step``: zero for a fresh model, the earlier run's counts for more epochs.
+
+    Attributes:
+        model: the model being trained; its weights change in place.
+        epochs: number of the last epoch that was asked for.
+        learning_rate: what the next step uses; a callback may change it.
+        epoch: the current epoch, counted from 1 over all runs of this model; 0 before the first.
+        step: optimizer steps done, over all runs of this model.
+        history: one dict per finished epoch: ``epoch``, ``loss``, the metrics, the same with ``val_``,
+            ``learning_rate``.
+        steps_per_epoch: batches in one epoch.
+        num_rows: training rows in one epoch.
+        batch: batches done in this epoch.
+        samples: rows done in this epoch.
+        seconds: duration of the last finished epoch, validation included.
+        stop: why training shall stop; empty to go on. Looked at after every batch and every epoch.
+        monitor: the name in ``logs`` that decides which epoch is best; None without one.
+        best_epoch: the epoch with the best monitored value; None before one is known.
+        is_best: True when the epoch that just ended is the best so far.
+    """
+
+    model: Model
+    epochs: int
+    learning_rate: float
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    steps_per_epoch: int = 0
+    num_rows: int = 0
+    batch: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    stop: str = ""
+    monitor: str | None = None
+    best_epoch: int | None = None
+    is_best: bool = False
+    measure: Callable[[], dict[str, float]] = dict
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """The averages of the current epoch so far (``loss``, ``accuracy``, ...); at an epoch's end also ``val_``.
+
+        Computed when asked for, because most batches are never shown to anybody.
+        """
+        return self.measure()

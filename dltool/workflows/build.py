@@ -1,0 +1,253 @@
+"""``dltool build``: layer words or a ready architecture, and data if given -> an untrained model file.
+
+What the user does not say comes from the data (shape, classes, kind of labels) and from the head (loss, metrics).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dltool.architectures.catalog import architecture
+from dltool.architectures.literals import spec
+from dltool.architectures.words import from_words
+from dltool.data.dataset import Dataset
+from dltool.data.opening import OpenedData, open_data, preprocessing_for
+from dltool.engine.graph import Graph, describe
+from dltool.engine.layers import Shape
+from dltool.engine.losses import LOSSES, Loss, loss
+from dltool.engine.metrics import METRICS, metric
+from dltool.engine.model import Model
+from dltool.engine.optimizers import OPTIMIZERS, Optimizer, optimizer
+from dltool.errors import UsageError
+from dltool.modelfile.atomic import check_target
+from dltool.modelfile.saved import SavedModel, TrainingConfig
+from dltool.modelfile.writing import write
+from dltool.settings import BuildSettings, DataSettings
+from dltool.training.labels import Head, default_loss, heads
+from dltool.training.objective import usual_metrics
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """Attributes:
+    saved: the model as it was (or would be) written.
+    line: one line about it: ``"23,844 parameters, 28x28x1 -> 10, adam, lr 0.001, ..."``.
+    hints: remarks that help.
+    """
+
+    saved: SavedModel
+    line: str
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the data before the model exists. ``labels`` are None where there are no data."""
+
+    shape: Shape | None
+    num_outputs: int | None
+    activation: str
+    classes: tuple[str, ...] | None = None
+    labels: np.ndarray | None = None
+    preprocessing: dict[str, Any] | None = None
+    rescale: bool = True
+    hints: tuple[str, ...] = ()
+
+
+def run(settings: BuildSettings) -> BuildResult:
+    """Build and, unless ``settings.model`` is None, write the model.
+
+    Raises:
+        UsageError: words, shapes or names do not fit. DataError: the data cannot be read.
+        OutputError: the file exists (without ``force``) or cannot be written.
+    """
+    if settings.model is not None:
+        check_target(settings.model, overwrite=settings.force)
+    data = settings.data if settings.data is not None and settings.data.data else None
+    opened = open_dataset(data) if data is not None else None
+    result = build_model(settings, opened)
+    if settings.model is not None:
+        write(result.saved, settings.model, overwrite=settings.force)
+    return result
+
+
+def open_dataset(data: DataSettings) -> OpenedData:
+    """The data of settings, opened."""
+    return open_data(
+        data.data,
+        labels=data.labels,
+        image_size=data.image_size,
+        color=data.color,
+        resize=data.resize,
+        class_names=data.class_names,
+        limit=data.limit,
+        allow_empty=data.allow_empty,
+        skip_bad=data.skip_bad,
+    )
+
+
+def build_model(settings: BuildSettings, opened: OpenedData | None = None) -> BuildResult:
+    """The model in memory, for data that are open already (``fit --arch`` comes here).
+
+    Args:
+        opened: what ``open_data`` gave, or None without data.
+    """
+    known = known_from(settings, opened)
+    graph = _graph(settings, known)
+    _check_outputs(graph, settings, known)
+    model = Model.build(graph, settings.seed)
+    config = compile_step(graph, settings, known.labels)
+    saved = SavedModel(model, known.classes, known.preprocessing, config)
+    return BuildResult(saved, describe_line(graph, config), known.hints)
+
+
+def known_from(settings: BuildSettings, opened: OpenedData | None) -> Known:
+    """Shape, number of outputs and head from the settings and the data; the settings must not contradict the data."""
+    if opened is None:
+        return _known_without_data(settings)
+    dataset = opened.train
+    shapes, classes, labels = dataset.input_shapes, dataset.classes, dataset.labels
+    if len(shapes) > 1 and settings.arch:
+        raise UsageError(f"--arch: takes one input but the data have {len(shapes)}; use layer words with named inputs")
+    shape = _shape_for(settings, dataset) if len(shapes) == 1 else None
+    if classes is not None and settings.classes is not None and settings.classes != len(classes):
+        raise UsageError(f"--classes: {settings.classes}, but the data have {len(classes)} classes; leave it out")
+    if classes is not None:
+        num_outputs, activation = len(classes), "softmax"
+    else:
+        num_outputs = 1 if labels.ndim == 1 else int(labels.shape[-1])
+        activation = "linear"
+    scaled = _already_scaled(dataset)
+    hints = ("the values lie within 0..1 already, so no Rescaling layer was added",) if scaled else ()
+    return Known(
+        shape, num_outputs, activation, classes, labels, opened.preprocessing, settings.rescale and not scaled, hints
+    )
+
+
+def _shape_for(settings: BuildSettings, dataset: Dataset) -> Shape:
+    """The rows' shape; images without a channel axis get one where --input or an architecture wants it."""
+    shape = tuple(dataset.input_shapes[0])
+    deeper = (*shape, 1)
+    if settings.input is not None:
+        if tuple(settings.input) not in (shape, deeper):
+            wanted = describe(settings.input)
+            raise UsageError(f"--input: {wanted} does not fit the data's {describe(shape)}; leave it out")
+        return tuple(settings.input)
+    wants_images = settings.arch is not None and spec(settings.arch)[0] != "mlp"
+    return deeper if len(shape) == 2 and wants_images else shape
+
+
+def _known_without_data(settings: BuildSettings) -> Known:
+    """One class means one sigmoid unit; several a softmax."""
+    data = settings.data or DataSettings()
+    names, count = data.class_names, settings.classes
+    if names is not None and count is not None and len(names) != count:
+        raise UsageError(f"--class-names: {len(names)} names for {count} classes; name each class")
+    count = count or (len(names) if names else None)
+    shape = settings.input
+    if shape is None and data.image_size is not None:
+        shape = (*data.image_size, 1 if data.color == "gray" else 3)
+    preprocessing = _reading(data, shape) if shape is not None else None
+    return Known(shape, count, "sigmoid" if count == 1 else "softmax", names, None, preprocessing, settings.rescale)
+
+
+def _reading(data: DataSettings, shape: Shape) -> dict[str, Any] | None:
+    """How images are to be read for an image input; None for other inputs."""
+    found = preprocessing_for(shape)
+    if found is None:
+        return None
+    if data.color not in (None, found["color"]):
+        raise UsageError(f"--color: {data.color} does not fit an input of {describe(shape)}; leave it out")
+    if data.image_size not in (None, tuple(shape[:2])):
+        size = describe(data.image_size)
+        raise UsageError(f"--image-size: {size} does not fit an input of {describe(shape)}; leave it out")
+    return {**found, "resize": data.resize or found["resize"]}
+
+
+def _already_scaled(dataset: Dataset) -> bool:
+    """True for image-shaped arrays of floats within 0..1, judged by the first rows."""
+    if len(dataset.input_shapes) != 1 or len(dataset.input_shapes[0]) != 3:
+        return False
+    first = dataset.fetch(np.arange(min(len(dataset), 64), dtype=np.int64)).inputs[0]
+    return first.dtype != np.uint8 and bool(first.min() >= 0 and first.max() <= 1)
+
+
+def _graph(settings: BuildSettings, known: Known) -> Graph:
+    if settings.words:
+        return from_words(settings.words, known.shape, known.rescale)
+    if settings.arch is None:
+        raise UsageError("build: no layers given; write layer words or --arch cnn")
+    if known.shape is None:
+        raise UsageError("--input: missing; give the shape of one sample, as --input 28x28x1, or --data")
+    if known.num_outputs is None:
+        raise UsageError("--classes: missing; give the number of classes, or --data")
+    return architecture(settings.arch, known.shape, known.num_outputs, known.activation, known.rescale)
+
+
+def _check_outputs(graph: Graph, settings: BuildSettings, known: Known) -> None:
+    """The last layer must have a unit per class (or one sigmoid unit for two classes)."""
+    if known.num_outputs is None or len(graph.outputs) != 1:
+        return
+    head = heads(graph)[0]
+    if head.size == known.num_outputs or (head.num_classes == known.num_outputs and head.size == 1):
+        return
+    where = "--data" if known.labels is not None else "--classes"
+    what = "classes" if known.classes is not None or known.labels is None else "numbers per row"
+    units = f"{head.size} output{'' if head.size == 1 else 's'}"
+    raise UsageError(
+        f"{where}: {known.num_outputs} {what}, but layer {head.name!r} gives {units}; "
+        f"end with dense:{known.num_outputs},{known.activation}"
+    )
+
+
+def compile_step(graph: Graph, settings: BuildSettings, labels: np.ndarray | None) -> TrainingConfig:
+    """Loss, metrics and optimizer: as said, else what the head suggests, and adam."""
+    rules = tuple(_loss(settings.loss, head, labels) for head in heads(graph))
+    metrics = tuple(map(chosen_metric, settings.metrics)) or usual_metrics(heads(graph)[0], rules[0])
+    return TrainingConfig(
+        losses=rules,
+        loss_names=tuple(LOSSES.canonical(rule.keras_class) for rule in rules),
+        loss_weights=(1.0,) * len(rules),
+        metrics=metrics,
+        optimizer=chosen_optimizer(settings.optimizer, settings.learning_rate),
+    )
+
+
+def chosen_metric(text: str) -> str | dict[str, Any]:
+    """``"accuracy"``, or ``"fbeta_score:beta=2"`` -> the Keras config of the metric. Raises UsageError."""
+    found = _config(text, METRICS)
+    metric(found)  # refuses unknown options now
+    return found
+
+
+def _loss(text: str | None, head: Head, labels: np.ndarray | None) -> Loss:
+    return loss(default_loss(head, labels)) if text is None else chosen_loss(text)
+
+
+def chosen_loss(text: str) -> Loss:
+    """``"mse"`` or ``"categorical_crossentropy:label_smoothing=0.1"`` -> the loss. Raises UsageError."""
+    return loss(_config(text, LOSSES))
+
+
+def chosen_optimizer(text: str | None, learning_rate: float | None) -> Optimizer:
+    """``"sgd:momentum=0.9"`` and ``--lr`` -> the optimizer; adam when nothing is said."""
+    rule = optimizer(_config(text or "adam", OPTIMIZERS))
+    return rule if learning_rate is None else replace(rule, learning_rate=learning_rate)
+
+
+def _config(text: str, registry: Any) -> Any:
+    """What a registry's maker takes: a name, or Keras's class name with a config."""
+    name, options = spec(text)
+    if not options:
+        return registry.canonical(name)
+    return {"class_name": registry.get(name).keras_class, "config": options}
+
+
+def describe_line(graph: Graph, config: TrainingConfig) -> str:
+    """``23,844 parameters, 28x28x1 -> 10, adam, lr 0.001, sparse_categorical_crossentropy``."""
+    sides = [" and ".join(describe(shape) for shape in shapes) for shapes in (graph.input_shapes, graph.output_shapes)]
+    words = [f"{graph.num_parameters:,} parameters", " -> ".join(sides)]
+    if config.optimizer is not None:
+        words += [config.optimizer.name, f"lr {config.optimizer.learning_rate:g}"]
+    return ", ".join([*words, *dict.fromkeys(config.loss_names)])

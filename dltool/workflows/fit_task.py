@@ -1,0 +1,240 @@
+"""What ``dltool fit`` does before the first batch: open, read or build, split, choose, and check that all fits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dltool.architectures.literals import spec
+from dltool.data.dataset import Dataset, Subset
+from dltool.data.opening import OpenedData
+from dltool.data.split import stratified_split
+from dltool.engine.metrics import METRICS, metric
+from dltool.engine.model import Model
+from dltool.engine.optimizers import Optimizer
+from dltool.errors import ModelFileError, UsageError
+from dltool.modelfile.reading import read
+from dltool.modelfile.saved import SavedModel, TrainingConfig
+from dltool.settings import BuildSettings, DataSettings, FitSettings
+from dltool.training.labels import target_form
+from dltool.training.objective import Objective, class_weights, make_objective
+from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
+from dltool.workflows.build import build_model, chosen_optimizer, compile_step, open_dataset
+from dltool.workflows.model_data import open_for_model
+
+VALIDATION_PART = 0.2
+FEWEST_TO_SPLIT = 50
+"""With fewer rows nothing is held out unless asked for: ten rows measure too little to pay for what they cost."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What will be trained on what, all of it checked.
+
+    Attributes:
+        saved: the model, with the compile step, classes and split that will be written.
+        opened: the data as a whole; ``train`` and ``validation`` (or None) are the rows of each part.
+        optimizer: what steps.
+        goes_on: whether the optimizer's state in the file is used.
+        notes: sentences for the user. hints: remarks that help.
+    """
+
+    saved: SavedModel
+    opened: OpenedData
+    train: Dataset
+    validation: Dataset | None
+    objective: Objective
+    optimizer: Optimizer
+    goes_on: bool = False
+    notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
+def prepare(settings: FitSettings) -> Task:
+    """Everything before the first batch.
+
+    Raises:
+        UsageError, DataError, ModelFileError: something does not fit; the message names the option, file or row.
+    """
+    if settings.epochs < 1 or settings.batch_size < 1:
+        raise UsageError("--epochs, --batch-size: must be at least 1; leave them out for the defaults")
+    is_new = must_build(settings)
+    saved, opened, remarks = build_for(settings) if is_new else read_for(settings)
+    saved.classes, saved.preprocessing = opened.classes, opened.preprocessing or saved.preprocessing
+    training, validation, saved.split = divide(settings, saved, opened)
+    if is_new and is_table(settings, opened):
+        adapt(saved.model, chunks_of(training), len(training))
+    earlier = saved.training_config.optimizer if saved.training_config else None
+    saved.training_config = compiled(settings, saved, training.labels)
+    saved.fingerprint = opened.train.fingerprint
+    objective = checked_objective(settings, saved, opened.train, training, validation)
+    optimizer = saved.training_config.optimizer
+    goes_on, note = continuation(saved, earlier, optimizer)
+    notes = (*opened.notes, *([note] if note else []))
+    return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
+
+
+def must_build(settings: FitSettings) -> bool:
+    """Whether ``--arch`` makes the model; raises when the file is missing, or in its way."""
+    exists = os.path.lexists(settings.model)
+    if settings.arch is None:
+        if not exists:
+            raise ModelFileError(
+                f"{settings.model}: does not exist; build it first, or give --arch cnn to build it now"
+            )
+        return False
+    if exists and not settings.force:
+        raise UsageError(
+            f"--arch: {settings.model} exists; leave --arch out to train it further, or give --force to replace it"
+        )
+    return True
+
+
+def build_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
+    """A new model for the data, and hints; tables get layers that scale them."""
+    opened = open_dataset(settings.data)
+    wanted = BuildSettings(
+        model=None,
+        arch=settings.arch,
+        data=settings.data,
+        loss=settings.loss,
+        optimizer=settings.optimizer,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        rescale=settings.rescale,
+    )
+    result = build_model(wanted, opened)
+    saved = result.saved
+    if is_table(settings, opened):
+        graph = with_normalization(saved.model.graph)
+        if opened.classes is None:
+            graph = with_scaled_output(graph, opened.train.labels)
+        saved.model = Model.build(graph, settings.seed)
+    return saved, opened, result.hints
+
+
+def read_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
+    """The model of the file, and the data in its shape and class order."""
+    saved = read(settings.model)
+    return saved, open_for_model(settings.data, saved, settings.loss, settings.seed), ()
+
+
+def is_table(settings: FitSettings, opened: OpenedData) -> bool:
+    return settings.normalize and opened.kind == "arrays" and len(opened.input_shape) == 1
+
+
+def chunks_of(dataset: Dataset) -> Callable[[], Iterator[np.ndarray]]:
+    """A function that gives the rows of a table anew, in chunks."""
+    starts = range(0, len(dataset), CHUNK_ROWS)
+    pieces = [np.arange(start, min(start + CHUNK_ROWS, len(dataset))) for start in starts]
+    return lambda: (dataset.fetch(rows).inputs[0] for rows in pieces)
+
+
+def divide(
+    settings: FitSettings, saved: SavedModel, opened: OpenedData
+) -> tuple[Dataset, Dataset | None, dict[str, Any]]:
+    """Training rows, validation rows or None, and how they were chosen."""
+    training, fraction = opened.train, settings.val_split
+    if settings.val and fraction:
+        raise UsageError("--val-split: cannot be combined with --val; give one of the two")
+    if fraction is not None and not 0 <= fraction < 1:
+        raise UsageError(f"--val-split: {fraction} is no part of the data; give a number from 0 to below 1")
+    if settings.val or (fraction is None and opened.valid is not None):
+        validation = open_validation(settings, saved) if settings.val else opened.valid
+        return training, validation, {"kind": "given", "train": len(training), "validation": len(validation)}
+    if fraction is None:
+        fraction = VALIDATION_PART if len(training) >= FEWEST_TO_SPLIT else 0.0
+    rows, held_out = stratified_split(training.labels, fraction, settings.seed)
+    if not len(held_out):
+        return training, None, {"kind": "none", "train": len(training), "validation": 0}
+    sizes = {"train": len(rows), "validation": len(held_out)}
+    how = {"kind": "stratified", "fraction": fraction, "seed": settings.seed, **sizes}
+    return Subset(training, rows), Subset(training, held_out), how
+
+
+def open_validation(settings: FitSettings, saved: SavedModel) -> Dataset:
+    """The rows of ``--val``, read as the training rows are."""
+    data = DataSettings(settings.val, settings.val_labels, allow_empty=True, skip_bad=settings.data.skip_bad)
+    return open_for_model(data, saved, settings.loss, settings.seed).train
+
+
+def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray) -> TrainingConfig:
+    """The compile step: what the options say, else the file's, else what the head suggests.
+
+    Raises:
+        UsageError: the file's loss is unknown and ``--loss`` does not replace it.
+    """
+    old = saved.training_config
+    config = old
+    if settings.loss is None and old is not None and None in old.losses and any(old.loss_names):
+        names = ", ".join(filter(None, old.loss_names))
+        raise UsageError(f"--loss: {settings.model} was compiled with {names}, which is not known; give --loss NAME")
+    if settings.loss is not None or old is None or None in old.losses:
+        config = compile_step(saved.model.graph, BuildSettings(None, loss=settings.loss), labels)
+        config = config if old is None or not old.metrics else replace(config, metrics=old.metrics)
+    if settings.metrics:
+        config = replace(config, metrics=tuple(map(metric_config, settings.metrics)))
+    rule = old.optimizer if old is not None else None
+    if settings.optimizer is not None or rule is None:
+        rule = chosen_optimizer(settings.optimizer, settings.learning_rate)
+    elif settings.learning_rate is not None:
+        rule = replace(rule, learning_rate=settings.learning_rate)
+    return replace(config, optimizer=rule, optimizer_name=rule.name, unknown_metrics=())
+
+
+def metric_config(text: str) -> str | dict[str, Any]:
+    """``accuracy`` or ``top_k_categorical_accuracy:k=3`` as a model file keeps it. Raises UsageError."""
+    name, options = spec(text)
+    name = METRICS.canonical(name)
+    found = {"class_name": METRICS.get(name).keras_class, "config": options} if options else name
+    metric(found)
+    return found
+
+
+def checked_objective(
+    settings: FitSettings, saved: SavedModel, everything: Dataset, training: Dataset, validation: Dataset | None
+) -> Objective:
+    """The objective, after all labels (of ``everything``, so that rows are the file's), class weights and monitor."""
+    config, source = saved.training_config, settings.data.labels or settings.data.data[0]
+    objective = make_objective(
+        saved.model,
+        [everything.labels],
+        losses=config.losses,
+        loss_weights=config.loss_weights,
+        metrics=config.metrics,
+        sources=[source],
+    )
+    if validation is not None:
+        where = settings.val_labels or (settings.val[0] if settings.val else source)
+        target_form(objective.losses[0], objective.heads[0], validation.labels, where)
+    if settings.class_weight is not None:
+        if training.classes is None:
+            raise UsageError("--class-weight: the labels are numbers, not classes; leave it out")
+        weights = class_weights(settings.class_weight, training.classes, training.labels)
+        objective = replace(objective, class_weights=weights)
+    objective.monitor(settings.monitor, validation is not None)
+    return objective
+
+
+def continuation(saved: SavedModel, earlier: Optimizer | None, optimizer: Optimizer) -> tuple[bool, str]:
+    """Whether the file's optimizer state is used, and what to say about it.
+
+    It is when class and options are the same; another learning rate does not change what the state means.
+    """
+    state = saved.state
+    if state is None:
+        return False, ""
+    same = earlier is not None and replace(earlier, learning_rate=optimizer.learning_rate) == optimizer
+    size = saved.model.weights.num_trainable
+    fits = {name: slot.size for name, slot in state.slots.items()} == dict.fromkeys(optimizer.slots, size)
+    if same and fits:
+        after = f"epoch {state.epoch}" if state.epoch else f"step {state.step:,}"
+        return True, f"goes on after {after} with the state of {optimizer.name}"
+    before = "another optimizer" if earlier is None else earlier.name
+    if before == optimizer.name:
+        before += " with other options"
+    return False, f"the file's optimizer state is of {before}; {optimizer.name} starts anew from the best weights"

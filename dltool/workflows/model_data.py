@@ -1,0 +1,141 @@
+"""Data opened for a model: the model's image options and class names hold, and what does not fit is refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dltool.data.opening import OpenedData, open_data, preprocessing_for
+from dltool.engine.activations import activation
+from dltool.engine.graph import Graph
+from dltool.engine.model import Model
+from dltool.errors import DataError, UsageError
+from dltool.modelfile.saved import SavedModel
+from dltool.settings import DataSettings
+from dltool.training.labels import Head, heads
+
+
+def open_for_model(data: DataSettings, saved: SavedModel, loss: str | None = None, seed: int = 0) -> OpenedData:
+    """Open data in the shape, colours and class order that the model was made for.
+
+    A model without class names (Keras keeps none) gets the folders' names in Keras's plain sorted order.
+
+    Args:
+        loss: name of the loss that will be used, where it is not the file's.
+        seed: of the draw that a limit makes.
+
+    Raises:
+        DataError: classes, labels or rows that the model does not have or take. UsageError: options that contradict it.
+    """
+    graph = saved.model.graph
+    if len(graph.inputs) > 1 or len(graph.outputs) > 1:
+        raise UsageError(
+            f"--data: the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
+            "only one of each can be fed"
+        )
+    (head,), (shape,) = heads(graph), graph.input_shapes
+    names = class_names(data, saved)
+    reading = image_options(data, saved)
+    wanted = wanted_labels(saved, head, loss)
+    opened = open_data(
+        data.data,
+        labels=data.labels,
+        image_size=(reading["height"], reading["width"]) if "height" in reading else None,
+        color=reading.get("color"),
+        resize=reading.get("resize"),
+        class_names=names,
+        num_classes=None if names else head.num_classes,
+        wants=wanted,
+        limit=data.limit,
+        allow_empty=data.allow_empty,
+        skip_bad=data.skip_bad,
+        plain_order=names is None,
+        seed=seed,
+    )
+    if wanted == "values" and opened.classes is not None:
+        raise DataError(
+            f"{data.data[0]}: has {len(opened.classes)} classes, but the model's output {head.name!r} is a number "
+            f"({head.activation}); end the model with softmax, or say --loss"
+        )
+    return opened.adapt_to(shape)
+
+
+def class_names(data: DataSettings, saved: SavedModel) -> tuple[str, ...] | None:
+    """The model's class names, or those that the user gives a model without any."""
+    names = data.class_names
+    if names is None or names == saved.classes:
+        return saved.classes
+    if saved.classes is not None:
+        raise UsageError(
+            f"--class-names: {', '.join(names)}, but the model's classes are {', '.join(saved.classes)}; leave it out"
+        )
+    count = heads(saved.model.graph)[0].num_classes
+    if count is not None and len(names) != count:
+        raise UsageError(f"--class-names: {len(names)} names, but the model has {count} classes; name each once")
+    return names
+
+
+def wanted_labels(saved: SavedModel, head: Head, loss: str | None) -> str | None:
+    """Classes or values, from the head and, where the head may take either, the loss; None to let the labels decide."""
+    if head.num_classes is not None:
+        return "classes"
+    config = saved.training_config
+    name = loss or (config.loss_names[0] if config is not None and config.loss_names else "")
+    return None if "crossentropy" in name.lower().replace("_", "") else "values"
+
+
+def image_options(data: DataSettings, saved: SavedModel) -> dict[str, Any]:
+    """Size, colour and resize: as said, else the model's own, else from its input shape. {} when nothing is known."""
+    found = dict(saved.preprocessing or preprocessing_for(saved.model.graph.input_shapes[0]) or {})
+    if data.image_size is not None:
+        found["height"], found["width"] = data.image_size
+    if data.color is not None:
+        found["color"] = data.color
+    if data.resize is not None:
+        found["resize"] = data.resize
+    return found
+
+
+def sized(model: Model, shape: tuple[int, ...]) -> Model:
+    """The model on inputs of exactly this shape, for plans of fixed size; the weights are shared."""
+    graph = model.graph
+    if len(graph.inputs) != 1 or graph.input_shapes[0] == tuple(shape):
+        return model
+    node = graph.nodes[graph.inputs[0]]
+    return model.with_graph(_resized(graph, node.name, tuple(shape)))
+
+
+def _resized(graph: Graph, name: str, shape: tuple[int, ...]) -> Graph:
+    return graph.with_layers({name: replace(graph.layers[name], shape=shape)})
+
+
+def label_names(saved: SavedModel) -> tuple[str, ...] | None:
+    """Names for the classes of the model's one output, numbers where it has none; None when it gives numbers."""
+    head = heads(saved.model.graph)[0]
+    count = head.num_classes
+    if count is None and _logits_of(saved) is not None:
+        count = max(2, head.size)
+    if count is None or len(head.shape) != 1:
+        return None
+    if saved.classes is not None and len(saved.classes) == count:
+        return saved.classes
+    return tuple(map(str, range(count)))
+
+
+def probabilities(saved: SavedModel, output: np.ndarray) -> np.ndarray:
+    """(n, classes) from a model's output: itself, from logits where the loss takes logits, two from one unit."""
+    kind = _logits_of(saved)
+    if kind is not None:
+        output = activation(kind)(output)[0]
+    if output.shape[-1] == 1:
+        return np.concatenate([1 - output, output], axis=-1)
+    return output
+
+
+def _logits_of(saved: SavedModel) -> str | None:
+    """The activation that the loss includes ("softmax" or "sigmoid"), so that the output lacks it; else None."""
+    config = saved.training_config
+    rule = config.losses[0] if config is not None and config.losses else None
+    return rule.fused_activation if rule is not None and getattr(rule, "from_logits", False) else None

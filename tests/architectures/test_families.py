@@ -1,0 +1,101 @@
+"""Every ready architecture fits every size it should, and says so when it does not."""
+
+import pytest
+
+from dltool.architectures.catalog import ARCHITECTURES, architecture
+from dltool.engine.layers import Dropout
+from dltool.errors import UsageError
+
+IMAGES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3), (33, 47, 4)]
+CONVOLUTIONAL = ["lenet", "cnn", "vgg-small", "resnet-small"]
+
+
+def kinds(graph):
+    return [type(node.layer).__name__ for node in graph.nodes]
+
+
+@pytest.mark.parametrize("name", ["mlp", *CONVOLUTIONAL])
+@pytest.mark.parametrize("shape", IMAGES)
+def test_images_of_all_sizes(name, shape):
+    graph = architecture(name, shape, 7, "softmax", rescale=True)
+    assert graph.input_shapes == (shape,)
+    assert graph.output_shapes == ((7,),)
+    assert graph.nodes[-1].layer.activation == "softmax"
+    assert kinds(graph)[1] == "Rescaling"
+    assert graph.nodes[1].layer.scale == pytest.approx(1 / 255)
+
+
+def test_the_list_is_complete():
+    assert set(ARCHITECTURES) == {"mlp", *CONVOLUTIONAL}
+
+
+@pytest.mark.parametrize("name", ["mlp", *CONVOLUTIONAL])
+def test_without_rescaling_none_is_there(name):
+    assert "Rescaling" not in kinds(architecture(name, (16, 16, 3), 2, "softmax"))
+
+
+def test_mlp_takes_tables_as_they_are():
+    graph = architecture("mlp:units=5,layers=1,dropout=0", (20,), 1, "linear", rescale=True)
+    assert kinds(graph) == ["InputLayer", "Dense", "Dense"]
+    assert graph.num_parameters == 20 * 5 + 5 + 5 + 1
+
+
+def test_lenet_has_the_parameters_of_the_paper_with_all_maps_connected():
+    # 5*5*6+6, 5*5*6*16+16, 400*120+120, 120*84+84, 84*10+10
+    assert architecture("lenet", (28, 28, 1), 10, "softmax").num_parameters == 156 + 2416 + 48120 + 10164 + 850
+
+
+def test_vgg_small_has_six_convolutions_of_the_width_asked_for():
+    graph = architecture("vgg-small:width=16", (32, 32, 3), 10, "softmax")
+    filters = [node.layer.filters for node in graph.nodes if type(node.layer).__name__ == "Conv2D"]
+    assert filters == [16, 16, 32, 32, 64, 64]
+    assert kinds(graph).count("BatchNormalization") == 6
+
+
+def test_resnet_small_adds_its_shortcuts():
+    graph = architecture("resnet-small:width=8,blocks=3", (32, 32, 3), 10, "softmax")
+    assert kinds(graph).count("Add") == 9
+    assert kinds(graph).count("Conv2D") == 1 + 2 * 9 + 2
+    sizes = [shape for shape, kind in zip(graph.shapes, kinds(graph), strict=True) if kind == "Add"]
+    assert sizes == [(32, 32, 8)] * 3 + [(16, 16, 16)] * 3 + [(8, 8, 32)] * 3
+
+
+def test_cnn_grows_with_the_image_and_not_its_dense_layer():
+    for size, num_poolings in ((28, 2), (32, 2), (64, 3), (128, 4)):
+        graph = architecture("cnn", (size, size, 3), 10, "softmax")
+        assert kinds(graph).count("MaxPooling2D") == num_poolings
+        before_flatten = graph.shapes[kinds(graph).index("Flatten") - 1]
+        assert before_flatten[:2] == ((7, 7) if size == 28 else (8, 8))
+
+
+def test_dropout_zero_leaves_the_layer_out():
+    graph = architecture("cnn:dropout=0", (28, 28, 1), 10, "softmax")
+    assert not any(isinstance(node.layer, Dropout) for node in graph.nodes)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "message"),
+    [
+        ("cn", (8, 8, 1), "unknown architecture 'cn'; did you mean 'cnn'?"),
+        ("cnn:with=3", (8, 8, 1), "--arch cnn: no option 'with'; did you mean 'width'?"),
+        ("cnn:width=0", (8, 8, 1), "--arch cnn: width=0 must be a whole number from 1 to 100000"),
+        ("cnn:width=1.5", (8, 8, 1), "--arch cnn: width=1.5 must be a whole number from 1 to 100000"),
+        ("cnn:dropout=1", (8, 8, 1), "--arch cnn: dropout=1 must be a number from 0 to below 1"),
+        ("cnn:width", (8, 8, 1), "cnn:width: 'width' is no key=value; write cnn:key=value,key=value"),
+        ("cnn:width=1,width=2", (8, 8, 1), "cnn:width=1,width=2: width is given twice; give it once"),
+        ("cnn", (20,), "--arch cnn: needs images (height x width x channels) but the input is 20; use mlp"),
+    ],
+)
+def test_refusals(text, shape, message):
+    with pytest.raises(UsageError) as caught:
+        architecture(text, shape, 10, "softmax")
+    assert str(caught.value) == message
+
+
+def test_defaults_are_known_without_numpy():
+    from dltool.names import ARCHITECTURES as LISTED
+
+    for name in ARCHITECTURES:
+        defaults = dict(ARCHITECTURES.get(name).__kwdefaults__)
+        defaults.pop("rescale")
+        assert defaults == LISTED[name]

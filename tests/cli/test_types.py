@@ -1,0 +1,85 @@
+"""Option values: what is taken, and what is said about the rest."""
+
+import click
+import pytest
+
+from dltool.cli.types import COLOR, FRACTION, IMAGE_SIZE, NAMES, POSITIVE, RATE, SEED, SHAPE, NameType
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (SHAPE, "28x28x1", (28, 28, 1)),
+        (SHAPE, "28X28X1", (28, 28, 1)),
+        (SHAPE, "784", (784,)),
+        (IMAGE_SIZE, "64x48", (64, 48)),
+        (POSITIVE, "3", 3),
+        (SEED, "0", 0),
+        (FRACTION, "0.2", 0.2),
+        (FRACTION, "0", 0.0),
+        (RATE, "1e-3", 1e-3),
+        (COLOR, "gray", "gray"),
+        (NAMES, "cat, dog", ("cat", "dog")),
+    ],
+)
+def test_values(kind, text, value):
+    assert kind.convert(text, None, None) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        (SHAPE, "28xx", "'28xx' is not a size; write it as 28x28x1"),
+        (SHAPE, "0x3", "'0x3' is not a size; write it as 28x28x1"),
+        (SHAPE, "-3", "'-3' is not a size; write it as 28x28x1"),
+        (SHAPE, "", "'' is not a size; write it as 28x28x1"),
+        (SHAPE, "9" * 5000, f"'{'9' * 5000}' is not a size; write it as 28x28x1"),
+        (SHAPE, "٣", "'٣' is not a size; write it as 28x28x1"),
+        (IMAGE_SIZE, "64", "'64' has 1 numbers, 2 are needed; write it as 28x28"),
+        (POSITIVE, "0", "0 is out of range; give a whole number from 1 up"),
+        (POSITIVE, "1.5", "'1.5' is not a whole number from 1 up"),
+        (POSITIVE, "x", "'x' is not a whole number from 1 up"),
+        (FRACTION, "1", "1 is out of range; give a part from 0 to 0.99, as 0.2"),
+        (RATE, "0", "0 is out of range; give a number above 0, as 0.001"),
+        (RATE, "nan", "nan is out of range; give a number above 0, as 0.001"),
+        (RATE, "inf", "inf is out of range; give a number above 0, as 0.001"),
+        (COLOR, "grey", "unknown color 'grey'; did you mean 'gray'?"),
+        (COLOR, "blue-ish", "unknown color 'blue-ish'; give one of rgb, gray"),
+        (NAMES, "a,b,a", "'a' is named twice; give each class once"),
+        (NAMES, ",", "',' holds no names; write them as cat,dog or give a file with one per line"),
+    ],
+)
+def test_refusals(kind, text, message):
+    with pytest.raises(click.BadParameter) as caught:
+        kind.convert(text, None, None)
+    assert caught.value.message == message
+
+
+def test_names_from_a_file(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("cat\nhot dog\n\n", encoding="utf-8-sig")
+    assert NAMES.convert(str(path), None, None) == ("cat", "hot dog")
+
+
+NETS = NameType("net", {"small": ("width",), "large": ()}, {"s": "small"}, spec=True)
+
+
+@pytest.mark.parametrize("text", ["small", "s", "small:width=3", "s:width=3"])
+def test_specs(text):
+    assert NETS.convert(text, None, None) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("smal", "unknown net 'smal'; did you mean 'small'?"),
+        ("zzz", "unknown net 'zzz'; known: small, large"),
+        ("small:with=3", "small has no option 'with'; did you mean 'width'?"),
+        ("large:width=3", "large has no option 'width'; it has no options"),
+        ("small:3", "'3' is no key=value; write small:width=VALUE"),
+    ],
+)
+def test_unknown_names_and_keys(text, message):
+    with pytest.raises(click.BadParameter) as caught:
+        NETS.convert(text, None, None)
+    assert caught.value.message == message
