@@ -1,0 +1,29 @@
+"""Fixtures for all tests: where the recorded cases and the sample data are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the recorded Keras cases and real data sets; tests that need it skip without it."""
+    folder = os.environ.get("DLTOOL_SHARED")
+    if not folder:
+        pytest.skip("DLTOOL_SHARED is not set: the recorded cases are not here")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's root folder."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """The committed sample data; tests must not write there."""
+    return REPOSITORY / "sample_data"
