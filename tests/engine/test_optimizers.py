@@ -20,7 +20,6 @@ from dltool.engine.optimizers import (
     step_vector,
     update_range,
 )
-from dltool.engine.schedules import SCHEDULES
 from dltool.engine.weights import Span
 from dltool.errors import UnknownNameError, UsageError
 
@@ -235,8 +234,3 @@ def test_unsupported_configs_are_refused_by_name(value, message):
 def test_unknown_optimizer_gets_a_suggestion():
     with pytest.raises(UnknownNameError, match=r"(?i)did you mean 'rmsprop'"):
         optimizer("rmsprob")
-
-
-def test_constant_schedule_gives_its_rate_at_every_step():
-    schedule = SCHEDULES.get("constant")(0.25)
-    assert [schedule(step) for step in (1, 2, 1000)] == [0.25] * 3
