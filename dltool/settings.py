@@ -82,6 +82,15 @@ class FitSettings:
         keep_state: keep optimizer slots and counters in the file, so that training can go on exactly.
         normalize: put a Normalization layer, adapted to the data, before tabular arrays.
         rescale: see BuildSettings.
+        schedule: ``"cosine:min=1e-6"``; warmup: ``"2"`` (epochs) or ``"500steps"``.
+        checkpoint: a file for the weights of each improvement, or with ``{epoch}`` in its name one for every epoch.
+        clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
+        freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
+        exact: leave out algorithms with larger rounding errors (Winograd).
+        log: a .csv or .jsonl file; log_every: "epoch" or "batch". plot: a picture of the curves.
+        resume: go on with the interrupted run in the file; reset_optimizer: start its optimizer anew.
+        given: names of the fields that were said; with ``resume`` the others are those of the interrupted run. None:
+            all were.
     """
 
     model: str
@@ -109,6 +118,20 @@ class FitSettings:
     keep_state: bool = True
     normalize: bool = True
     rescale: bool = True
+    schedule: str = "constant"
+    warmup: str | None = None
+    checkpoint: str | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    weight_decay: float | None = None
+    freeze: str | None = None
+    exact: bool = False
+    log: str | None = None
+    log_every: str = "epoch"
+    plot: str | None = None
+    resume: bool = False
+    reset_optimizer: bool = False
+    given: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

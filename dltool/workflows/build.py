@@ -72,8 +72,8 @@ def run(settings: BuildSettings) -> BuildResult:
     return result
 
 
-def open_dataset(data: DataSettings) -> OpenedData:
-    """The data of settings, opened."""
+def open_dataset(data: DataSettings, seed: int = 0) -> OpenedData:
+    """The data of settings, opened; ``seed`` is that of the draw that a limit makes."""
     return open_data(
         data.data,
         labels=data.labels,
@@ -84,6 +84,7 @@ def open_dataset(data: DataSettings) -> OpenedData:
         limit=data.limit,
         allow_empty=data.allow_empty,
         skip_bad=data.skip_bad,
+        seed=seed,
     )
 
 
