@@ -12,8 +12,8 @@ from dltool.training.advice import Facts, most_important
 from dltool.workflows.build import describe_line
 from dltool.workflows.fit_task import Task
 
-WIDTH = 80
-"""Classes are listed with their counts where that fits on a line."""
+LISTED = 48
+"""Classes are listed with their counts when that takes so many characters at most."""
 
 
 def understood(settings: FitSettings, task: Task) -> list[str]:
@@ -26,7 +26,7 @@ def understood(settings: FitSettings, task: Task) -> list[str]:
         text += f", {len(counts)} classes"
         listed = f" ({', '.join(f'{c.name} {c.count:,}' for c in counts)})"
         fewest, most = min(c.count for c in counts), max(c.count for c in counts)
-        text += listed if len(text + listed) < WIDTH else f" of {fewest:,} to {most:,}"
+        text += listed if len(listed) <= LISTED else f" of {fewest:,} to {most:,}"
     how = {"stratified": f", stratified, seed {settings.seed}", "given": ", as given", "none": ""}[split["kind"]]
     parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
     lines = [text, f"split   {parts}{how}", model_line(settings, task)]
