@@ -121,14 +121,6 @@ def test_a_dry_run_gives_the_plan_on_stdout_and_writes_nothing(table, capsys):
     out, err = capsys.readouterr()
     plan = ["data", "split", "model", "train", "monitor", "memory", "writes"]
     assert [line.split()[0] for line in out.splitlines()] == plan
-        "data",
-        "split",
-        "model",
-        "train",
-        "monitor",
-        "memory",
-        "writes",
-    ]
     assert err == ""
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["x.npy", "y.npy"]
 
