@@ -9,7 +9,7 @@ It is *full* (rows for the whole batch, in shared memory, seen by all lanes) whe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def aligned(num_bytes: int) -> np.ndarray:
 class Piece:
     """Some work of one lane: rows ``start:stop`` of a batch of ``total`` rows (a shard's micro-batch), or one tile.
 
-    ``first`` and ``last`` say that it is the first or last micro-batch of its shard, where sums start and end.
+    ``first`` says that it is the first micro-batch of its shard, so that sums over a shard start there.
     """
 
     start: int
@@ -81,16 +81,11 @@ class Piece:
     workspace: Workspace
     shard: int = 0
     first: bool = True
-    last: bool = True
     tile: int = 0
     num_tiles: int = 1
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-    def as_first(self) -> Piece:
-        """The same rows for a sum over the shard that is written only once."""
-        return replace(self, first=True)
 
     def temp(self, name: str, shape: tuple[int, ...], dtype: object = np.float32) -> np.ndarray:
         return self.workspace.temp(name, shape, dtype)

@@ -256,12 +256,23 @@ class Plan:
             kernel, site = planned.kernel, planned.site
             if kernel is not None and site.dy is not None and (site.trains_weights or site.wants_dx):
                 backward += [(kernel, phase) for phase in kernel.backward_phases()]
-        stages = arrange(forward + heads + backward)
+        stages = arrange(forward + heads + in_rounds(backward))
         place_buffers(stages, self.settings.batch_size)
         return stages
 
     def kernels(self) -> list[Kernel]:
         return [planned.kernel for planned in self.steps if planned.kernel is not None]
+
+
+def in_rounds(phases: list[tuple[Kernel, Phase]]) -> list[tuple[Kernel, Phase]]:
+    """Phases in place first, then those deferred to the first and second round, each round behind a barrier."""
+    ordered = [(kernel, phase) for kernel, phase in phases if not phase.deferred]
+    for round_number in (1, 2):
+        found = [(kernel, phase) for kernel, phase in phases if phase.deferred == round_number]
+        for position, (_, phase) in enumerate(found):
+            phase.needs_all = position == 0
+        ordered += found
+    return ordered
 
 
 def check_sizes(model: Model) -> None:

@@ -73,7 +73,7 @@ class ShardStage:
                 step = group.rows(stop - start)
                 for first in range(start, stop, step):
                     last = min(first + step, stop)
-                    piece = Piece(first, last, rows, workspace, shard, first == start, last == stop)
+                    piece = Piece(first, last, rows, workspace, shard, first == start)
                     for _, phase in group.phases:
                         yield from _bound(phase, piece)
 
