@@ -21,7 +21,8 @@ from dltool.engine.losses import Loss
 from dltool.engine.lowering import Lowered, Step, lower
 from dltool.engine.memory import shared_zeros
 from dltool.engine.model import Model
-from dltool.engine.program import ShardStage, TileStage, arrange, place_buffers
+from dltool.engine.placement import place_buffers
+from dltool.engine.program import ShardStage, TileStage, arrange
 from dltool.errors import UsageError
 
 
@@ -77,11 +78,8 @@ class Plan:
             self._fold_relu_gradients()
             self._make_losses()
             self._make_gradients()
-        self.stages = self._arrange()
         self.outputs = [self.steps[i].site.y for i in self.outputs_at]
-        for buffer in () if settings.training else self.outputs:
-            if not buffer.is_full:
-                buffer.root.allocate_full(settings.batch_size)
+        self.stages = self._arrange()
 
     def _plan_step(self, lowered: Lowered, step: Step) -> Planned:
         model, layer = self.model, step.layer
@@ -257,7 +255,7 @@ class Plan:
             if kernel is not None and site.dy is not None and (site.trains_weights or site.wants_dx):
                 backward += [(kernel, phase) for phase in kernel.backward_phases()]
         stages = arrange(forward + heads + in_rounds(backward))
-        place_buffers(stages, self.settings.batch_size)
+        place_buffers(stages, self.settings.batch_size, kept=() if self.settings.training else self.outputs)
         return stages
 
     def kernels(self) -> list[Kernel]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dltool.engine.buffers import Buffer, Padding, Piece, Workspace
+from dltool.engine.buffers import Buffer, Padding, Piece, Storage, Workspace
 from dltool.engine.graph import GraphBuilder
 from dltool.engine.kernels.base import NUM_SHARDS
 from dltool.engine.layers import Activation, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU
@@ -92,7 +92,7 @@ def test_relu_is_fused_and_its_gradient_folded_into_pooling():
 
 def test_a_bordered_buffer_keeps_its_zeros_around_the_interior():
     buffer = Buffer((2, 3, 1), Padding(1, 0, 2, 1))
-    buffer.allocate_scratch(4)
+    buffer.storage = Storage(4, buffer.padded_shape)
     piece = Piece(4, 6, 8, Workspace())
     buffer.interior(piece)[...] = 5
     rows = buffer.padded(piece)

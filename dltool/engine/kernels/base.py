@@ -42,6 +42,7 @@ class Phase:
         micro_batch: rows that are best taken at once; None joins whatever came before, WHOLE_SHARD takes a shard.
         needs_all: True when every piece of what came before must be complete (a barrier).
         num_tiles: for scope "tile".
+        banded: the tiles are bands of image rows.
         deferred: 0 runs in its place; 1 and 2 run after the whole backward pass, each round in one stage, so that
             weight gradients over the whole batch do not part what should stay together in cache.
     """
@@ -52,6 +53,7 @@ class Phase:
     micro_batch: int | None = None
     needs_all: bool = False
     num_tiles: int = 1
+    banded: bool = False
     deferred: int = 0
 
 
