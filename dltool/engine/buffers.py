@@ -96,6 +96,10 @@ class Piece:
         """This tile's part of an axis of ``size``: the cut depends on the shape only, never on the lanes."""
         return slice(size * self.tile // self.num_tiles, size * (self.tile + 1) // self.num_tiles)
 
+    def band(self, height: int) -> slice:
+        """The image rows of this piece: its band, or all."""
+        return self.span(height) if self.banded else slice(0, height)
+
 
 @dataclass(eq=False)
 class Storage:
@@ -174,4 +178,4 @@ class Buffer:
     def interior(self, piece: Piece) -> np.ndarray:
         """As ``image``, but only the piece's band of image rows where it is one."""
         rows = self.image(piece)
-        return rows[:, piece.span(self.shape[0])] if piece.banded else rows
+        return rows[:, piece.band(self.shape[0])] if piece.banded else rows

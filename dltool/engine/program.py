@@ -85,10 +85,12 @@ class TileStage:
     phases: list[tuple[Kernel, Phase]] = field(default_factory=list)
 
     def bind(self, lane: int, num_lanes: int, rows: int, workspace: Workspace) -> Iterator[Run]:
-        for _, phase in self.phases:
+        for kernel, phase in self.phases:
             for tile in share(phase.num_tiles, lane, num_lanes):
                 piece = Piece(0, rows, rows, workspace, tile=tile, num_tiles=phase.num_tiles, banded=phase.banded)
-                yield from _bound(phase, piece)
+                band = piece.band(kernel.site.output_shape[0]) if phase.banded else None
+                if band is None or band.start < band.stop:
+                    yield from _bound(phase, piece)
 
 
 @dataclass

@@ -79,6 +79,22 @@ def test_inference_keeps_only_outputs_and_what_tiles_need():
     assert full == ["global_average_pooling2d", "dense", "dense"]
 
 
+def test_buffers_of_the_same_shape_take_turns_in_inference():
+    b = GraphBuilder()
+    x = b.input((8, 8, 3))
+    for _ in range(5):
+        x = b.add(Conv2D(4, 3, padding="same"), x)
+    made = plan(b.graph(b.add(Flatten(), x)), training=False)
+    outputs = [p.site.y for p in made.steps if isinstance(p.step.layer, Conv2D)]
+    assert len({id(y.root.storage) for y in outputs[:4]}) == 2  # the fifth, without a border, has its own
+
+
+def test_inference_folds_normalisation_and_relu_into_the_convolution():
+    made = plan(normalized(), training=False)
+    kinds = [type(p.kernel).__name__ for p in made.steps if p.kernel is not None]
+    assert "FrozenNormalizationKernel" not in kinds and "ReluKernel" not in kinds
+
+
 def test_relu_is_fused_and_its_gradient_folded_into_pooling():
     b = GraphBuilder()
     x = b.add(Conv2D(4, 3), b.input((8, 8, 1)))

@@ -25,6 +25,9 @@ NUM_SHARDS = 8
 NUM_TILES = 4
 """A matrix product over the whole batch is cut into this many tiles."""
 
+NUM_BANDS = 4
+"""An image is cut into this many bands of rows where a batch is too small to give every lane a shard."""
+
 WHOLE_SHARD = 0
 """Micro-batch of a kernel that takes a shard at once."""
 
@@ -137,6 +140,8 @@ class Kernel:
     """True when weight gradients are sums per shard in ``site.partials``; False: written into ``site.gradients``."""
     can_mask_input = False
     """True when ``site.masks_input`` is honoured."""
+    runs_in_bands = False
+    """True when the forward phase can work on a band of image rows (``piece.banded``)."""
 
     def __init__(self, site: Site):
         self.site = site

@@ -34,6 +34,7 @@ class FrozenNormalizationKernel(Kernel):
     """y = x * scale + shift with the moving statistics: inference, or a frozen layer in training."""
 
     fuses_relu = True
+    runs_in_bands = True
 
     def __init__(self, site: Site):
         super().__init__(site)
@@ -42,11 +43,16 @@ class FrozenNormalizationKernel(Kernel):
         self.scale = shared_zeros(width * self.parameters.channels)
         self.shift = shared_zeros(width * self.parameters.channels)
 
-    def refresh(self) -> None:
+    def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per channel."""
         p = self.parameters
         scale = p.gamma / np.sqrt(p.moving_variance + np.float32(self.site.layer.epsilon))
-        self.scale.reshape(-1, p.channels)[...] = scale
-        self.shift.reshape(-1, p.channels)[...] = p.beta - p.moving_mean * scale
+        return scale, p.beta - p.moving_mean * scale
+
+    def refresh(self) -> None:
+        scale, shift = self.scale_and_shift()
+        self.scale.reshape(-1, self.parameters.channels)[...] = scale
+        self.shift.reshape(-1, self.parameters.channels)[...] = shift
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}))]
