@@ -15,7 +15,8 @@ How it runs, fast: from the top down
     placement buffers memory     which memory each activation and gradient gets
     program                      phases -> stages -> a flat list of calls per lane
     update stepping              shards' sums -> gradient -> the optimizer's step
-    lanes blas                   threads or forked processes that run the calls; one BLAS thread each
+    starting                     how many lanes, threads or processes
+    lanes process_lanes blas     threads or forked processes that run the calls; one BLAS thread each
     windows winograd streams     padding arithmetic, F(4x4, 3x3), counter-based random numbers
 
 Three decisions carry it. Work is cut by shapes, never by the number of lanes, so that any number gives the same bits.

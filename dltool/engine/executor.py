@@ -13,13 +13,14 @@ import numpy as np
 from dltool.engine.batch import Batch
 from dltool.engine.blas import limit_blas_threads
 from dltool.engine.buffers import Buffer, Piece, Workspace
-from dltool.engine.lanes import Calls, start_lanes
+from dltool.engine.lanes import Calls
 from dltool.engine.losses import Loss
 from dltool.engine.memory import shared_zeros
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
 from dltool.engine.planning import Plan, PlanSettings
 from dltool.engine.program import CallStage, Program
+from dltool.engine.starting import start_lanes
 from dltool.engine.update import ParameterUpdate, ShardSums
 from dltool.engine.weights import Span
 
@@ -38,7 +39,7 @@ class Executor:
         spans: what trains, by default all that is not frozen.
         seed: of dropout and other random layers.
         jobs: lanes, by default one per processor.
-        backend: "auto", "threads" or "processes", see ``lanes.start_lanes``.
+        backend: "auto", "threads" or "processes", see ``starting.start_lanes``.
         exact: leave out algorithms with larger rounding errors than a direct computation (Winograd).
 
     Attributes:
