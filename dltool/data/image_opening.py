@@ -106,6 +106,8 @@ def _class_names(
 ) -> tuple[str, ...] | None:
     """The model's names; for a model without any plain order, or numbers where lists number the classes."""
     if request.class_names is not None:
+        for listed in lists.values():
+            _check_known(listed, request.class_names)
         return request.class_names
     known = request.num_classes
     if known is not None and all(path in lists for path in paths) and hold_class_numbers(list(lists.values())):
@@ -119,6 +121,13 @@ def _class_names(
     if request.plain_order:
         return tuple(sorted({name for listing in listings for name in listing.classes}))
     return None
+
+
+def _check_known(listed: FileList, names: tuple[str, ...]) -> None:
+    unknown = next((row for row in listed.rows if row.label not in names), None)
+    if unknown is not None:
+        known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise DataError(f"{listed.where(unknown)}: unknown class {unknown.label!r}; the classes are {known}")
 
 
 def _listing(listed: FileList, numbers: bool) -> Listing:

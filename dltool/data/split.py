@@ -46,7 +46,7 @@ def grouped_split(labels: np.ndarray, groups: np.ndarray, fraction: float, seed:
         share = np.bincount(place[rows], minlength=len(numbers)) / len(rows)
         counts = np.column_stack([counts, share])
     held, share = np.zeros(len(numbers), bool), np.zeros(counts.shape[1])
-    order = generator(seed, "groups").permutation(len(numbers))
+    order = generator(seed, "groups", 0).permutation(len(numbers))
     for group in order if fraction > 0 else ():
         if np.square(share + counts[group] - fraction).sum() < np.square(share - fraction).sum():
             held[group] = True

@@ -181,7 +181,8 @@ def with_extra(settings: FitSettings, saved: SavedModel, training: Dataset) -> t
         return training, ()
     extra = read_as_training(settings, saved, settings.extra, None)
     weighted = ", weighted" if extra.weights is not None else ""
-    note = f"{', '.join(settings.extra)}: {len(extra):,} more rows for training{weighted}"
+    rows = "row" if len(extra) == 1 else "rows"
+    note = f"{', '.join(settings.extra)}: {len(extra):,} more {rows} for training{weighted}"
     saved.split["extra"] = len(extra)
     return Concatenated([training, extra]), (note,)
 
