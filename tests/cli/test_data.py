@@ -149,7 +149,7 @@ def test_class_names_give_the_order(here, capsys):
 def test_two_classes_with_one_unit_or_two(here, capsys, head):
     data = folder_of(range(60), "d")
     assert main(["build", "m.h5", "--data", data, "flatten", head, "-q"]) == 0
-    assert fit("--data", data, "--epochs", "30", "--lr", "0.05", "-q") == 0
+    assert fit("--data", data, "--epochs", "30", "--batch-size", "8", "--lr", "0.05", "-q") == 0
     assert main(["evaluate", "m.h5", "--data", data, "--json", "--jobs", "1"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["classes"] == ["bright", "dark"]

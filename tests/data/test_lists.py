@@ -32,7 +32,7 @@ def cells(path: str) -> list[tuple]:
         ("a.tsv", "1.png\tcat\n2.png\tdog\t0.5"),
         ("a.tsv", "file\tclass\tsample_weight\n1.png\tcat\t1e0\n2.png\tdog\t0.5"),
         ("a.jsonl", '{"path": "1.png", "label": "cat"}\n\n{"weight": 0.5, "label": "dog", "path": "2.png"}\n'),
-        ("a.ndjson", '{"image": "1.png", "class": "cat", "prob": 0.7}\r\n{"file":"2.png","label":"dog","weight":"0.5"}'),
+        ("a.ndjson", '{"image": "1.png", "class": "cat"}\r\n{"file":"2.png","label":"dog","weight":"0.5"}'),
     ],
 )  # fmt: skip
 def test_the_same_rows_in_every_form(tmp_path: Path, name: str, text: str) -> None:
