@@ -204,7 +204,7 @@ def understood(settings: FitSettings, task: Task) -> list[str]:
 
 def hints(settings: FitSettings, task: Task) -> list[str]:
     """Remarks, the most important first."""
-    counts = [c.count for c in summary_counts(task.train) if c.count]
+    counts = [c.count for c in summary_counts(task.train) if c.count and task.train.labels.ndim == 1]
     found = []
     if settings.class_weight is None and counts and max(counts) >= IMBALANCE * min(counts):
         ratio = max(counts) / min(counts)

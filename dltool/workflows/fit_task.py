@@ -269,7 +269,8 @@ def checked_objective(
             target_form(rule, head, labels, source)
     if settings.class_weight is not None:
         if training.classes is None or training.labels.ndim > 1:
-            raise UsageError("--class-weight: the labels are numbers, not classes; leave it out")
+            what = "numbers, not classes" if training.classes is None else "several per row"
+            raise UsageError(f"--class-weight: the labels are {what}; leave it out")
         weights = class_weights(settings.class_weight, training.classes, training.labels)
         objective = replace(objective, class_weights=weights)
     objective.monitor(settings.monitor, validation is not None)

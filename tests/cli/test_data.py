@@ -82,6 +82,25 @@ def test_extra_rows_train_but_do_not_validate(here, capsys):
     assert read("m.h5").split["extra"] == 30
 
 
+def test_extra_rows_of_arrays(here, capsys):
+    # What predict calls a row is what a list calls it.
+    assert fit("--data", "x.npy", "--arch", "mlp:units=4", "-q") == 0
+    assert main(["predict", "m.h5", "x.npy", "--format", "csv", "--jobs", "1"]) == 0
+    Path("pseudo.csv").write_text(capsys.readouterr().out)
+    assert fit("--data", "x.npy", "--extra", "pseudo.csv") == 0
+    assert "note    pseudo.csv: 60 more rows for training\n" in capsys.readouterr().err
+
+
+def test_a_name_before_a_path_counts_only_if_the_model_has_it(here, capsys):
+    main(["build", "m.h5", "--input", "1", "--classes", "2", "in=input:1", "out=dense:2,softmax@in", "-q"])
+    assert fit("--data", "in=x.npy", "--labels", "out=y.npy", "-q") == 0
+    assert main(["predict", "m.h5", "in=x.npy", "--format", "csv", "--jobs", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("x.npy[0],")
+    refused(["fit", "m.h5", "--data", "on=x.npy"], capsys, 3, "on=x.npy: cannot be opened (No such file")
+    os.link("x.npy", "on=x.npy")
+    assert fit("--data", "on=x.npy", "--labels", "y.npy", "-q") == 0
+
+
 def test_weights_decide_what_is_learnt(here, capsys):
     # The same pictures under both labels: the heavier label wins.
     lines = [f"pics/{row}.png,{label},{weight}" for row in range(60) for label, weight in (("a", 1), ("b", 20))]
@@ -167,6 +186,7 @@ def test_several_labels_per_row(here, capsys):
     saved = read("m.h5")
     assert (saved.classes, saved.training_config.loss_names) == (("up", "far", "down"), ("binary_crossentropy",))
     assert fit(*words, "-q") == 0  # the head decides
+    refused(["fit", "m.h5", *words, "--class-weight", "balanced"], capsys, 2, "--class-weight: the labels are several")
     assert main(["evaluate", "m.h5", *words, "--jobs", "1"]) == 0
     assert "binary_accuracy" in capsys.readouterr().out
 
