@@ -13,7 +13,6 @@ from dltool.architectures.literals import spec
 from dltool.data.dataset import Concatenated, Dataset, Subset
 from dltool.data.opening import OpenedData
 from dltool.data.split import grouped_split, stratified_split
-from dltool.engine.graph import Graph
 from dltool.engine.metrics import METRICS, metric
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
@@ -25,7 +24,7 @@ from dltool.training.labels import target_form
 from dltool.training.objective import Objective, class_weights, make_objective
 from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
 from dltool.workflows.build import build_model, chosen_optimizer, compile_step, open_dataset
-from dltool.workflows.model_data import check_output_names, open_for_model
+from dltool.workflows.model_data import open_for_model, output_weights
 
 VALIDATION_PART = 0.2
 FEWEST_TO_SPLIT = 50
@@ -223,21 +222,9 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
         rule = chosen_optimizer(settings.optimizer, settings.learning_rate)
     elif settings.learning_rate is not None:
         rule = replace(rule, learning_rate=settings.learning_rate)
-    config = replace(config, loss_weights=loss_weights(settings.loss_weights, saved.model.graph, config.loss_weights))
+    weights = output_weights(settings.loss_weights, saved.model.graph, config.loss_weights)
+    config = replace(config, loss_weights=weights)
     return replace(config, optimizer=rule, optimizer_name=rule.name, unknown_metrics=())
-
-
-def loss_weights(texts: tuple[str, ...], graph: Graph, old: tuple[float, ...]) -> tuple[float, ...]:
-    """The weight of each output's loss: ``NAME=0.5`` where given, else what it was. Raises UsageError."""
-    plain = next((text for text in texts if "=" not in text), None)
-    if plain is not None:
-        raise UsageError(f"--loss-weight: {plain} names no output; write {graph.output_names[0]}={plain}")
-    check_output_names("--loss-weight", texts, graph)
-    given = {name: float(value) for name, _, value in (text.rpartition("=") for text in texts)}
-    found = tuple(given.get(name, weight) for name, weight in zip(graph.output_names, old, strict=True))
-    if not any(found):
-        raise UsageError("--loss-weight: every output weighs 0, so nothing would be learnt; give one more")
-    return found
 
 
 def metric_config(text: str) -> str | dict[str, Any]:

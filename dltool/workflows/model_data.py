@@ -118,6 +118,19 @@ def check_output_names(option: str, given: str | tuple[str, ...] | None, graph: 
             raise UsageError(f"{option}: {name!r} is given twice; give each output once")
 
 
+def output_weights(texts: tuple[str, ...], graph: Graph, old: tuple[float, ...]) -> tuple[float, ...]:
+    """``--loss-weight``: each output's ``NAME=0.5`` where given, else what it was. Raises UsageError."""
+    plain = next((text for text in texts if "=" not in text), None)
+    if plain is not None:
+        raise UsageError(f"--loss-weight: {plain} names no output; write {graph.output_names[0]}={plain}")
+    check_output_names("--loss-weight", texts, graph)
+    given = {name: float(value) for name, _, value in (text.rpartition("=") for text in texts)}
+    found = tuple(given.get(name, weight) for name, weight in zip(graph.output_names, old, strict=True))
+    if not any(found):
+        raise UsageError("--loss-weight: every output weighs 0, so nothing would be learnt; give one more")
+    return found
+
+
 def class_names(data: DataSettings, saved: SavedModel) -> tuple[str, ...] | None:
     """The model's class names, or those that the user gives a model without any."""
     names = data.class_names
