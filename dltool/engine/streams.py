@@ -20,7 +20,7 @@ def _words(text: str) -> int:
 
 
 def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
-    """A generator for one purpose ("weights", "shuffle", "split") and up to three indices, independent of all others."""
+    """A generator for one purpose ("weights", "split") and up to three indices, independent of all others."""
     counter = [0, *indices[:3], 0, 0, 0][:4]
     return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), _words(purpose)], counter=counter))
 
