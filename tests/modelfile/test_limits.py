@@ -180,6 +180,8 @@ def test_a_forged_training_state_is_refused(path, counters):
         {"metrics": ["own"]},
         {"metrics": [{"class_name": 1}]},
         {"optimizer": {"class_name": "Adam", "config": {"learning_rate": "x"}}},
+        {"optimizer": {"class_name": "Adam", "config": {"beta_1": None}}},
+        {"optimizer": {"class_name": "SGD", "config": {"momentum": None}}},
         {"optimizer_name": None},
     ],
     ids=str,

@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +30,13 @@ PRIVATE_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class Run:
-    """How a run of the command line ended. ``code`` is negative after a signal, None when the time was over."""
+    """How a run of the command line ended.
+
+    Attributes:
+        code: negative after a signal, None when the time was over.
+        seconds: of processor time, the run's and its children's; a busy machine does not change it.
+        peak_mb: resident memory of the largest process.
+    """
 
     args: tuple[str, ...]
     code: int | None
@@ -63,8 +68,8 @@ class ForkServer:
         answer = json.loads(self._process.stdout.readline())
         return {**answer, "out": bytes.fromhex(answer["out"])}
 
-    def run(self, *args: object, seconds: float = 10, cwd: str | Path | None = None) -> Run:
-        """``dltool ARGS...``"""
+    def run(self, *args: object, seconds: float = 60, cwd: str | Path | None = None) -> Run:
+        """``dltool ARGS...``, for at most ``seconds`` by the clock."""
         words = tuple(map(str, args))
         return Run(words, **self._ask(commands=None, words=words, seconds=seconds, cwd=str(cwd) if cwd else None))
 
@@ -101,18 +106,16 @@ def serve() -> None:
 def forked(request: dict) -> dict:
     """One request in a fork, waited for."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        start = time.monotonic()
         pid = os.fork()
         if pid == 0:
             live(request, out.fileno(), err.fileno())
         code, usage = wait(pid, request["seconds"])
-        seconds = time.monotonic() - start
         out.seek(0), err.seek(0)
         return {
             "code": code,
             "out": out.read().hex(),
             "err": err.read().decode("utf-8", "backslashreplace"),
-            "seconds": seconds,
+            "seconds": usage.ru_utime + usage.ru_stime,
             "peak_mb": usage.ru_maxrss / 1024,
         }
 
@@ -149,11 +152,16 @@ def all_of(commands: list[list[str]]) -> int:
     """Run the commands; one line of JSON for each on stdout."""
     for words in commands:
         out, err = io.StringIO(), io.StringIO()
-        start = time.monotonic()
+        start = processor_time()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = dltool(words)
-        print(json.dumps((code, out.getvalue(), err.getvalue(), time.monotonic() - start)), flush=True)
+        print(json.dumps((code, out.getvalue(), err.getvalue(), processor_time() - start)), flush=True)
     return 0
+
+
+def processor_time() -> float:
+    """Of this process and its finished children."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def wait(pid: int, seconds: float) -> tuple[int | None, resource.struct_rusage]:
