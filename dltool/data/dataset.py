@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dltool.data.arrays import check_finite, engine_dtype, sample_digest
+from dltool.data.arrays import check_finite, engine_dtype, expect_few_rows, sample_digest
 from dltool.data.capacity import store_limit
 from dltool.data.listing import joined_weights, taken
 from dltool.data.shapes import Shape, WantedShape, adapt_rows, shapes_text
@@ -78,7 +78,7 @@ class ArrayDataset:
         labels: (n,) int64 classes or (n, ...) float32 targets; a tuple of such arrays for several outputs.
         classes: class names, or None.
         paths: of the arrays, for messages.
-        limit: bytes that may be read into memory; None: a quarter of the available memory.
+        limit: bytes that may be read into memory; None: a quarter of the available memory; 0: few rows will be read.
         weights: (n,) float32, or None.
         numbers: (n,) what to call the rows in messages; None: 0, 1, 2, ...
     """
@@ -103,6 +103,8 @@ class ArrayDataset:
         limit = store_limit() if limit is None else limit
         needed = sum(array.size * engine_dtype(array.dtype).itemsize for array in arrays)
         self._checked = needed <= limit
+        if limit == 0:
+            expect_few_rows(arrays)
         if self._checked:
             arrays = [load_rows(array, slice(None), path) for array, path in zip(arrays, self.paths, strict=True)]
         self.arrays = tuple(array[:, np.newaxis] if array.ndim == 1 else array for array in arrays)
