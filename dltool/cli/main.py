@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -90,6 +89,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except BaseException as error:
         if debug and isinstance(error, Exception) and not isinstance(error, BrokenPipeError | click.exceptions.Exit):
+            import traceback
+
             console.raw_error("".join(traceback.format_exception(error)))
         return report(error, console)
 

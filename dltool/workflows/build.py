@@ -3,6 +3,8 @@
 What the user does not say comes from the data (shape, classes, kind of labels) and from the head (loss, metrics).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +21,7 @@ from dltool.engine.losses import LOSSES, Loss, loss
 from dltool.engine.metrics import METRICS, metric
 from dltool.engine.model import Model
 from dltool.engine.optimizers import OPTIMIZERS, Optimizer, optimizer
-from dltool.errors import UsageError
+from dltool.errors import UnknownNameError, UsageError
 from dltool.modelfile.atomic import check_target
 from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.modelfile.writing import write
@@ -216,9 +218,10 @@ def compile_step(graph: Graph, settings: BuildSettings, labels: np.ndarray | Non
 
 def chosen_metric(text: str) -> str | dict[str, Any]:
     """``"accuracy"``, or ``"fbeta_score:beta=2"`` -> the Keras config of the metric. Raises UsageError."""
-    found = _config(text, METRICS)
-    metric(found)  # refuses unknown options now
-    return found
+    with _naming("--metric"):
+        found = _config(text, METRICS)
+        metric(found)  # refuses unknown options now
+        return found
 
 
 def _loss(text: str | None, head: Head, labels: np.ndarray | None) -> Loss:
@@ -227,13 +230,29 @@ def _loss(text: str | None, head: Head, labels: np.ndarray | None) -> Loss:
 
 def chosen_loss(text: str) -> Loss:
     """``"mse"`` or ``"categorical_crossentropy:label_smoothing=0.1"`` -> the loss. Raises UsageError."""
-    return loss(_config(text, LOSSES))
+    with _naming("--loss"):
+        return loss(_config(text, LOSSES))
 
 
 def chosen_optimizer(text: str | None, learning_rate: float | None) -> Optimizer:
     """``"sgd:momentum=0.9"`` and ``--lr`` -> the optimizer; adam when nothing is said."""
-    rule = optimizer(_config(text or "adam", OPTIMIZERS))
+    with _naming("--optimizer"):
+        rule = optimizer(_config(text or "adam", OPTIMIZERS))
     return rule if learning_rate is None else replace(rule, learning_rate=learning_rate)
+
+
+@contextmanager
+def _naming(option: str) -> Iterator[None]:
+    """Errors about a loss, metric or optimizer name the option that asked for it."""
+    try:
+        yield
+    except UnknownNameError as error:
+        raise error.at(option) from None
+    except UsageError as error:
+        kind = option.removeprefix("--")
+        raise UsageError(f"{option}: {str(error).removeprefix(f'{kind} ')}") from None
+    except (TypeError, ValueError) as error:  # a value of a type that the rule cannot compare, as none for a number
+        raise UsageError(f"{option}: a value cannot be used ({error}); give a number") from None
 
 
 def _config(text: str, registry: Any) -> Any:
