@@ -12,6 +12,7 @@ import pytest
 
 from dltool.cli import main as main_module
 from dltool.cli.console import Console
+from dltool.cli.help import TOPICS
 from dltool.cli.main import COMMANDS, main, report
 from dltool.errors import EXIT_CODES, DataError, DltoolError
 
@@ -31,8 +32,7 @@ LIGHT = [
     ["--version"],
     *([command, "--help"] for command in COMMANDS),
     ["help"],
-    ["help", "exit-codes"],
-    ["help", "layer-words"],
+    *(["help", topic] for topic in TOPICS),
     ["help", "fit"],
     ["biuld"],
     ["--hepl"],
@@ -43,6 +43,11 @@ LIGHT = [
     ["build", "m.h5", "cnv2d:3"],
     ["build", "m.h5", "conv2d:32,3,3"],
     ["build", "m.h5", "dense:3", "--loss", "msee"],
+    ["build", "m.h5", "dense:3", "--optimizer", "sgd:momentum=x"],
+    ["build", "m.h5", "--from", "no.json"],
+    ["build", "m.h5", "--from", "-", "--like", "m.h5"],
+    *(["completion", shell] for shell in ("bash", "zsh", "fish")),
+    ["completion", "csh"],
 ]
 
 
@@ -91,14 +96,6 @@ def test_options_mean_the_same_everywhere():
                     assert seen.setdefault(name, (param.help, param.opts)) == (param.help, param.opts), name
 
 
-def test_help_fits_80_columns(run_dltool):
-    for words in (["--help"], *([command, "--help"] for command in COMMANDS), ["help", "layer-words"]):
-        done = run_dltool(*words, COLUMNS="80")
-        assert done.returncode == 0
-        assert done.stderr == ""
-        assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
-
-
 def test_no_command_is_help_on_stdout(capsys):
     assert main([]) == 0
     out, err = capsys.readouterr()
@@ -140,21 +137,8 @@ def test_usage_errors_are_one_line_with_the_nearest_match(words, message, capsys
     assert err == f"dltool: error: {message}\n"
 
 
-def test_exit_codes_topic_is_the_table_of_the_errors(capsys):
-    assert main(["help", "exit-codes"]) == 0
-    listed = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
-    assert listed == list(EXIT_CODES)
-
-
 def test_every_error_has_a_code_in_the_table():
     assert {error.exit_code for error in subcommands(DltoolError)} <= set(EXIT_CODES)
-
-
-def test_help_of_a_command_as_a_topic(capsys):
-    assert main(["help", "build"]) == 0
-    topic = capsys.readouterr().out
-    assert main(["build", "--help"]) == 0
-    assert topic == capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
