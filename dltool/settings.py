@@ -42,7 +42,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """An untrained model: layer words or a ready architecture.
+    """An untrained model: layer words, a ready architecture, or the network of another file.
 
     Attributes:
         model: the file to write; None writes nothing (--dry-run).
@@ -53,6 +53,8 @@ class BuildSettings:
         data: data to take the shape, the classes and the head from.
         metrics: names for the compile step; empty means what the head suggests.
         rescale: False leaves out the Rescaling layer of image models.
+        from_config: a file with Keras's JSON of the network, "-" for standard input.
+        like: a model file whose network, classes and compile step are taken, with fresh weights.
     """
 
     model: str | None
@@ -68,6 +70,8 @@ class BuildSettings:
     seed: int = 0
     force: bool = False
     rescale: bool = True
+    from_config: str | None = None
+    like: str | None = None
 
 
 @dataclass(frozen=True)
