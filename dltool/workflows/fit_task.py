@@ -75,7 +75,7 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
     saved, opened, remarks = build_for(settings) if is_new else read_for(settings)
     saved.classes, saved.preprocessing = opened.classes, opened.preprocessing or saved.preprocessing
     training, validation, saved.split = divide(settings, saved, opened)
-    training, everything, added = with_extra(settings, saved, training, opened.train)
+    training, everything, added = with_extra(settings, saved, training, opened.train, saved.split)
     if is_new and is_table(settings, opened):
         adapt(saved.model, chunks_of(training), len(training))
     if settings.freeze is not None:
@@ -98,7 +98,7 @@ def prepare_resumed(settings: FitSettings, saved: SavedModel) -> Task:
     """
     opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
     training, validation, split = divide(settings, saved, opened)
-    training, everything, added = with_extra(settings, saved, training, opened.train)
+    training, everything, added = with_extra(settings, saved, training, opened.train, split)
     fingerprint = validation.fingerprint if validation is not None else ""
     check_data(saved, everything, split, fingerprint, ", ".join(settings.data.data))
     objective = checked_objective(settings, saved, opened, training, validation)
@@ -205,15 +205,19 @@ def divide_groups(settings: FitSettings, training: Dataset, fraction: float) -> 
 
 
 def with_extra(
-    settings: FitSettings, saved: SavedModel, training: Dataset, everything: Dataset
+    settings: FitSettings, saved: SavedModel, training: Dataset, everything: Dataset, split: dict[str, Any]
 ) -> tuple[Dataset, Dataset, tuple[str, ...]]:
-    """The training rows, and all rows, with those of ``--extra`` after them; and what to say about it."""
+    """The training rows, and all rows, with those of ``--extra`` after them; and what to say about it.
+
+    ``split`` gets their number.
+    """
     if not settings.extra:
         return training, everything, ()
     extra = read_as_training(settings, saved, settings.extra, None)
     weighted = ", weighted" if extra.weights is not None else ""
     rows = "row" if len(extra) == 1 else "rows"
     note = f"{', '.join(settings.extra)}: {len(extra):,} more {rows} for training{weighted}"
+    split["extra"] = len(extra)
     return Concatenated([training, extra]), Concatenated([everything, extra]), (note,)
 
 
