@@ -4,11 +4,12 @@ Rules kept here: control characters in names are shown escaped; colour and movin
 show them (NO_COLOR, FORCE_COLOR, TERM=dumb and COLUMNS are obeyed); plain ASCII where the stream is not UTF-8.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from dltool.errors import OutputError
@@ -42,6 +43,16 @@ def _escape(match: re.Match[str]) -> str:
     )
 
 
+def clipped(text: str, width: int) -> str:
+    """A safe text of at most ``width`` columns; what is cut off is shown as such.
+
+    >>> clipped("a rather long name", 9)
+    'a rather…'
+    """
+    text = printable(text)
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
 class Console:
     """The two output streams of one command.
 
@@ -53,6 +64,7 @@ class Console:
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, environ: Mapping[str, str] | None = None):
         self._out, self._err = out or sys.stdout, err or sys.stderr
         self.environ = os.environ if environ is None else environ
+        self.out_name = "standard output"
         self.quiet = False
         self.verbose = False
         self.width = shutil.get_terminal_size((80, 24)).columns if environ is None else self._columns()
@@ -62,6 +74,16 @@ class Console:
     def _columns(self) -> int:
         columns = self.environ.get("COLUMNS", "")
         return int(columns) if columns.isdigit() and int(columns) else 80
+
+    @contextlib.contextmanager
+    def results_to(self, stream: TextIO, name: str) -> Iterator[None]:
+        """Within, results go to another stream; ``name`` is what errors call it."""
+        kept = self._out, self.out_name
+        self._out, self.out_name = stream, name
+        try:
+            yield
+        finally:
+            self._out, self.out_name = kept
 
     @property
     def out_is_terminal(self) -> bool:
@@ -164,7 +186,7 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(cannot_write(error)) from error
+            raise OutputError(cannot_write(error, self.out_name)) from error
 
     def flush(self) -> None:
         """Push buffered results out. Raises OutputError (a full disk), BrokenPipeError."""
@@ -173,11 +195,11 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(cannot_write(error)) from error
+            raise OutputError(cannot_write(error, self.out_name)) from error
 
 
-def cannot_write(error: OSError) -> str:
-    return f"standard output: {(error.strerror or str(error)).lower()}; free space or write elsewhere"
+def cannot_write(error: OSError, name: str = "standard output") -> str:
+    return f"{name}: {(error.strerror or str(error)).lower()}; free space or write elsewhere"
 
 
 def is_terminal(stream: TextIO) -> bool:

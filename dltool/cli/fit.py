@@ -32,7 +32,7 @@ from dltool.settings import FitSettings
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
 @options.jobs
 @options.backend
-@click.option("--output", "-o", metavar="FILE", help="Write here and leave MODEL as it is.")
+@options.output
 @options.force
 @click.option(
     "--no-state", "keep_state", is_flag=True, flag_value=False, default=True, help="Smaller file; training restarts."

@@ -44,7 +44,8 @@ def parse_labels(
     Args:
         class_names: in the order of the model's outputs; None: from the data.
         num_classes: of the model, when it has no names.
-        wants: "classes" (softmax head), "values" (regression head) or None.
+        wants: "classes" (softmax head), "values" (regression head), "labels" (independent sigmoid units, which take
+            classes too) or None.
         multi_label: 0/1 rows are independent targets, whatever they sum to.
 
     Raises:
@@ -56,6 +57,8 @@ def parse_labels(
         with np.errstate(over="ignore"):
             array = np.asarray(array, np.float32)
         check_finite(array, path)
+    if wants == "labels":
+        wants = "values" if _has_several_ones(array) else "classes"
     if multi_label or wants == "values":
         return Labels(_as_targets(array), None)
     if _is_column(array):
@@ -81,6 +84,11 @@ def _is_column(array: np.ndarray) -> bool:
 
 def _is_binary(array: np.ndarray) -> bool:
     return bool(((array == 0) | (array == 1)).all())
+
+
+def _has_several_ones(array: np.ndarray) -> bool:
+    """True for 0/1 rows of which some have not exactly a single 1."""
+    return array.ndim == 2 and array.shape[1] > 1 and _is_binary(array) and bool((array.sum(axis=1) != 1).any())
 
 
 def _as_targets(array: np.ndarray) -> np.ndarray:

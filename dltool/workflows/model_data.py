@@ -78,9 +78,12 @@ def class_names(data: DataSettings, saved: SavedModel) -> tuple[str, ...] | None
 
 
 def wanted_labels(saved: SavedModel, head: Head, loss: str | None) -> str | None:
-    """Classes or values, from the head and, where the head may take either, the loss; None to let the labels decide."""
+    """Classes or values, from the head and, where the head may take either, the loss; None to let the labels decide.
+
+    Several sigmoid units take classes and independent labels alike ("labels": the rows decide).
+    """
     if head.num_classes is not None:
-        return "classes"
+        return "labels" if head.activation == "sigmoid" and head.size > 1 else "classes"
     config = saved.training_config
     name = loss or (config.loss_names[0] if config is not None and config.loss_names else "")
     return None if "crossentropy" in name.lower().replace("_", "") else "values"
@@ -111,11 +114,11 @@ def _resized(graph: Graph, name: str, shape: tuple[int, ...]) -> Graph:
     return graph.with_layers({name: replace(graph.layers[name], shape=shape)})
 
 
-def label_names(saved: SavedModel) -> tuple[str, ...] | None:
-    """Names for the classes of the model's one output, numbers where it has none; None when it gives numbers."""
-    head = heads(saved.model.graph)[0]
+def label_names(saved: SavedModel, index: int = 0) -> tuple[str, ...] | None:
+    """Names for the classes of one of the model's outputs, numbers where it has none; None when it gives numbers."""
+    head = heads(saved.model.graph)[index]
     count = head.num_classes
-    if count is None and _logits_of(saved) is not None:
+    if count is None and _logits_of(saved, index) is not None:
         count = max(2, head.size)
     if count is None or len(head.shape) != 1:
         return None
@@ -124,9 +127,9 @@ def label_names(saved: SavedModel) -> tuple[str, ...] | None:
     return tuple(map(str, range(count)))
 
 
-def probabilities(saved: SavedModel, output: np.ndarray) -> np.ndarray:
+def probabilities(saved: SavedModel, output: np.ndarray, index: int = 0) -> np.ndarray:
     """(n, classes) from a model's output: itself, from logits where the loss takes logits, two from one unit."""
-    kind = _logits_of(saved)
+    kind = _logits_of(saved, index)
     if kind is not None:
         output = activation(kind)(output)[0]
     if output.shape[-1] == 1:
@@ -134,8 +137,8 @@ def probabilities(saved: SavedModel, output: np.ndarray) -> np.ndarray:
     return output
 
 
-def _logits_of(saved: SavedModel) -> str | None:
+def _logits_of(saved: SavedModel, index: int = 0) -> str | None:
     """The activation that the loss includes ("softmax" or "sigmoid"), so that the output lacks it; else None."""
     config = saved.training_config
-    rule = config.losses[0] if config is not None and config.losses else None
+    rule = config.losses[index] if config is not None and len(config.losses) > index else None
     return rule.fused_activation if rule is not None and getattr(rule, "from_logits", False) else None
