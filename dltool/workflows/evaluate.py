@@ -20,7 +20,7 @@ from dltool.settings import EvaluateSettings
 from dltool.training.comparing import mcnemar, paired_means
 from dltool.training.loop import evaluate
 from dltool.training.measures import Measure
-from dltool.training.objective import Objective, class_indices, make_objective, usual_metrics
+from dltool.training.objective import Objective, class_indices, make_objective
 from dltool.training.tallies import LOWER_IS_BETTER, ClassTally, LabelTally, ValueTally
 from dltool.workflows.evaluation import Comparison, Confused, EvaluateResult, Gate, LossRow, OutputReport
 from dltool.workflows.model_data import open_for_model
@@ -86,13 +86,16 @@ def compare(settings: EvaluateSettings, progress: Progress | None = None) -> Com
 def prepare(path: str, settings: EvaluateSettings) -> Task:
     """Open and check everything that one model's evaluation needs."""
     saved = read(path, with_state=False)
-    opened = open_for_model(settings.data, saved)
+    return make_task(path, saved, open_for_model(settings.data, saved), settings)
+
+
+def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: EvaluateSettings) -> Task:
+    """Check the labels and the limits, and make room for what will be counted."""
     dataset, notes = part_to_measure(opened)
-    objective = objective_for(saved, dataset, settings.data.labels or settings.data.data[0])
+    labels = labels_of(dataset)
+    objective = objective_for(saved, labels, source_of_labels(settings))
     found = readings(replace(saved, classes=opened.classes or saved.classes))
-    tallies = tuple(
-        tally_for(reading, labels, settings) for reading, labels in zip(found, labels_of(dataset), strict=True)
-    )
+    tallies = tuple(tally_for(reading, array, settings) for reading, array in zip(found, labels, strict=True))
     directions = metric_directions(objective, tallies)
     gates = tuple((known_metric(name, directions), limit) for name, limit in settings.fail_under)
     losses = np.zeros(len(dataset))
@@ -102,7 +105,13 @@ def prepare(path: str, settings: EvaluateSettings) -> Task:
 
 def labels_of(dataset: Dataset) -> tuple[np.ndarray, ...]:
     """The labels of all rows, one array per output of the model."""
-    return (dataset.labels,)
+    return getattr(dataset, "targets", (dataset.labels,))
+
+
+def source_of_labels(settings: EvaluateSettings) -> str:
+    """What to call the labels in messages."""
+    given = settings.data.labels or settings.data.data[0]
+    return given if isinstance(given, str) else given[0]
 
 
 def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
@@ -114,19 +123,21 @@ def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
     return opened.train, ()
 
 
-def objective_for(saved: SavedModel, dataset: Dataset, source: str) -> Objective:
-    """The file's loss and metrics, or the usual ones; a loss that dltool does not know is replaced by the usual one."""
+def objective_for(saved: SavedModel, labels: tuple[np.ndarray, ...], source: str) -> Objective:
+    """The file's loss, and the usual metrics of each output followed by the file's.
+
+    A loss that dltool does not know is replaced by the usual one.
+    """
     config = saved.training_config
-    losses = config.losses if config is not None else ()
-    labels = labels_of(dataset)
-    sources = [source] * len(labels)
-    objective = make_objective(saved.model, labels, losses=losses, metrics=(), sources=sources)
-    usual = usual_metrics(objective.heads[0], objective.losses[0])
-    metrics = (*usual, *(m for m in (config.metrics if config is not None else ()) if m not in usual))
-    weights = config.loss_weights if config is not None else ()
-    return make_objective(
-        saved.model, labels, losses=objective.losses, loss_weights=weights, metrics=metrics, sources=sources
-    )
+    given: dict = {"sources": [source] * len(labels)}
+    given |= {} if config is None else {"losses": config.losses, "loss_weights": config.loss_weights}
+    usual = make_objective(saved.model, labels, metrics=None, **given)
+    own = make_objective(saved.model, labels, metrics=() if config is None else config.metrics, **given)
+    metrics = []
+    for first, further in zip(usual.metrics, own.metrics, strict=True):
+        known = {metric.name for metric in first}
+        metrics.append((*first, *(metric for metric in further if metric.name not in known)))
+    return replace(usual, metrics=tuple(metrics))
 
 
 def tally_for(reading: Reading, labels: np.ndarray, settings: EvaluateSettings) -> Tally | None:
