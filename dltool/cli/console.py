@@ -46,11 +46,25 @@ def _escape(match: re.Match[str]) -> str:
 def clipped(text: str, width: int) -> str:
     """A safe text of at most ``width`` columns; what is cut off is shown as such.
 
-    >>> clipped("a rather long name", 9)
-    'a rather…'
+    Three points, not one sign, so that tables keep their width where only ASCII can be shown.
+
+    >>> clipped("a rather long name", 11)
+    'a rather...'
     """
     text = printable(text)
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+    return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
+
+
+def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
+    """Lines of columns, the first ``left`` ones flush left, the others flush right. The first row are the headers.
+
+    They go in as a row: tabulate makes columns wider than their headers.
+    """
+    from tabulate import tabulate
+
+    sides = ["left" if i < left else "right" for i in range(len(rows[0]))]
+    table = tabulate(rows, tablefmt="plain", colalign=sides, disable_numparse=True)
+    return [line.rstrip() for line in table.splitlines()]
 
 
 class Console:

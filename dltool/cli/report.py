@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dltool.cli.console import Console, clipped, printable
+from dltool.cli.console import Console, aligned, clipped, printable
 
 MOST_CLASSES = 30
 """So many classes get a row each; of more, the worst are shown."""
@@ -97,8 +97,6 @@ def _remark(name: str, measure: Any, result: Any) -> str:
 
 def class_table(report: Any) -> list[str]:
     """Precision, recall and F of every class, or of the worst when there are many."""
-    from tabulate import tabulate
-
     many = len(report.scores) > MOST_CLASSES
     scores = sorted(report.scores, key=lambda s: s.f1)[:MOST_CLASSES] if many else report.scores
     extra = [] if report.beta == 1 else [f"f{report.beta:g}"]
@@ -108,9 +106,7 @@ def class_table(report: Any) -> list[str]:
     ]
     if extra:
         rows = [[*row[:4], f"{s.f_beta:.3f}", row[4]] for row, s in zip(rows, scores, strict=True)]
-    aligned = ("left", *["right"] * (len(headers) - 1))
-    table = tabulate(rows, headers, tablefmt="plain", colalign=aligned, disable_numparse=True)
-    return [line.rstrip() for line in table.splitlines()]
+    return aligned([headers, *rows])
 
 
 def confusion_lines(report: Any, width: int) -> list[str]:
@@ -159,7 +155,7 @@ def confused_lines(report: Any, width: int) -> list[str]:
 def _end_of(path: str, width: int) -> str:
     """The end of a long path: the file's name tells more than the folders."""
     path = printable(path)
-    return path if len(path) <= width else "…" + path[len(path) - max(width - 1, 1) :]
+    return path if len(path) <= width else "..." + path[len(path) - max(width - 3, 1) :]
 
 
 def show_losses(console: Console, rows: Any) -> None:
