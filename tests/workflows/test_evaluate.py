@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dltool.data.opening import OpenedData
+from dltool.engine.batch import Batch
 from dltool.engine.graph import GraphBuilder
 from dltool.engine.layers import Dense, Flatten, GlobalAveragePooling2D
 from dltool.engine.losses import loss
@@ -303,3 +305,56 @@ def test_probabilities_are_those_of_predict_bit_for_bit(tmp_path, trained, monke
     evaluate.run(EvaluateSettings(str(trained), DataSettings((str(test),)), batch_size=4, jobs=1, backend="threads"))
     rows = predict.run(PredictSettings(str(trained), (str(test),), 4, 1, "threads")).rows
     np.testing.assert_array_equal(np.concatenate(seen), np.stack([row.probs for row in rows]))
+
+
+class TwoTargets:
+    """Rows with a class and a number each."""
+
+    classes = None
+
+    def __init__(self, x, classes, numbers):
+        self.x, self.targets, self.labels = x, (classes, numbers), classes
+        self.input_shapes = (x.shape[1:],)
+
+    def __len__(self):
+        return len(self.x)
+
+    def fetch(self, rows):
+        return Batch((self.x[rows],), tuple(target[rows] for target in self.targets), rows=rows)
+
+    def names(self, rows):
+        return [f"row {int(row)}" for row in rows]
+
+    def is_ready(self, rows=None):
+        return True
+
+
+def test_several_outputs_are_reported_apart(tmp_path):
+    builder = GraphBuilder()
+    x = builder.input((1,))
+    ends = [builder.add(Dense(2, activation="softmax", name="kind"), x), builder.add(Dense(1, name="size"), x)]
+    model = Model.build(builder.graph(*ends))
+    for name, values in {"kind": [-1, 1, 0, 0], "size": [2, 0]}.items():
+        kernel, bias = model.weights.views[name]
+        kernel[...], bias[...] = np.reshape(values[: kernel.size], kernel.shape), values[kernel.size :]
+    rows = np.array([[-1], [2], [3]], np.float32)
+    data = TwoTargets(rows, np.array([0, 1, 0]), np.array([[-2], [4], [7]], np.float32))
+    opened = OpenedData(data, None, None, "arrays", (1,), None)
+    settings = options(
+        "m.h5", "x.npy", top_losses=1, fail_under=(("kind_accuracy", 0.9), ("size_mean_squared_error", 1))
+    )
+    task = evaluate.make_task("m.h5", SavedModel(model), opened, settings)
+    found = evaluate.measure(task, settings, None)
+    assert found.metrics["kind_accuracy"].value == pytest.approx(2 / 3)
+    assert found.metrics["size_mean_squared_error"].value == pytest.approx(1 / 3)
+    assert [gate.passed for gate in found.gates] == [False, True]
+    assert found.outputs[0].confusion.tolist() == [[1, 1], [0, 1]] and found.outputs[1].classes is None
+    entropy = [np.log1p(np.exp(-2)), np.log1p(np.exp(-4)), np.log1p(np.exp(6))]
+    assert found.loss == pytest.approx(np.mean(entropy) + 1 / 3, rel=1e-5)
+    assert found.top_losses[0].loss == pytest.approx(entropy[2] + 1, rel=1e-5)
+    form = json.loads(json.dumps(found.as_json()))
+    assert set(form["outputs"]) == {"kind", "size"} and form["outputs"]["kind"]["confusion"] == [[1, 1], [0, 1]]
+    assert set(form["metrics"]) == {
+        *(f"kind_{n}" for n in ("accuracy", "macro_f1", "auc", "ece")),
+        *(f"size_{n}" for n in ("mean_squared_error", "mean_absolute_error", "r2")),
+    }
