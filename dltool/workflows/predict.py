@@ -15,7 +15,7 @@ from dltool.errors import DataError, UsageError
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import PredictSettings
-from dltool.workflows.features import up_to_layer
+from dltool.workflows.layer_output import up_to_layer
 from dltool.workflows.model_data import class_names, image_options
 from dltool.workflows.scoring import Progress, Reading, open_executor
 from dltool.workflows.sorting import Sorter, check_inputs, folder_names

@@ -13,7 +13,7 @@ from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
 from dltool.settings import PredictSettings
 from dltool.workflows import predict
-from dltool.workflows.features import up_to_layer
+from dltool.workflows.layer_output import up_to_layer
 
 
 def test_every_layer_of_a_branched_network_can_be_read(tmp_path):
