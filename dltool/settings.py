@@ -13,8 +13,9 @@ class DataSettings:
     """Where the rows come from and how images are read.
 
     Attributes:
-        data: paths as given with --data (folders, .npy, .npz), in order.
-        labels: the .npy with the labels, when --data is an array.
+        data: paths as given with --data (folders, arrays, lists, "-"), in order; ``NAME=x.npy`` for a model's input.
+        labels: the .npy with the labels, when --data is an array; several for several arrays, or ``NAME=y.npy`` for
+            each output of a model.
         image_size: (height, width) in pixels.
         color: "rgb" or "gray".
         resize: "stretch", "crop" or "pad".
@@ -22,10 +23,12 @@ class DataSettings:
         limit: use at most this many rows.
         allow_empty: accept class folders without images.
         skip_bad: leave unreadable images out instead of stopping.
+        multi_label: the labels are rows of 0 and 1, each 1 a label of its own.
+        group: a file that says which rows belong together, so that no group is in both parts of a split.
     """
 
     data: tuple[str, ...] = ()
-    labels: str | None = None
+    labels: str | tuple[str, ...] | None = None
     image_size: tuple[int, int] | None = None
     color: str | None = None
     resize: str | None = None
@@ -33,11 +36,13 @@ class DataSettings:
     limit: int | None = None
     allow_empty: bool = False
     skip_bad: bool = False
+    multi_label: bool = False
+    group: str | None = None
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """An untrained model: layer words or a ready architecture.
+    """An untrained model: layer words, a ready architecture, or the network of another file.
 
     Attributes:
         model: the file to write; None writes nothing (--dry-run).
@@ -48,6 +53,8 @@ class BuildSettings:
         data: data to take the shape, the classes and the head from.
         metrics: names for the compile step; empty means what the head suggests.
         rescale: False leaves out the Rescaling layer of image models.
+        from_config: a file with Keras's JSON of the network, "-" for standard input.
+        like: a model file whose network, classes and compile step are taken, with fresh weights.
     """
 
     model: str | None
@@ -56,13 +63,15 @@ class BuildSettings:
     words: tuple[str, ...] = ()
     arch: str | None = None
     data: DataSettings | None = None
-    loss: str | None = None
+    loss: str | tuple[str, ...] | None = None
     optimizer: str | None = None
     learning_rate: float | None = None
     metrics: tuple[str, ...] = ()
     seed: int = 0
     force: bool = False
     rescale: bool = True
+    from_config: str | None = None
+    like: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,19 +91,21 @@ class FitSettings:
         keep_state: keep optimizer slots and counters in the file, so that training can go on exactly.
         normalize: put a Normalization layer, adapted to the data, before tabular arrays.
         rescale: see BuildSettings.
+        loss: a name, or ``NAME=mse`` for each output. loss_weights: ``NAME=0.5`` for outputs that count differently.
+        extra: lists (or other labelled data) whose rows are added to the training part only.
     """
 
     model: str
     data: DataSettings
     val: tuple[str, ...] = ()
-    val_labels: str | None = None
+    val_labels: str | tuple[str, ...] | None = None
     val_split: float | None = None
     arch: str | None = None
     epochs: int = 10
     batch_size: int = 64
     optimizer: str | None = None
     learning_rate: float | None = None
-    loss: str | None = None
+    loss: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] = ()
     early_stop: int | None = None
     min_delta: float = 0.0
@@ -109,6 +120,8 @@ class FitSettings:
     keep_state: bool = True
     normalize: bool = True
     rescale: bool = True
+    loss_weights: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

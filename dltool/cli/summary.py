@@ -28,6 +28,12 @@ from dltool.settings import SummarySettings
 def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
     """Show what a model file holds.
 
+    \b
+      dltool summary m.h5
+      dltool summary m.h5 --timing
+      dltool summary m.h5 --weights dense/kernel
+      dltool summary m.h5 --diff other.h5
+
     Layers, output shapes, parameters, multiply-adds and memory for one sample; input, classes, loss, optimizer and
     history as far as the file knows them.
     """

@@ -92,8 +92,8 @@ def prepare(path: str, settings: EvaluateSettings) -> Task:
 def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: EvaluateSettings) -> Task:
     """Check the labels and the limits, and make room for what will be counted."""
     dataset, notes = part_to_measure(opened)
-    labels = labels_of(dataset)
-    objective = objective_for(saved, labels, source_of_labels(settings))
+    labels = dataset.targets
+    objective = objective_for(saved, dataset, opened.label_sources)
     found = readings(replace(saved, classes=opened.classes or saved.classes))
     tallies = tuple(tally_for(reading, array, settings) for reading, array in zip(found, labels, strict=True))
     directions = metric_directions(objective, tallies)
@@ -101,17 +101,6 @@ def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: Evalua
     losses = np.zeros(len(dataset))
     all_notes = (*opened.notes, *notes)
     return Task(path, saved, opened, dataset, objective, found, tallies, directions, gates, losses, all_notes)
-
-
-def labels_of(dataset: Dataset) -> tuple[np.ndarray, ...]:
-    """The labels of all rows, one array per output of the model."""
-    return getattr(dataset, "targets", (dataset.labels,))
-
-
-def source_of_labels(settings: EvaluateSettings) -> str:
-    """What to call the labels in messages."""
-    given = settings.data.labels or settings.data.data[0]
-    return given if isinstance(given, str) else given[0]
 
 
 def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
@@ -123,16 +112,16 @@ def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
     return opened.train, ()
 
 
-def objective_for(saved: SavedModel, labels: tuple[np.ndarray, ...], source: str) -> Objective:
+def objective_for(saved: SavedModel, dataset: Dataset, sources: tuple[str, ...]) -> Objective:
     """The file's loss, and the usual metrics of each output followed by the file's.
 
     A loss that dltool does not know is replaced by the usual one.
     """
     config = saved.training_config
-    given: dict = {"sources": [source] * len(labels)}
+    given: dict = {"sources": sources}
     given |= {} if config is None else {"losses": config.losses, "loss_weights": config.loss_weights}
-    usual = make_objective(saved.model, labels, metrics=None, **given)
-    own = make_objective(saved.model, labels, metrics=() if config is None else config.metrics, **given)
+    usual = make_objective(saved.model, dataset.targets, metrics=None, **given)
+    own = make_objective(saved.model, dataset.targets, metrics=() if config is None else config.metrics, **given)
     metrics = []
     for first, further in zip(usual.metrics, own.metrics, strict=True):
         known = {metric.name for metric in first}

@@ -1,13 +1,13 @@
 """``evaluate``: numbers by hand from models whose weights are set, and agreement with ``predict``."""
 
 import json
+from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-from dltool.data.opening import OpenedData
-from dltool.engine.batch import Batch
 from dltool.engine.graph import GraphBuilder
 from dltool.engine.layers import Dense, Flatten, GlobalAveragePooling2D
 from dltool.engine.losses import loss
@@ -156,19 +156,23 @@ def test_models_of_any_image_size_are_measured_at_the_datas(tmp_path):
     assert found.classes == ("a-dark", "b-bright")
 
 
-def test_a_model_without_names_takes_the_classes_in_keras_order(tmp_path):
+@pytest.mark.parametrize("foreign", [True, False])
+def test_only_a_file_of_others_without_names_takes_the_classes_in_keras_order(tmp_path, foreign):
     builder = GraphBuilder()
     x = builder.add(Flatten(), builder.input((2, 2, 1)))
     model = Model.build(builder.graph(builder.add(Dense(2, activation="softmax", kernel_initializer="zeros"), x)))
     model.weights.vector[-2:] = 5, 0  # always the first class
     write(SavedModel(model), tmp_path / "m.h5")
+    if foreign:
+        with h5py.File(tmp_path / "m.h5", "a") as file:
+            del file["dltool"]
     for name in ("10", "9"):
         (tmp_path / "d" / name).mkdir(parents=True)
         Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "d" / name / "a.png")
     found = measured(tmp_path / "m.h5", tmp_path / "d")
-    assert found.classes == ("10", "9")
+    assert found.classes == (("10", "9") if foreign else ("9", "10"))
     assert found.confusion.tolist() == [[1, 0], [1, 0]]
-    assert any("Keras" in note for note in found.notes)
+    assert any("Keras" in note for note in found.notes) == foreign
 
 
 def test_names_can_be_given_to_a_model_that_has_none(tmp_path):
@@ -317,28 +321,6 @@ def test_probabilities_are_those_of_predict_bit_for_bit(tmp_path, trained, monke
     np.testing.assert_array_equal(np.concatenate(seen), np.stack([row.probs for row in rows]))
 
 
-class TwoTargets:
-    """Rows with a class and a number each."""
-
-    classes = None
-
-    def __init__(self, x, classes, numbers):
-        self.x, self.targets, self.labels = x, (classes, numbers), classes
-        self.input_shapes = (x.shape[1:],)
-
-    def __len__(self):
-        return len(self.x)
-
-    def fetch(self, rows):
-        return Batch((self.x[rows],), tuple(target[rows] for target in self.targets), rows=rows)
-
-    def names(self, rows):
-        return [f"row {int(row)}" for row in rows]
-
-    def is_ready(self, rows=None):
-        return True
-
-
 def test_several_outputs_are_reported_apart(tmp_path):
     builder = GraphBuilder()
     x = builder.input((1,))
@@ -348,13 +330,13 @@ def test_several_outputs_are_reported_apart(tmp_path):
         kernel, bias = model.weights.views[name]
         kernel[...], bias[...] = np.reshape(values[: kernel.size], kernel.shape), values[kernel.size :]
     rows = np.array([[-1], [2], [3]], np.float32)
-    data = TwoTargets(rows, np.array([0, 1, 0]), np.array([[-2], [4], [7]], np.float32))
-    opened = OpenedData(data, None, None, "arrays", (1,), None)
-    settings = options(
-        "m.h5", "x.npy", top_losses=1, fail_under=(("kind_accuracy", 0.9), ("size_mean_squared_error", 1))
-    )
-    task = evaluate.make_task("m.h5", SavedModel(model), opened, settings)
-    found = evaluate.measure(task, settings, None)
+    write(SavedModel(model), tmp_path / "m.h5")
+    for name, array in {"x": rows, "kinds": np.array([0, 1, 0]), "sizes": np.array([-2.0, 4, 7])}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    labels = (f"kind={tmp_path / 'kinds.npy'}", f"size={tmp_path / 'sizes.npy'}")
+    limits = (("kind_accuracy", 0.9), ("size_mean_squared_error", 1))
+    settings = options(tmp_path / "m.h5", tmp_path / "x.npy", top_losses=1, fail_under=limits)
+    found = evaluate.run(replace(settings, data=replace(settings.data, labels=labels)))
     assert found.metrics["kind_accuracy"].value == pytest.approx(2 / 3)
     assert found.metrics["size_mean_squared_error"].value == pytest.approx(1 / 3)
     assert [gate.passed for gate in found.gates] == [False, True]
