@@ -149,13 +149,28 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise."""
+    """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise.
+
+    Attributes:
+        other: a second model to compare with on the same rows.
+        beta: recall counts so many times as much as precision in the F score that is given besides F1.
+        top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
+        top_losses: so many rows with the largest loss are listed.
+        fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
+        exact: no algorithm with larger rounding errors than a direct computation.
+    """
 
     model: str
     data: DataSettings
     batch_size: int = 64
     jobs: int | None = None
     backend: str = "auto"
+    other: str | None = None
+    beta: float = 1.0
+    top: int | None = None
+    top_losses: int = 0
+    fail_under: tuple[tuple[str, float], ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,6 +182,10 @@ class PredictSettings:
         probs: give the probability of every class.
         top: number of best labels per row.
         data: image options (``data.data`` stays empty; ``inputs`` says what to read).
+        min_prob: below this probability the label is "?".
+        layer: give this layer's output instead of the model's.
+        exact: no algorithm with larger rounding errors than a direct computation.
+        sort_into: a folder that gets links to the inputs, one folder per label.
     """
 
     model: str
@@ -177,10 +196,24 @@ class PredictSettings:
     probs: bool = False
     top: int = 1
     data: DataSettings = field(default_factory=DataSettings)
+    min_prob: float = 0.0
+    layer: str | None = None
+    exact: bool = False
+    sort_into: str | None = None
 
 
 @dataclass(frozen=True)
 class SummarySettings:
-    """Show what a model file holds."""
+    """Show what a model file holds.
+
+    Attributes:
+        timing: measure each layer at inference, with ``batch_size`` rows.
+        weights: None; "" for statistics of all weights; a layer's or weight's name for that.
+        diff: another model file to compare with.
+    """
 
     model: str
+    timing: bool = False
+    batch_size: int = 64
+    weights: str | None = None
+    diff: str | None = None
