@@ -6,7 +6,19 @@ from typing import Any
 import click
 
 from dltool import names
-from dltool.cli.types import COLOR, FRACTION, IMAGE_SIZE, NAMES, POSITIVE, RATE, RESIZE, SEED, ChoiceType, NameType
+from dltool.cli.types import (
+    COLOR,
+    FRACTION,
+    IMAGE_SIZE,
+    NAMES,
+    POSITIVE,
+    RATE,
+    RESIZE,
+    SEED,
+    ChoiceType,
+    NameType,
+    PerOutput,
+)
 from dltool.settings import DataSettings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -40,10 +52,30 @@ common = together(
 model = click.argument("model", type=click.Path(), metavar="MODEL")
 """The model file."""
 
+
+def one_or_more(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Any:
+    """For options that are mostly given once: None, the one text, or all of them."""
+    return value if len(value) > 1 else next(iter(value), None)
+
+
 data = click.option(
-    "--data", multiple=True, metavar="PATH", help="A folder of class folders, x.npy, or x.npz; several are joined."
+    "--data",
+    multiple=True,
+    metavar="PATH",
+    help="A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); "
+    "several are joined. NAME=x.npy feeds one of a model's inputs.",
 )
-labels = click.option("--labels", metavar="FILE", help="Labels of an array: classes, one-hot rows, or numbers.")
+labels = click.option(
+    "--labels",
+    multiple=True,
+    callback=one_or_more,
+    metavar="FILE",
+    help="Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model's outputs.",
+)
+multi_label = click.option("--multi-label", is_flag=True, help="Label rows of 0 and 1 may have several ones.")
+group = click.option(
+    "--group", metavar="FILE", help="Rows that a split keeps together: a group per line, or path,group."
+)
 limit = click.option("--limit", type=POSITIVE, metavar="N", help="Use at most N rows.")
 class_names = click.option(
     "--class-names", type=NAMES, metavar="A,B|FILE", help="Names of the classes, in the order of the outputs."
@@ -55,7 +87,7 @@ image = together(
     click.option("--color", type=COLOR, help="Read images as colour or grey."),
     click.option("--resize", type=RESIZE, help="How images are brought to the size.  [stretch]"),
 )
-dataset = together(data, labels, image, class_names, limit, allow_empty, skip_bad)
+dataset = together(data, labels, multi_label, image, class_names, limit, allow_empty, skip_bad)
 
 batch_size = click.option(
     "--batch-size", type=POSITIVE, default=64, show_default=True, metavar="N", help="Rows per step."
@@ -81,9 +113,11 @@ arch = click.option(
 )
 loss = click.option(
     "--loss",
-    type=NameType("loss", names.LOSSES, names.LOSS_ALIASES, spec=True),
+    type=PerOutput(NameType("loss", names.LOSSES, names.LOSS_ALIASES, spec=True)),
+    multiple=True,
+    callback=one_or_more,
     metavar="NAME",
-    help="What is minimised.  [by the head]",
+    help="What is minimised; OUTPUT=NAME for one of several outputs.  [by the head]",
 )
 optimizer = click.option(
     "--optimizer",

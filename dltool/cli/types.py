@@ -44,6 +44,19 @@ class NameType(click.ParamType):
             self.fail(f"{name} has no option {key!r}; {advice}", param, ctx)
 
 
+class PerOutput(click.ParamType):
+    """``VALUE``, or ``NAME=VALUE`` for one of a model's outputs; the value is of another type."""
+
+    def __init__(self, inner: click.ParamType):
+        self.name, self.inner = inner.name, inner
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name, equals, rest = value.partition("=")
+        if not equals or ":" in name:
+            return str(self.inner.convert(value, param, ctx))
+        return f"{name}={self.inner.convert(rest, param, ctx)}"
+
+
 class ChoiceType(click.ParamType):
     """One of a few words."""
 

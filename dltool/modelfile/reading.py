@@ -62,7 +62,7 @@ def read_source(source: ModelSource, with_state: bool) -> SavedModel:
         graph = with_known_statistics(graph)
     order = own_order(ours["graph"], groups) if "graph" in ours else groups
     model = load_model(source, graph, groups_of_slots(graph, order), own)
-    saved = SavedModel(model, keras_version=version)
+    saved = SavedModel(model, keras_version=version, foreign=own is None)
     if own is not None:
         fill_own(saved, ours, own["state"] if with_state else None, source)
         return saved

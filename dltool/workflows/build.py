@@ -25,7 +25,8 @@ from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, DataSettings
 from dltool.training.labels import Head, default_loss, heads
-from dltool.training.objective import usual_metrics
+from dltool.training.objective import common_metrics
+from dltool.workflows.model_data import check_output_names, loss_of
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def open_dataset(data: DataSettings) -> OpenedData:
         limit=data.limit,
         allow_empty=data.allow_empty,
         skip_bad=data.skip_bad,
+        multi_label=data.multi_label,
+        groups=data.group,
     )
 
 
@@ -114,7 +117,7 @@ def known_from(settings: BuildSettings, opened: OpenedData | None) -> Known:
     if classes is not None and settings.classes is not None and settings.classes != len(classes):
         raise UsageError(f"--classes: {settings.classes}, but the data have {len(classes)} classes; leave it out")
     if classes is not None:
-        num_outputs, activation = len(classes), "softmax"
+        num_outputs, activation = len(classes), "softmax" if labels.ndim == 1 else "sigmoid"
     else:
         num_outputs = 1 if labels.ndim == 1 else int(labels.shape[-1])
         activation = "linear"
@@ -203,8 +206,9 @@ def _check_outputs(graph: Graph, settings: BuildSettings, known: Known) -> None:
 
 def compile_step(graph: Graph, settings: BuildSettings, labels: np.ndarray | None) -> TrainingConfig:
     """Loss, metrics and optimizer: as said, else what the head suggests, and adam."""
+    check_output_names("--loss", settings.loss, graph)
     rules = tuple(_loss(settings.loss, head, labels) for head in heads(graph))
-    metrics = tuple(map(chosen_metric, settings.metrics)) or usual_metrics(heads(graph)[0], rules[0])
+    metrics = tuple(map(chosen_metric, settings.metrics)) or common_metrics(heads(graph), rules)
     return TrainingConfig(
         losses=rules,
         loss_names=tuple(LOSSES.canonical(rule.keras_class) for rule in rules),
@@ -221,7 +225,8 @@ def chosen_metric(text: str) -> str | dict[str, Any]:
     return found
 
 
-def _loss(text: str | None, head: Head, labels: np.ndarray | None) -> Loss:
+def _loss(text: str | tuple[str, ...] | None, head: Head, labels: np.ndarray | None) -> Loss:
+    text = loss_of(text, head.name)
     return loss(default_loss(head, labels)) if text is None else chosen_loss(text)
 
 

@@ -196,7 +196,7 @@ def understood(settings: FitSettings, task: Task) -> list[str]:
     if counts:
         listed = ", ".join(f"{c.name} {c.count:,}" for c in counts[:MOST_COUNTS])
         text += f", {len(counts)} classes ({listed}{', ...' if len(counts) > MOST_COUNTS else ''})"
-    how = {"stratified": f", stratified, seed {settings.seed}", "given": ", as given", "none": ""}[split["kind"]]
+    how = {"given": ", as given", "none": ""}.get(split["kind"], f", {split['kind']}, seed {settings.seed}")
     parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
     lines = [text, f"split   {parts}{how}", f"model   {describe_line(graph, task.saved.training_config)}"]
     return lines + [f"note    {note}" for note in task.notes]
@@ -204,7 +204,7 @@ def understood(settings: FitSettings, task: Task) -> list[str]:
 
 def hints(settings: FitSettings, task: Task) -> list[str]:
     """Remarks, the most important first."""
-    counts = [c.count for c in summary_counts(task.train) if c.count]
+    counts = [c.count for c in summary_counts(task.train) if c.count and task.train.labels.ndim == 1]
     found = []
     if settings.class_weight is None and counts and max(counts) >= IMBALANCE * min(counts):
         ratio = max(counts) / min(counts)
