@@ -5,7 +5,6 @@ completion, file format and contract tests follow from the registry. Imports the
 """
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Generic, TypeVar
 
 from dltool.errors import UnknownNameError
@@ -14,10 +13,23 @@ T = TypeVar("T")
 
 
 def nearest(name: str, known: list[str]) -> str | None:
-    """The known name most like ``name`` (case ignored), or None when nothing is close."""
-    folded = {k.casefold(): k for k in known}
-    match = get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    """The known name most like ``name``, or None when nothing is close.
+
+    Case and underscores do not count; of names that differ in nothing else, ``mean_squared_error`` is given rather
+    than ``MeanSquaredError``.
+    """
+    from difflib import get_close_matches  # a millisecond, which only a typo pays
+
+    folded: dict[str, str] = {}
+    for entry in known:
+        if entry.islower() or _folded(entry) not in folded:
+            folded[_folded(entry)] = entry
+    match = get_close_matches(_folded(name), list(folded), n=1, cutoff=0.6)
     return folded[match[0]] if match else None
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", "")
 
 
 class Registry(Generic[T]):

@@ -27,6 +27,10 @@ MOST_PAIRS = 5
 def command(console: Console, model: str, as_json: bool, **rest) -> None:
     """Measure a model on labelled data.
 
+    \b
+      dltool evaluate m.h5 --data test/
+      dltool evaluate m.h5 --data test/ --json
+
     The model file knows its classes and how its images are read, so --data is all that is needed.
     """
     settings = EvaluateSettings(model=model, data=options.data_settings(rest), **rest)

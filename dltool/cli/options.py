@@ -1,13 +1,14 @@
 """Options that several commands share: one option, one meaning, one help text. Decorators for click commands."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dltool import names
 from dltool.cli.types import (
     COLOR,
+    DURATION,
     FRACTION,
     IMAGE_SIZE,
     NAMES,
@@ -19,7 +20,9 @@ from dltool.cli.types import (
     NameType,
     PerOutput,
 )
-from dltool.settings import DataSettings
+
+if TYPE_CHECKING:
+    from dltool.settings import DataSettings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -151,8 +154,21 @@ val_split = click.option(
     "--val-split", type=FRACTION, metavar="PART", help="Part held out for validation, 0 for none.  [0.2]"
 )
 
+schedule = click.option(
+    "--schedule",
+    type=NameType("schedule", names.SCHEDULES, names.SCHEDULE_ALIASES, spec=True),
+    default="constant",
+    metavar="NAME[:K=V,...]",
+    help=f"How the rate changes: {', '.join(names.SCHEDULES)}.  [constant]",
+)
+warmup = click.option(
+    "--warmup", type=DURATION, metavar="TIME", help="Let the rate rise over so many epochs, or 500steps, first."
+)
 
-def data_settings(options: dict[str, Any]) -> DataSettings:
+
+def data_settings(options: dict[str, Any]) -> "DataSettings":
     """Take the options of ``dataset`` out of a command's options."""
+    from dltool.settings import DataSettings  # making dataclasses takes 4 ms, which help does not need
+
     names_of_fields = DataSettings.__dataclass_fields__
     return DataSettings(**{name: options.pop(name) for name in list(options) if name in names_of_fields})

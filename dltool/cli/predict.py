@@ -31,6 +31,10 @@ FORMATS = ("table", "csv", "tsv", "jsonl", "npy")
 def command(console: Console, model: str, inputs: tuple[str, ...], layout: str, **rest) -> int:
     """Label files, folders and arrays.
 
+    \b
+      dltool predict m.h5 photos/
+      dltool predict m.h5 x.npy --format csv > labels.csv
+
     One row per input, in the order given. An unreadable input gives a row without a label, and exit code 1.
     """
     if layout == "npy" and console.out_is_terminal:

@@ -21,6 +21,10 @@ from dltool.settings import SummarySettings
 def command(console: Console, model: str, as_json: bool) -> None:
     """Show what a model file holds.
 
+    \b
+      dltool summary m.h5
+      dltool summary m.h5 --json
+
     Layers, output shapes and parameters; input, classes, loss, optimizer and history as far as the file knows them.
     """
     from dltool.workflows import summary
