@@ -13,8 +13,9 @@ class DataSettings:
     """Where the rows come from and how images are read.
 
     Attributes:
-        data: paths as given with --data (folders, .npy, .npz), in order.
-        labels: the .npy with the labels, when --data is an array.
+        data: paths as given with --data (folders, arrays, lists, "-"), in order; ``NAME=x.npy`` for a model's input.
+        labels: the .npy with the labels, when --data is an array; several for several arrays, or ``NAME=y.npy`` for
+            each output of a model.
         image_size: (height, width) in pixels.
         color: "rgb" or "gray".
         resize: "stretch", "crop" or "pad".
@@ -22,10 +23,12 @@ class DataSettings:
         limit: use at most this many rows.
         allow_empty: accept class folders without images.
         skip_bad: leave unreadable images out instead of stopping.
+        multi_label: the labels are rows of 0 and 1, each 1 a label of its own.
+        group: a file that says which rows belong together, so that no group is in both parts of a split.
     """
 
     data: tuple[str, ...] = ()
-    labels: str | None = None
+    labels: str | tuple[str, ...] | None = None
     image_size: tuple[int, int] | None = None
     color: str | None = None
     resize: str | None = None
@@ -33,6 +36,8 @@ class DataSettings:
     limit: int | None = None
     allow_empty: bool = False
     skip_bad: bool = False
+    multi_label: bool = False
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class BuildSettings:
     words: tuple[str, ...] = ()
     arch: str | None = None
     data: DataSettings | None = None
-    loss: str | None = None
+    loss: str | tuple[str, ...] | None = None
     optimizer: str | None = None
     learning_rate: float | None = None
     metrics: tuple[str, ...] = ()
@@ -86,19 +91,30 @@ class FitSettings:
         keep_state: keep optimizer slots and counters in the file, so that training can go on exactly.
         normalize: put a Normalization layer, adapted to the data, before tabular arrays.
         rescale: see BuildSettings.
+        loss: a name, or ``NAME=mse`` for each output. loss_weights: ``NAME=0.5`` for outputs that count differently.
+        extra: lists (or other labelled data) whose rows are added to the training part only.
+        schedule: ``"cosine:min=1e-6"``; warmup: ``"2"`` (epochs) or ``"500steps"``.
+        checkpoint: a file for the weights of each improvement, or with ``{epoch}`` in its name one for every epoch.
+        clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
+        freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
+        exact: leave out algorithms with larger rounding errors (Winograd).
+        log: a .csv or .jsonl file; log_every: "epoch" or "batch". plot: a picture of the curves.
+        resume: go on with the interrupted run in the file; reset_optimizer: start its optimizer anew.
+        given: names of the fields that were said; with ``resume`` the others are those of the interrupted run. None:
+            all were.
     """
 
     model: str
     data: DataSettings
     val: tuple[str, ...] = ()
-    val_labels: str | None = None
+    val_labels: str | tuple[str, ...] | None = None
     val_split: float | None = None
     arch: str | None = None
     epochs: int = 10
     batch_size: int = 64
     optimizer: str | None = None
     learning_rate: float | None = None
-    loss: str | None = None
+    loss: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] = ()
     early_stop: int | None = None
     min_delta: float = 0.0
@@ -113,6 +129,22 @@ class FitSettings:
     keep_state: bool = True
     normalize: bool = True
     rescale: bool = True
+    loss_weights: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    schedule: str = "constant"
+    warmup: str | None = None
+    checkpoint: str | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    weight_decay: float | None = None
+    freeze: str | None = None
+    exact: bool = False
+    log: str | None = None
+    log_every: str = "epoch"
+    plot: str | None = None
+    resume: bool = False
+    reset_optimizer: bool = False
+    given: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,11 @@ from typing import TextIO
 
 from dltool.errors import OutputError
 
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0 and C1 control characters, bidirectional overrides, line separators, bytes that are no text."""
+
+LONGEST = 1500
+"""Characters of a line on stderr; a name in a file can be longer than a screen."""
 
 _ASCII = str.maketrans(
     {"\u2014": "-", "\u2013": "-", "±": "+-", "→": "->", "×": "x", "·": "|", "…": "...", "█": "#"}
@@ -39,6 +42,12 @@ def _escape(match: re.Match[str]) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(match[0]) or (
         f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
     )
+
+
+def elided(text: str) -> str:
+    """The text safe and on one line of at most ``LONGEST`` characters, without its middle if need be."""
+    text = printable(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 class Console:
@@ -89,7 +98,7 @@ class Console:
         """One line of progress or explanation, on stderr; nothing with --quiet."""
         if not self.quiet:
             self.clear()
-            self._write(self._err, self.styled(printable(line), style))
+            self._write(self._err, self.styled(elided(line), style))
 
     def detail(self, line: str) -> None:
         """One line that only --verbose shows."""
@@ -104,17 +113,17 @@ class Console:
     def warning(self, line: str) -> None:
         """Something that is likely to matter; shown even with --quiet."""
         self.clear()
-        self._write(self._err, f"dltool: {self.styled('warning:', 'yellow')} {printable(line)}")
+        self._write(self._err, f"dltool: {self.styled('warning:', 'yellow')} {elided(line)}")
 
     def failure(self, line: str) -> None:
         """A thing that failed while the command goes on."""
         self.clear()
-        self._write(self._err, f"dltool: {printable(line)}")
+        self._write(self._err, f"dltool: {elided(line)}")
 
     def error(self, line: str) -> None:
         """The one line that ends a command."""
         self.clear()
-        self._write(self._err, f"dltool: {self.styled('error:', 'red')} {printable(line)}")
+        self._write(self._err, f"dltool: {self.styled('error:', 'red')} {elided(line)}")
 
     def raw_error(self, text: str) -> None:
         """A traceback as it is."""

@@ -65,6 +65,19 @@ class NameType(click.ParamType):
             self.fail(f"{where} must be {EXPECTED.get(kind, 'a value')}, not {text!r}", param, ctx)
 
 
+class PerOutput(click.ParamType):
+    """``VALUE``, or ``NAME=VALUE`` for one of a model's outputs; the value is of another type."""
+
+    def __init__(self, inner: click.ParamType):
+        self.name, self.inner = inner.name, inner
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name, equals, rest = value.partition("=")
+        if not equals or ":" in name:
+            return str(self.inner.convert(value, param, ctx))
+        return f"{name}={self.inner.convert(rest, param, ctx)}"
+
+
 class ChoiceType(click.ParamType):
     """One of a few words."""
 
@@ -159,3 +172,19 @@ SHAPE = SizeType()
 COLOR = ChoiceType("color", "rgb", "gray")
 RESIZE = ChoiceType("resize", "stretch", "crop", "pad")
 NAMES = NamesType()
+
+
+class DurationType(click.ParamType):
+    """A time in epochs (``2``) or steps (``500steps``). Gives the text as typed."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        number = value.strip().removesuffix("s").removesuffix("step").removesuffix("epoch").strip()
+        digits = number.replace(".", "", 1)
+        if not (digits.isascii() and digits.isdigit() and len(number) < 16 and float(number)):
+            self.fail(f"{value!r} is no time; give epochs as 2, or steps as 500steps", param, ctx)
+        return value
+
+
+DURATION = DurationType()

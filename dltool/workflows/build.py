@@ -28,8 +28,9 @@ from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, DataSettings
 from dltool.training.labels import Head, default_loss, heads
-from dltool.training.objective import usual_metrics
+from dltool.training.objective import common_metrics
 from dltool.workflows.build_pattern import Pattern, model_like, read_pattern
+from dltool.workflows.model_data import check_output_names, loss_of
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def run(settings: BuildSettings) -> BuildResult:
     return result
 
 
-def open_dataset(data: DataSettings) -> OpenedData:
-    """The data of settings, opened."""
+def open_dataset(data: DataSettings, seed: int = 0) -> OpenedData:
+    """The data of settings, opened; ``seed`` is that of the draw that a limit makes."""
     return open_data(
         data.data,
         labels=data.labels,
@@ -90,6 +91,9 @@ def open_dataset(data: DataSettings) -> OpenedData:
         limit=data.limit,
         allow_empty=data.allow_empty,
         skip_bad=data.skip_bad,
+        multi_label=data.multi_label,
+        groups=data.group,
+        seed=seed,
     )
 
 
@@ -149,7 +153,7 @@ def known_from(settings: BuildSettings, opened: OpenedData | None) -> Known:
     if classes is not None and settings.classes is not None and settings.classes != len(classes):
         raise UsageError(f"--classes: {settings.classes}, but the data have {len(classes)} classes; leave it out")
     if classes is not None:
-        num_outputs, activation = len(classes), "softmax"
+        num_outputs, activation = len(classes), "softmax" if labels.ndim == 1 else "sigmoid"
     else:
         num_outputs = 1 if labels.ndim == 1 else int(labels.shape[-1])
         activation = "linear"
@@ -261,6 +265,7 @@ def compile_step(
     Raises:
         UsageError: a name or value is wrong, or ``old`` has a loss that is not known and none is given.
     """
+    check_output_names("--loss", settings.loss, graph)
     rules = _losses(graph, settings, labels, old)
     metrics = tuple(map(chosen_metric, settings.metrics)) or (old.metrics if old is not None else ())
     rule = old.optimizer if old is not None and settings.optimizer is None else None
@@ -272,7 +277,7 @@ def compile_step(
         losses=rules,
         loss_names=tuple(LOSSES.canonical(rule.keras_class) for rule in rules),
         loss_weights=(1.0,) * len(rules) if settings.loss is not None or old is None else old.loss_weights,
-        metrics=metrics or usual_metrics(heads(graph)[0], rules[0]),
+        metrics=metrics or common_metrics(heads(graph), rules),
         optimizer=rule,
     )
 
@@ -296,7 +301,8 @@ def chosen_metric(text: str) -> str | dict[str, Any]:
         return found
 
 
-def _loss(text: str | None, head: Head, labels: np.ndarray | None) -> Loss:
+def _loss(text: str | tuple[str, ...] | None, head: Head, labels: np.ndarray | None) -> Loss:
+    text = loss_of(text, head.name)
     return loss(default_loss(head, labels)) if text is None else chosen_loss(text)
 
 

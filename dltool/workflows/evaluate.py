@@ -18,7 +18,7 @@ from dltool.modelfile.saved import SavedModel
 from dltool.settings import EvaluateSettings
 from dltool.training.confusion import ClassScore, Confusion, wilson_interval
 from dltool.training.loop import evaluate
-from dltool.training.objective import Objective, class_indices, make_objective, usual_metrics
+from dltool.training.objective import Objective, class_indices, common_metrics, make_objective
 from dltool.workflows.model_data import label_names, open_for_model, probabilities, sized
 
 SCHEMA = "dltool.evaluate/1"
@@ -78,10 +78,12 @@ def run(settings: EvaluateSettings, progress: Progress | None = None) -> Evaluat
     saved = read(settings.model, with_state=False)
     opened = open_for_model(settings.data, saved)
     dataset, notes = part_to_measure(opened)
-    objective = objective_for(saved, dataset, settings.data.labels or settings.data.data[0])
+    objective = objective_for(saved, dataset, opened.label_sources)
     size = min(settings.batch_size, len(dataset))
     model = sized(saved.model, opened.input_shape)
     names = label_names(replace(saved, classes=opened.classes or saved.classes))
+    if dataset.classes is not None and dataset.labels.ndim > 1:
+        names = None  # several labels per row
     confusion = Confusion(len(names)) if names is not None else None
     watchers = [_counting(saved, confusion)] if confusion is not None else []
     if progress is not None:
@@ -103,21 +105,21 @@ def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
     return opened.train, ()
 
 
-def objective_for(saved: SavedModel, dataset: Dataset, source: str) -> Objective:
+def objective_for(saved: SavedModel, dataset: Dataset, sources: tuple[str, ...]) -> Objective:
     """The file's loss and metrics, or the usual ones; a loss that dltool does not know is replaced by the usual one."""
     config = saved.training_config
     losses = config.losses if config is not None else ()
-    objective = make_objective(saved.model, [dataset.labels], losses=losses, metrics=(), sources=[source])
-    usual = usual_metrics(objective.heads[0], objective.losses[0])
+    objective = make_objective(saved.model, dataset.targets, losses=losses, metrics=(), sources=sources)
+    usual = common_metrics(objective.heads, objective.losses)
     metrics = (*usual, *(m for m in (config.metrics if config is not None else ()) if m not in usual))
     weights = config.loss_weights if config is not None else ()
     return make_objective(
         saved.model,
-        [dataset.labels],
+        dataset.targets,
         losses=objective.losses,
         loss_weights=weights,
         metrics=metrics,
-        sources=[source],
+        sources=sources,
     )
 
 

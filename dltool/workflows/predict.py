@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dltool.data.inputs import InputRow, Inputs
-from dltool.data.opening import open_inputs
+from dltool.data.opening import named, open_inputs, open_named_inputs
 from dltool.engine.executor import Executor
 from dltool.engine.graph import describe
-from dltool.errors import DataError, UsageError
+from dltool.errors import DataError
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import PredictSettings
@@ -83,19 +83,21 @@ def run(settings: PredictSettings, progress: Progress | None = None) -> PredictR
     """Predict for files, folders and arrays.
 
     Raises:
-        ModelFileError: the model cannot be read. UsageError: it has several inputs, or options contradict it.
+        ModelFileError: the model cannot be read. UsageError: inputs or options contradict it.
     """
     saved = read(settings.model, with_state=False)
     graph = saved.model.graph
-    if len(graph.inputs) > 1:
-        raise UsageError(f"{settings.model}: the model has {len(graph.inputs)} inputs; only one can be fed")
     names = None
     if len(graph.outputs) == 1:
         saved.classes = class_names(settings.data, saved)
         names = label_names(saved)
     options = image_options(settings.data, saved)
     reading = options if {"height", "width", "color"} <= set(options) else None
-    inputs = open_inputs(settings.inputs, reading, graph.input_shapes[0])
+    if len(graph.inputs) > 1:
+        inputs = open_named_inputs(settings.inputs, graph.input_names, graph.input_shapes)
+    else:
+        paths = [named(path, graph.input_names)[1] for path in settings.inputs]
+        inputs = open_inputs(paths, reading, graph.input_shapes[0])
     ignored = f"ignored {inputs.ignored_files:,} files or folders that are not images"
     return PredictResult(
         classes=names,
@@ -120,8 +122,8 @@ def predictions(
     with Executor(sized(saved.model, shape), batch_size=size, jobs=settings.jobs, backend=settings.backend) as executor:
         for rows in inputs.batches(size):
             checked = [_checked(row, shape) for row in rows]
-            good = [row.value for row in checked if row.error is None]
-            outputs = executor.forward((_stacked(good),)) if good else ()
+            good = [(row.value, *row.others) for row in checked if row.error is None]
+            outputs = executor.forward(tuple(map(_stacked, zip(*good, strict=True)))) if good else ()
             place = 0
             for row in checked:
                 if row.error is not None:
@@ -167,7 +169,7 @@ def _checked(row: InputRow, shape: tuple[int, ...]) -> InputRow:
     return InputRow(row.name, None, DataError(message))
 
 
-def _stacked(values: list[np.ndarray]) -> np.ndarray:
+def _stacked(values: Sequence[np.ndarray]) -> np.ndarray:
     """(n, ...) uint8 when all are, else float32."""
     kind = np.uint8 if all(value.dtype == np.uint8 for value in values) else np.float32
     return np.stack(values).astype(kind, copy=False)

@@ -165,7 +165,7 @@ def test_keras_1_files_are_refused(path):
         ("{", "is not valid JSON"),
         ('{"a": 1, "a": 2}', "names a key twice"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"class_name": "Sequential", "config": ' + "9" * 5000 + "}", "is not valid JSON"),
+        ('{"class_name": "Sequential", "config": ' + "9" * 5000 + "}", "a number of 5000 digits"),
         (7, "is not text"),
         (np.void(b'{"a":"\xff"}'), "is not text"),
         (np.array(["a", "b"], dtype="S1"), "is not one text"),
@@ -238,8 +238,8 @@ def test_names_that_leave_their_group_are_refused(path, name):
 
 
 def test_a_config_that_promises_gigantic_weights_is_refused_by_comparing_shapes(path):
-    keras_file(path, config=KERAS_CONFIG.replace('"units": 3', '"units": 4000000000')).close()
-    assert "must be (4, 4000000000)" in refusal(path)
+    keras_file(path, config=KERAS_CONFIG.replace('"units": 3', '"units": 2000000000')).close()
+    assert "must be (4, 2000000000)" in refusal(path)
 
 
 def test_missing_and_surplus_weights_are_refused(path):

@@ -107,7 +107,7 @@ def test_floats_within_0_and_1_are_not_scaled_again(tmp_path):
     [
         ("dense:3,softmax", "sparse_categorical_crossentropy", ("accuracy",)),
         ("dense:1,sigmoid", "binary_crossentropy", ("accuracy",)),
-        ("dense:3,sigmoid", "binary_crossentropy", ("accuracy",)),
+        ("dense:3,sigmoid", "binary_crossentropy", ("binary_accuracy",)),
         ("dense:2", "mean_squared_error", ("mean_absolute_error",)),
     ],
 )

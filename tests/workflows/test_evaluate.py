@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -150,19 +151,23 @@ def test_models_of_any_image_size_are_measured_at_the_datas(tmp_path):
     assert found.classes == ("a-dark", "b-bright")
 
 
-def test_a_model_without_names_takes_the_classes_in_keras_order(tmp_path):
+@pytest.mark.parametrize("foreign", [True, False])
+def test_only_a_file_of_others_without_names_takes_the_classes_in_keras_order(tmp_path, foreign):
     builder = GraphBuilder()
     x = builder.add(Flatten(), builder.input((2, 2, 1)))
     model = Model.build(builder.graph(builder.add(Dense(2, activation="softmax", kernel_initializer="zeros"), x)))
     model.weights.vector[-2:] = 5, 0  # always the first class
     write(SavedModel(model), tmp_path / "m.h5")
+    if foreign:
+        with h5py.File(tmp_path / "m.h5", "a") as file:
+            del file["dltool"]
     for name in ("10", "9"):
         (tmp_path / "d" / name).mkdir(parents=True)
         Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "d" / name / "a.png")
     found = measured(tmp_path / "m.h5", tmp_path / "d")
-    assert found.classes == ("10", "9")
+    assert found.classes == (("10", "9") if foreign else ("9", "10"))
     assert found.confusion.tolist() == [[1, 0], [1, 0]]
-    assert any("Keras" in note for note in found.notes)
+    assert any("Keras" in note for note in found.notes) == foreign
 
 
 def test_progress_counts_rows(tmp_path):
