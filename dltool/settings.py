@@ -148,3 +148,57 @@ class SummarySettings:
     """Show what a model file holds."""
 
     model: str
+
+
+@dataclass(frozen=True)
+class LrFindSettings:
+    """A learning-rate range test; nothing is written but ``plot``.
+
+    Attributes:
+        low, high: the first and the last rate. steps: how many are tried, one per batch.
+        pick: which suggestion is the answer: "valley", "steepest" or "min10".
+        optimizer, loss: as for a training run; None takes the file's own.
+    """
+
+    model: str
+    data: DataSettings
+    low: float = 1e-7
+    high: float = 10.0
+    steps: int = 100
+    pick: str = "valley"
+    batch_size: int = 64
+    optimizer: str | None = None
+    loss: str | None = None
+    seed: int = 0
+    jobs: int | None = None
+    backend: str = "auto"
+
+
+@dataclass(frozen=True)
+class PseudoLabelSettings:
+    """Label unlabelled rows that the model is sure of.
+
+    Attributes:
+        unlabelled: folders, images, arrays or lists of paths.
+        data: the labelled training data, for the class balance and, without ``val``, its part that the training held
+            out; may be empty.
+        val: labelled rows that the model was not trained on; ``val_labels`` their labels when they are arrays.
+        threshold: ``"0.9"`` or ``"cat=0.9,dog=0.95"``, the least probability to accept; excludes ``min_precision``.
+        min_precision: find each class's threshold on the validation rows, so that so many are right; None: 0.95.
+        max_per_class: accept at most so many of each class, the surest.
+        output: the list to write; None writes nothing.
+    """
+
+    model: str
+    unlabelled: tuple[str, ...]
+    data: DataSettings = field(default_factory=DataSettings)
+    val: tuple[str, ...] = ()
+    val_labels: str | None = None
+    threshold: str | None = None
+    min_precision: float | None = None
+    max_per_class: int | None = None
+    output: str | None = None
+    force: bool = False
+    batch_size: int = 64
+    jobs: int | None = None
+    backend: str = "auto"

@@ -99,6 +99,7 @@ def _train_epoch(
         run.step += 1
         run.batch += 1
         run.samples += len(batch)
+        run.batch_loss = loss
         averages.add(loss, prepared, executor.predictions)
         for call in batch_end:
             call(run)

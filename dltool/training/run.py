@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ class Run:
         num_rows: training rows in one epoch.
         batch: batches done in this epoch.
         samples: rows done in this epoch.
+        batch_loss: loss of the last batch, regularisation included; NaN before the first.
         seconds: duration of the last finished epoch, validation included.
         stop: why training shall stop; empty to go on. Looked at after every batch and every epoch.
         monitor: the name in ``logs`` that decides which epoch is best; None without one.
@@ -43,6 +45,7 @@ class Run:
     num_rows: int = 0
     batch: int = 0
     samples: int = 0
+    batch_loss: float = math.nan
     seconds: float = 0.0
     stop: str = ""
     monitor: str | None = None
