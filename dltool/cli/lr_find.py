@@ -112,9 +112,7 @@ def explain(console: Console, result: Any) -> None:
     rates = {name: getattr(result.suggestions, name) for name in PICKS}
     marks = {name[0]: rate for name, rate in rates.items()}
     width = min(console.width, WIDTH)
-    lines = curve(
-        test.rates.tolist(), test.smoothed.tolist(), marks, width=width, unicode=console.err_is_unicode
-    )
+    lines = curve(test.rates.tolist(), test.smoothed.tolist(), marks, width=width, unicode=console.err_is_unicode)
     for line in lines:
         console.note(line)
     for name, rate in rates.items():

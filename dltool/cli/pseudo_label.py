@@ -25,9 +25,7 @@ PRECISION = NumberType(float, 0.01, 0.9999, "a part from 0.01 to 0.9999, as 0.97
 @click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
 @click.option("--val-labels", metavar="FILE", help="Labels of a validation array.")
 @click.option("--threshold", metavar="P|A=P,B=P", help="Least probability to accept, for all classes or each.")
-@click.option(
-    "--min-precision", type=PRECISION, metavar="P", help="Find thresholds so that a part P is right.  [0.95]"
-)
+@click.option("--min-precision", type=PRECISION, metavar="P", help="Find thresholds so that a part P is right.  [0.95]")
 @click.option("--max-per-class", type=POSITIVE, metavar="N", help="Accept the N surest of each class at most.")
 @click.option("--output", "-o", metavar="FILE", help="Write here and leave MODEL as it is.")
 @options.force
@@ -105,7 +103,7 @@ def table(result: Any) -> list[str]:
     rows = []
     for found in result.classes:
         low, high = found.precision.interval
-        precision = "-" if found.precision.value is None else f"{found.precision.value:.3f} ({low:.2f}-{high:.2f})"
+        precision = f"{found.expected:.3f} ({low:.2f}-{high:.2f})" if found.precision.total else "-"
         threshold = f"{found.threshold:.3f}" if found.threshold <= 1 else "-"
         shares = f"{found.share:.1%}", f"{found.train_share:.1%}"
         rows.append([printable(found.name), threshold, f"{found.accepted:,}", precision, *shares])

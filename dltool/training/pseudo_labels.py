@@ -52,6 +52,13 @@ class Precision:
     def value(self) -> float | None:
         return self.right / self.total if self.total else None
 
+    def expected(self, prior: float) -> float:
+        """The precision to expect, pulled to ``prior`` as if two more rows had been seen that follow it.
+
+        20 right of 20 do not promise 100 %. With prior 1/2 this is Laplace's rule of succession, (k + 1) / (n + 2).
+        """
+        return (self.right + 2 * prior) / (self.total + 2)
+
     @property
     def interval(self) -> tuple[float, float]:
         return wilson_interval(self.right, self.total)
@@ -78,8 +85,8 @@ class Drift:
 
 
 def rows_needed(precision: float) -> int:
-    """So many validation rows tell ``precision`` from certainty: one wrong row among fewer is already too much."""
-    return max(FEWEST_ROWS, math.ceil(1 / (1 - precision) - 1e-9))
+    """So many validation rows, all of them right, lead one to expect ``precision``: (n + 1) / (n + 2) reaches it."""
+    return max(FEWEST_ROWS, math.ceil((2 * precision - 1) / (1 - precision) - 1e-9))
 
 
 def given_thresholds(text: str, classes: Sequence[str]) -> np.ndarray:
@@ -127,12 +134,16 @@ def find_thresholds(scores: Scores, right: np.ndarray, num_classes: int, precisi
 
 
 def lowest_threshold(confidence: np.ndarray, right: np.ndarray, precision: float) -> float:
-    """The lowest confidence of a row such that of the rows from it upward the share ``precision`` is right."""
+    """The lowest confidence of a row such that ``precision`` is to be expected of the rows from it upward.
+
+    With k of n right (k + 1) / (n + 2) is expected: the plain share is too hopeful, the more so because the best of
+    many thresholds is taken.
+    """
     order = np.argsort(-confidence, kind="stable")
     sorted_confidence = confidence[order]
-    shares = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    expected = (np.cumsum(right[order]) + 1) / (np.arange(len(order)) + 3)
     ends = np.append(sorted_confidence[1:] != sorted_confidence[:-1], True)  # equal rows are accepted together
-    good = np.flatnonzero(ends & (shares >= precision))
+    good = np.flatnonzero(ends & (expected >= precision))
     return float(sorted_confidence[good[-1]]) if good.size else math.inf
 
 
@@ -158,6 +169,11 @@ def precisions(scores: Scores, right: np.ndarray, thresholds: np.ndarray) -> lis
     totals = np.bincount(scores.predicted[rows], minlength=len(thresholds)).tolist()
     rights = np.bincount(scores.predicted[rows][right[rows]], minlength=len(thresholds)).tolist()
     return [Precision(r, t) for r, t in zip(rights, totals, strict=True)]
+
+
+def together(found: Sequence[Precision]) -> float:
+    """The precision to expect of all classes' accepted rows as one."""
+    return Precision(sum(p.right for p in found), sum(p.total for p in found)).expected(0.5)
 
 
 def drifts(validation: Scores, pool: Scores, num_classes: int) -> list[Drift]:

@@ -31,7 +31,7 @@ QUIET_PART = 0.2
 UNSETTLED_PART = 0.1
 """So much of the curve is left out at its start, where the average is of a few batches only."""
 
-RESOLUTION = 0.02
+RESOLUTION = 0.01
 """Falls of the loss are counted in steps of this part of the whole fall."""
 
 
@@ -165,19 +165,17 @@ def valley(losses: np.ndarray) -> int:
     """The middle of the longest fall.
 
     The longest fall is the longest subsequence of strictly falling losses; rises between its members do not count. The
-    idea is that of fastai's "valley". Deviations: losses are compared in steps of 2 % of the whole fall, so that the
-    flat start, where the average creeps down by chance, does not count; and the middle is that of the fall's first and
-    last member, not half its length before the last one.
+    valley is as many steps long and ends with it. The idea is that of fastai's "valley". Deviation: losses are
+    compared in steps of 1 % of the whole fall, so that the flat start, where the average creeps down by chance, does
+    not count.
     """
     depth = float(losses.max() - losses.min())
     if not depth > 0:
         return 0
-    levels = np.round((losses - losses.min()) / (RESOLUTION * depth)).astype(np.int64)
-    lengths, starts = np.ones(len(levels), np.int64), np.arange(len(levels))
+    levels = np.round((losses - losses.min()) / (RESOLUTION * depth))
+    lengths = np.ones(len(levels), np.int64)
     for place in range(1, len(levels)):
-        above = np.flatnonzero(levels[:place] > levels[place])
-        if above.size:
-            before = above[lengths[above].argmax()]
-            lengths[place], starts[place] = lengths[before] + 1, starts[before]
+        above = levels[:place] > levels[place]
+        lengths[place] += lengths[:place][above].max(initial=0)
     end = int(lengths.argmax())
-    return (int(starts[end]) + end) // 2
+    return end - int(lengths[end]) // 2

@@ -38,6 +38,7 @@ from dltool.training.pseudo_labels import (
     jensen_shannon,
     precisions,
     rows_needed,
+    together,
 )
 from dltool.workflows import predict
 from dltool.workflows.model_data import label_names, open_for_model, probabilities, sized
@@ -50,15 +51,20 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One class: the least probability accepted (infinity: none is), how many rows were, and what to expect of them.
+    """One class.
 
-    ``share`` is the class's part of the accepted rows, ``train_share`` that of the labelled ones.
+    Attributes:
+        threshold: the least probability accepted; infinity accepts none. accepted: how many rows were.
+        precision: of the accepted validation rows. expected: that of the accepted rows of the pool; a class with few
+            validation rows is expected to be like the others.
+        share: the class's part of the accepted rows. train_share: its part of the labelled ones.
     """
 
     name: str
     threshold: float
     accepted: int
     precision: Precision
+    expected: float
     share: float
     train_share: float
 
@@ -131,14 +137,16 @@ def run(settings: PseudoLabelSettings, progress: Progress | None = None) -> Pseu
             "--min-precision, or train the model longer"
         )
     expected = precisions(seen, right, thresholds)
-    found = per_class(names, thresholds, expected, pool.predicted[rows], (opened.train if opened else validation).labels)
+    found = per_class(
+        names, thresholds, expected, pool.predicted[rows], (opened.train if opened else validation).labels
+    )
     moved = tuple(drifts(seen, pool, len(names)))
     result = PseudoLabelResult(
         rows=tuple(listed(paths, pool, rows, found)),
         scored=len(pool),
         failed=tuple(failed),
         classes=found,
-        precision=overall(found),
+        precision=sum(c.accepted * c.expected for c in found) / len(rows),
         accuracy=float(right.mean()),
         majority=majority,
         drifts=moved,
@@ -204,9 +212,7 @@ def score(settings: PseudoLabelSettings, saved: SavedModel, dataset: Dataset) ->
     return Scores(np.concatenate(predicted), np.concatenate(confidence)), np.concatenate(right)
 
 
-def check_model(
-    settings: PseudoLabelSettings, validation: Dataset, right: np.ndarray, names: tuple[str, ...]
-) -> float:
+def check_model(settings: PseudoLabelSettings, validation: Dataset, right: np.ndarray, names: tuple[str, ...]) -> float:
     """Refuse what cannot give good labels; returns the share of the most frequent class."""
     source = settings.val[0] if settings.val else settings.data.data[0]
     precision = settings.min_precision or (DEFAULT_PRECISION if settings.threshold is None else 0.5)
@@ -281,39 +287,30 @@ def unknown_rows(opened: OpenedData | None, paths: list[str]) -> list[int]:
 
 
 def per_class(
-    names: tuple[str, ...], thresholds: np.ndarray, expected: list[Precision], taken: np.ndarray, labels: np.ndarray
+    names: tuple[str, ...], thresholds: np.ndarray, seen: list[Precision], taken: np.ndarray, labels: np.ndarray
 ) -> tuple[ClassResult, ...]:
     counts = np.bincount(taken, minlength=len(names))
     known = np.bincount(class_indices(labels), minlength=len(names))
     shares, known_shares = counts / counts.sum(), known / known.sum()
-    columns = (names, thresholds.tolist(), counts.tolist(), expected, shares.tolist(), known_shares.tolist())
+    prior = together(seen)
+    columns = (
+        names,
+        thresholds.tolist(),
+        counts.tolist(),
+        seen,
+        [p.expected(prior) for p in seen],
+        shares.tolist(),
+        known_shares.tolist(),
+    )
     return tuple(ClassResult(*row) for row in zip(*columns, strict=True))
-
-
-def overall(classes: tuple[ClassResult, ...]) -> float:
-    """The precision to expect of all accepted rows; classes without accepted validation rows count as the others."""
-    together = pooled(classes)
-    total = sum(found.accepted for found in classes)
-    return sum(found.accepted * _value(found.precision, together) for found in classes) / total
-
-
-def pooled(classes: tuple[ClassResult, ...]) -> float:
-    """The precision on all accepted validation rows together; 0 without any."""
-    total = sum(found.precision.total for found in classes)
-    return sum(found.precision.right for found in classes) / total if total else 0.0
-
-
-def _value(precision: Precision, otherwise: float) -> float:
-    return otherwise if precision.value is None else precision.value
 
 
 def listed(
     paths: list[str], pool: Scores, rows: np.ndarray, classes: tuple[ClassResult, ...]
 ) -> Iterator[tuple[str, str, float]]:
-    together = pooled(classes)
     for row in rows.tolist():
         found = classes[pool.predicted[row]]
-        yield paths[row], found.name, round(_value(found.precision, together), 4)
+        yield paths[row], found.name, round(found.expected, 4)
 
 
 def drift_warnings(found: tuple[Drift, ...]) -> list[str]:
@@ -344,6 +341,7 @@ def _class_as_json(found: ClassResult) -> dict[str, Any]:
         "class": found.name,
         "threshold": found.threshold if np.isfinite(found.threshold) else None,
         "accepted": found.accepted,
+        "expected": found.expected,
         "precision": {"value": found.precision.value, "low": low, "high": high, "n": found.precision.total},
         "share": found.share,
         "train_share": found.train_share,
