@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --backend --batch-size --beta --class-names --class-weight --classes --color --data --diff --early-stop --epochs --extra --fail-under --files0-from --format --from --group --image-size --input --jobs --labels --layer --like --limit --loss --loss-weight --lr --metric --min-delta --min-prob --monitor --optimizer --output --resize --seed --sort-into --top --top-losses --val --val-labels --val-split --weights -o
+        else if contains -- $word --arch --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --epochs --extra --fail-under --files0-from --format --freeze --from --group --image-size --input --jobs --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --metric --min-delta --min-prob --monitor --optimizer --output --plot --resize --schedule --seed --sort-into --top --top-losses --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -93,6 +93,12 @@ complete -c dltool -n '__dltool_at fit' -l lr -r -f -d 'Learning rate. [the file
 complete -c dltool -n '__dltool_at fit' -l loss -r -f -a 'binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy' -d 'What is minimised; OUTPUT=NAME for one of several outputs. [by the head]'
 complete -c dltool -n '__dltool_at fit' -l metric -r -f -a 'accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy' -d 'What is measured; repeat for several. [by the head]'
 complete -c dltool -n '__dltool_at fit' -l loss-weight -r -f -d 'How much the loss of one of several outputs counts. [1]'
+complete -c dltool -n '__dltool_at fit' -l schedule -r -f -a 'constant cosine exp plateau poly step time' -d 'How the rate changes: constant, cosine, exp, plateau, poly, step, time. [constant]'
+complete -c dltool -n '__dltool_at fit' -l warmup -r -f -d 'Let the rate rise over so many epochs, or 500steps, first.'
+complete -c dltool -n '__dltool_at fit' -l clip-norm -r -f -d 'Shrink each weight\'s gradient to this norm (Keras clipnorm).'
+complete -c dltool -n '__dltool_at fit' -l clip-value -r -f -d 'Cut every number of the gradient to -X..X.'
+complete -c dltool -n '__dltool_at fit' -l weight-decay -r -f -d 'Part of each weight that a step takes away, per rate.'
+complete -c dltool -n '__dltool_at fit' -l freeze -r -f -d 'Layers that do not train: the first N, names as \'conv*\', or none.'
 complete -c dltool -n '__dltool_at fit' -l early-stop -r -f -d 'Stop after N epochs without an improvement.'
 complete -c dltool -n '__dltool_at fit' -l monitor -r -f -d 'What decides which epoch is best. [val_loss]'
 complete -c dltool -n '__dltool_at fit' -l min-delta -r -f -d 'Least change that is an improvement. [0]'
@@ -101,11 +107,19 @@ complete -c dltool -n '__dltool_at fit' -l seed -r -f -d 'Same seed, same result
 complete -c dltool -n '__dltool_at fit' -l no-shuffle -d 'Keep the rows\' order.'
 complete -c dltool -n '__dltool_at fit' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at fit' -l backend -r -f -a 'auto threads processes' -d 'What lanes are; the results are the same.'
+complete -c dltool -n '__dltool_at fit' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
+complete -c dltool -n '__dltool_at fit' -l resume -d 'Go on with the interrupted run in the file, exactly.'
+complete -c dltool -n '__dltool_at fit' -l reset-optimizer -d 'Forget the optimizer\'s state in the file.'
 complete -c dltool -n '__dltool_at fit' -l output -s o -r -F -d 'Write to this file instead.'
+complete -c dltool -n '__dltool_at fit' -l checkpoint -r -F -d 'Also write each improvement here; as e{epoch:03}.h5, every epoch.'
+complete -c dltool -n '__dltool_at fit' -l log -r -F -d 'Write the numbers of every epoch to a .csv or .jsonl file.'
+complete -c dltool -n '__dltool_at fit' -l log-every -r -f -a 'epoch batch' -d 'Rows of the log. [epoch]'
+complete -c dltool -n '__dltool_at fit' -l plot -r -F -d 'Draw the curves to a .png, .svg or .pdf file (needs matplotlib).'
 complete -c dltool -n '__dltool_at fit' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at fit' -l no-state -d 'Smaller file; training restarts.'
 complete -c dltool -n '__dltool_at fit' -l no-normalize -d 'Take tables as they are.'
 complete -c dltool -n '__dltool_at fit' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
+complete -c dltool -n '__dltool_at fit' -l dry-run -d 'Check everything, show the plan and write nothing.'
 complete -c dltool -n '__dltool_at fit' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at fit' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at fit' -l debug -d 'Show the traceback of an error.'
@@ -128,7 +142,7 @@ complete -c dltool -n '__dltool_at evaluate' -l fail-under -r -f -d 'Exit 1 when
 complete -c dltool -n '__dltool_at evaluate' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at evaluate' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at evaluate' -l backend -r -f -a 'auto threads processes' -d 'What lanes are; the results are the same.'
-complete -c dltool -n '__dltool_at evaluate' -l exact -d 'Leave out algorithms that round more than a direct one.'
+complete -c dltool -n '__dltool_at evaluate' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
 complete -c dltool -n '__dltool_at evaluate' -l json -d 'Give the result as JSON.'
 complete -c dltool -n '__dltool_at evaluate' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at evaluate' -l force -s f -d 'Replace an existing file.'
@@ -154,7 +168,7 @@ complete -c dltool -n '__dltool_at predict' -l class-names -r -F -d 'Names of th
 complete -c dltool -n '__dltool_at predict' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at predict' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at predict' -l backend -r -f -a 'auto threads processes' -d 'What lanes are; the results are the same.'
-complete -c dltool -n '__dltool_at predict' -l exact -d 'Leave out algorithms that round more than a direct one.'
+complete -c dltool -n '__dltool_at predict' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
 complete -c dltool -n '__dltool_at predict' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at predict' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at predict' -l debug -d 'Show the traceback of an error.'
@@ -164,6 +178,7 @@ complete -c dltool -n '__dltool_at predict 1 more' -F
 complete -c dltool -n '__dltool_at summary' -l weights -r -f -d 'Statistics of the weights; values of one.'
 complete -c dltool -n '__dltool_at summary' -l config -d 'The network as Keras JSON.'
 complete -c dltool -n '__dltool_at summary' -l timing -d 'Measure each layer at inference, on one lane.'
+complete -c dltool -n '__dltool_at summary' -l advice -d 'What experienced people would remark on the model.'
 complete -c dltool -n '__dltool_at summary' -l diff -r -f -d 'What is different in another model.'
 complete -c dltool -n '__dltool_at summary' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at summary' -l json -d 'Give the result as JSON.'

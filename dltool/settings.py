@@ -93,6 +93,15 @@ class FitSettings:
         rescale: see BuildSettings.
         loss: a name, or ``NAME=mse`` for each output. loss_weights: ``NAME=0.5`` for outputs that count differently.
         extra: lists (or other labelled data) whose rows are added to the training part only.
+        schedule: ``"cosine:min=1e-6"``; warmup: ``"2"`` (epochs) or ``"500steps"``.
+        checkpoint: a file for the weights of each improvement, or with ``{epoch}`` in its name one for every epoch.
+        clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
+        freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
+        exact: leave out algorithms with larger rounding errors (Winograd).
+        log: a .csv or .jsonl file; log_every: "epoch" or "batch". plot: a picture of the curves.
+        resume: go on with the interrupted run in the file; reset_optimizer: start its optimizer anew.
+        given: names of the fields that were said; with ``resume`` the others are those of the interrupted run. None:
+            all were.
     """
 
     model: str
@@ -122,6 +131,20 @@ class FitSettings:
     rescale: bool = True
     loss_weights: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    schedule: str = "constant"
+    warmup: str | None = None
+    checkpoint: str | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    weight_decay: float | None = None
+    freeze: str | None = None
+    exact: bool = False
+    log: str | None = None
+    log_every: str = "epoch"
+    plot: str | None = None
+    resume: bool = False
+    reset_optimizer: bool = False
+    given: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

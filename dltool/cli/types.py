@@ -193,3 +193,19 @@ PROBABILITY = NumberType(float, 0.0, 1.0, "a probability from 0 to 1, as 0.7")
 BETA = NumberType(float, 0.0, 1000.0, "a number above 0, as 2", open_low=True)
 GATE = GateType()
 NAMES = NamesType()
+
+
+class DurationType(click.ParamType):
+    """A time in epochs (``2``) or steps (``500steps``). Gives the text as typed."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        number = value.strip().removesuffix("s").removesuffix("step").removesuffix("epoch").strip()
+        digits = number.replace(".", "", 1)
+        if not (digits.isascii() and digits.isdigit() and len(number) < 16 and float(number)):
+            self.fail(f"{value!r} is no time; give epochs as 2, or steps as 500steps", param, ctx)
+        return value
+
+
+DURATION = DurationType()

@@ -67,6 +67,15 @@ class Metric:
         """The metric over everything since ``reset``."""
         raise NotImplementedError(type(self).__name__)
 
+    def state(self) -> dict[str, Any]:
+        """The sums since ``reset`` as values that JSON can hold, exactly."""
+        return {name: np.asarray(sums).tolist() for name, sums in vars(self).items() if name.startswith("_")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        for name, sums in state.items():
+            setattr(self, name, np.asarray(sums, np.float64) if isinstance(sums, list) else float(sums))
+
     def config(self) -> dict[str, Any]:
         """The fields by Keras's names."""
         return {f.name: getattr(self, f.name) for f in fields(self)}

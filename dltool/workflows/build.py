@@ -79,8 +79,8 @@ def run(settings: BuildSettings) -> BuildResult:
     return result
 
 
-def open_dataset(data: DataSettings) -> OpenedData:
-    """The data of settings, opened."""
+def open_dataset(data: DataSettings, seed: int = 0) -> OpenedData:
+    """The data of settings, opened; ``seed`` is that of the draw that a limit makes."""
     return open_data(
         data.data,
         labels=data.labels,
@@ -93,6 +93,7 @@ def open_dataset(data: DataSettings) -> OpenedData:
         skip_bad=data.skip_bad,
         multi_label=data.multi_label,
         groups=data.group,
+        seed=seed,
     )
 
 

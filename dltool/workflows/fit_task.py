@@ -20,11 +20,13 @@ from dltool.errors import DataError, ModelFileError, UsageError
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.settings import BuildSettings, DataSettings, FitSettings
+from dltool.training.freezing import frozen
 from dltool.training.labels import target_form
 from dltool.training.objective import Objective, class_weights, make_objective
 from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
 from dltool.workflows.build import build_model, chosen_optimizer, compile_step, open_dataset
 from dltool.workflows.model_data import open_for_model, output_weights
+from dltool.workflows.resuming import KEY, check_data, interrupted_run
 
 VALIDATION_PART = 0.2
 FEWEST_TO_SPLIT = 50
@@ -40,6 +42,7 @@ class Task:
         opened: the data as a whole; ``train`` and ``validation`` (or None) are the rows of each part.
         optimizer: what steps.
         goes_on: whether the optimizer's state in the file is used.
+        resumed: whether the interrupted run in the file goes on.
         notes: sentences for the user. hints: remarks that help.
     """
 
@@ -52,31 +55,58 @@ class Task:
     goes_on: bool = False
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    resumed: bool = False
 
 
-def prepare(settings: FitSettings) -> Task:
+def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
     """Everything before the first batch.
+
+    Args:
+        resumed: the file whose interrupted run shall go on.
 
     Raises:
         UsageError, DataError, ModelFileError: something does not fit; the message names the option, file or row.
     """
     if settings.epochs < 1 or settings.batch_size < 1:
         raise UsageError("--epochs, --batch-size: must be at least 1; leave them out for the defaults")
+    if resumed is not None:
+        return prepare_resumed(settings, resumed)
     is_new = must_build(settings)
     saved, opened, remarks = build_for(settings) if is_new else read_for(settings)
     saved.classes, saved.preprocessing = opened.classes, opened.preprocessing or saved.preprocessing
     training, validation, saved.split = divide(settings, saved, opened)
-    training, added = with_extra(settings, saved, training)
+    training, everything, added = with_extra(settings, saved, training, opened.train, saved.split)
     if is_new and is_table(settings, opened):
         adapt(saved.model, chunks_of(training), len(training))
+    if settings.freeze is not None:
+        saved.model = saved.model.with_graph(frozen(saved.model.graph, settings.freeze))
     earlier = saved.training_config.optimizer if saved.training_config else None
     saved.training_config = compiled(settings, saved, training.labels if len(training.targets) == 1 else None)
-    saved.fingerprint = opened.train.fingerprint
+    saved.fingerprint = everything.fingerprint
     objective = checked_objective(settings, saved, opened, training, validation)
     optimizer = saved.training_config.optimizer
-    goes_on, note = continuation(saved, earlier, optimizer)
+    goes_on, note = continuation(saved, earlier, optimizer, settings.reset_optimizer)
     notes = (*opened.notes, *added, *([note] if note else []))
     return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
+
+
+def prepare_resumed(settings: FitSettings, saved: SavedModel) -> Task:
+    """The same for a run that goes on: the file says it all, and the data must be those of the run.
+
+    Raises:
+        DataError: they are not.
+    """
+    opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
+    training, validation, split = divide(settings, saved, opened)
+    training, everything, added = with_extra(settings, saved, training, opened.train, split)
+    fingerprint = validation.fingerprint if validation is not None else ""
+    check_data(saved, everything, split, fingerprint, ", ".join(settings.data.data))
+    objective = checked_objective(settings, saved, opened, training, validation)
+    done, batch = saved.state.epoch, saved.state.callbacks[KEY]["batch"]
+    where = f"in epoch {done + 1} after {batch:,} batches" if batch else f"after epoch {done}"
+    notes = (*opened.notes, *added, f"resumes {where}")
+    rule = saved.training_config.optimizer
+    return Task(saved, opened, training, validation, objective, rule, True, notes, resumed=True)
 
 
 def must_build(settings: FitSettings) -> bool:
@@ -97,7 +127,7 @@ def must_build(settings: FitSettings) -> bool:
 
 def build_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
     """A new model for the data, and hints; tables get layers that scale them."""
-    opened = open_dataset(settings.data)
+    opened = open_dataset(settings.data, settings.seed)
     wanted = BuildSettings(
         model=None,
         arch=settings.arch,
@@ -174,16 +204,21 @@ def divide_groups(settings: FitSettings, training: Dataset, fraction: float) -> 
     return Subset(training, rows), Subset(training, held_out), how
 
 
-def with_extra(settings: FitSettings, saved: SavedModel, training: Dataset) -> tuple[Dataset, tuple[str, ...]]:
-    """The training rows with those of ``--extra`` after them, and what to say about it."""
+def with_extra(
+    settings: FitSettings, saved: SavedModel, training: Dataset, everything: Dataset, split: dict[str, Any]
+) -> tuple[Dataset, Dataset, tuple[str, ...]]:
+    """The training rows, and all rows, with those of ``--extra`` after them; and what to say about it.
+
+    ``split`` gets their number.
+    """
     if not settings.extra:
-        return training, ()
+        return training, everything, ()
     extra = read_as_training(settings, saved, settings.extra, None)
     weighted = ", weighted" if extra.weights is not None else ""
     rows = "row" if len(extra) == 1 else "rows"
     note = f"{', '.join(settings.extra)}: {len(extra):,} more {rows} for training{weighted}"
-    saved.split["extra"] = len(extra)
-    return Concatenated([training, extra]), (note,)
+    split["extra"] = len(extra)
+    return Concatenated([training, extra]), Concatenated([everything, extra]), (note,)
 
 
 def open_validation(settings: FitSettings, saved: SavedModel) -> Dataset:
@@ -224,7 +259,22 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
         rule = replace(rule, learning_rate=settings.learning_rate)
     weights = output_weights(settings.loss_weights, saved.model.graph, config.loss_weights)
     config = replace(config, loss_weights=weights)
+    rule = limited(settings, rule)
     return replace(config, optimizer=rule, optimizer_name=rule.name, unknown_metrics=())
+
+
+def limited(settings: FitSettings, rule: Optimizer) -> Optimizer:
+    """The optimizer with the clipping and weight decay that the options say. Raises UsageError."""
+    if settings.clip_norm is not None and settings.clip_value is not None:
+        raise UsageError("--clip-value: cannot be combined with --clip-norm; give one of the two")
+    if settings.clip_norm is not None or settings.clip_value is not None:
+        limits = {"clipnorm": settings.clip_norm, "clipvalue": settings.clip_value, "global_clipnorm": None}
+        rule = replace(rule, **limits)
+    if settings.weight_decay is not None:
+        rule = replace(rule, weight_decay=settings.weight_decay)
+    if settings.schedule != "constant":
+        rule = replace(rule, decay=0.0)  # the schedule replaces it
+    return rule
 
 
 def metric_config(text: str) -> str | dict[str, Any]:
@@ -264,20 +314,32 @@ def checked_objective(
     return objective
 
 
-def continuation(saved: SavedModel, earlier: Optimizer | None, optimizer: Optimizer) -> tuple[bool, str]:
+STEP_SIZES = ("learning_rate", "decay", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+"""Options that do not change what an optimizer's running averages mean."""
+
+
+def continuation(
+    saved: SavedModel, earlier: Optimizer | None, optimizer: Optimizer, reset: bool = False
+) -> tuple[bool, str]:
     """Whether the file's optimizer state is used, and what to say about it.
 
-    It is when class and options are the same; another learning rate does not change what the state means.
+    It is when class and options are the same; ``STEP_SIZES`` may differ.
     """
     state = saved.state
     if state is None:
         return False, ""
-    same = earlier is not None and replace(earlier, learning_rate=optimizer.learning_rate) == optimizer
+    if reset:
+        return False, f"{optimizer.name} starts anew from the best weights"
+    steps = {name: getattr(optimizer, name) for name in STEP_SIZES}
+    same = type(earlier) is type(optimizer) and replace(earlier, **steps) == optimizer
     size = saved.model.weights.num_trainable
     fits = {name: slot.size for name, slot in state.slots.items()} == dict.fromkeys(optimizer.slots, size)
     if same and fits:
         after = f"epoch {state.epoch}" if state.epoch else f"step {state.step:,}"
-        return True, f"goes on after {after} with the state of {optimizer.name}"
+        note = f"goes on after {after} with the state of {optimizer.name}"
+        if interrupted_run(saved) is not None:
+            note += ", as another run; --resume continues the one that was interrupted"
+        return True, note
     before = "another optimizer" if earlier is None else earlier.name
     if before == optimizer.name:
         before += " with other options"

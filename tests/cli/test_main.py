@@ -7,7 +7,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 

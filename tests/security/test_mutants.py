@@ -15,8 +15,8 @@ from PIL import Image
 
 from dltool.modelfile.writing import write
 from tests.modelfile.models import images, keras_file, residual, trained
-from tests.security.fork_server import ForkServer, Run
 from tests.security.forging import flipped, forge_texts
+from tests.security.fork_server import ForkServer, Run
 
 FACTOR = int(os.environ.get("DLTOOL_MUTANTS", "1"))
 SUMMARY, DATA = (0, 4), (0, 3)
