@@ -3,8 +3,8 @@
 Generated from the registries by ``python tests/regenerate_names.py``; a test compares.
 
 LAYERS: Keras class -> its constructor's options in order, each with what it takes ("int", "number", "numbers",
-"flag", "size", "text" or "any"). LAYER_REQUIRED: the options without a default.
-OPTIMIZERS, LOSSES, METRICS: name -> options likewise. ARCHITECTURES: name -> option -> default.
+"flag", "size", "text", "time" or "any"). LAYER_REQUIRED: the options without a default.
+OPTIMIZERS, LOSSES, METRICS, SCHEDULES: name -> options likewise. ARCHITECTURES: name -> option -> default.
 METRIC_SHORT: name -> the word in progress lines. *_ALIASES: short name -> full name.
 """
 
@@ -354,10 +354,20 @@ OPTIMIZER_ALIASES = {
     "RMSprop": "rmsprop",
     "SGD": "sgd",
 }
+SCHEDULES = {
+    "constant": {},
+    "cosine": {"min": "number", "over": "time"},
+    "exp": {"decay": "number", "every": "time"},
+    "plateau": {"factor": "number", "patience": "int", "min": "number", "min_delta": "number", "cooldown": "int"},
+    "poly": {"power": "number", "min": "number", "over": "time"},
+    "step": {"drop": "number", "every": "time"},
+    "time": {"decay": "number", "every": "time"},
+}
+SCHEDULE_ALIASES = {"exponential": "exp", "polynomial": "poly"}
 ARCHITECTURES = {
     "cnn": {"width": 32, "units": 256, "dropout": 0.25},
     "lenet": {"width": 6},
-    "mlp": {"units": 512, "layers": 2, "dropout": 0.2},
+    "mlp": {"units": 256, "layers": 2, "dropout": 0.3},
     "resnet-small": {"width": 32, "blocks": 2},
     "vgg-small": {"width": 64, "dropout": 0.2},
 }

@@ -17,8 +17,8 @@ HEADER = '''"""The registered names, so that help, completion and typos need no 
 Generated from the registries by ``python tests/regenerate_names.py``; a test compares.
 
 LAYERS: Keras class -> its constructor's options in order, each with what it takes ("int", "number", "numbers",
-"flag", "size", "text" or "any"). LAYER_REQUIRED: the options without a default.
-OPTIMIZERS, LOSSES, METRICS: name -> options likewise. ARCHITECTURES: name -> option -> default.
+"flag", "size", "text", "time" or "any"). LAYER_REQUIRED: the options without a default.
+OPTIMIZERS, LOSSES, METRICS, SCHEDULES: name -> options likewise. ARCHITECTURES: name -> option -> default.
 METRIC_SHORT: name -> the word in progress lines. *_ALIASES: short name -> full name.
 """
 '''
@@ -51,6 +51,12 @@ def required_of(cls: type) -> tuple[str, ...]:
     return tuple(f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING)
 
 
+def schedule_options(cls: type) -> dict[str, str]:
+    """The options of a schedule; times are "time" (``10`` epochs or ``500steps``)."""
+    found = {name: kind for name, kind in options_of(cls).items() if name != "learning_rate"}
+    return {name: "time" if name in cls.durations else kind for name, kind in found.items()}
+
+
 def architecture_options(function) -> dict[str, object]:
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "rescale"}
@@ -65,6 +71,7 @@ def tables() -> dict[str, object]:
     from dltool.engine.metrics import METRICS
     from dltool.engine.optimizers import OPTIMIZERS
     from dltool.engine.regularizers import REGULARIZERS
+    from dltool.engine.schedules import SCHEDULES
 
     required = {name: required_of(LAYERS.get(name)) for name in LAYERS}
     return {
@@ -84,6 +91,8 @@ def tables() -> dict[str, object]:
         "METRIC_ALIASES": METRICS.aliases(),
         "OPTIMIZERS": {name: options_of(OPTIMIZERS.get(name)) for name in OPTIMIZERS},
         "OPTIMIZER_ALIASES": OPTIMIZERS.aliases(),
+        "SCHEDULES": {name: schedule_options(SCHEDULES.get(name)) for name in SCHEDULES},
+        "SCHEDULE_ALIASES": SCHEDULES.aliases(),
         "ARCHITECTURES": {name: architecture_options(ARCHITECTURES.get(name)) for name in ARCHITECTURES},
     }
 

@@ -34,7 +34,7 @@ OUTSIDE = {
     "training": {"numpy"},
     "data": {"numpy", "PIL"},
     "modelfile": {"numpy", "h5py"},
-    "workflows": {"numpy"},
+    "workflows": {"numpy", "matplotlib"},
     "cli": {"numpy", "click", "tabulate", "matplotlib"},
     "__init__": set(),
     "__main__": set(),

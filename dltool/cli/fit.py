@@ -4,26 +4,58 @@ import os
 import shlex
 
 import click
+from click.core import ParameterSource
 
 from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console
 from dltool.cli.progress import Progress, duration
-from dltool.cli.types import AMOUNT, POSITIVE
+from dltool.cli.types import AMOUNT, POSITIVE, RATE, ChoiceType, PerOutput
 from dltool.errors import ModelFileError, UsageError
 from dltool.settings import FitSettings
 
+WORDS = "dltool.fit.words"
+"""Where the context keeps the words of the command, to show how to resume it."""
 
-@click.command("fit", cls=Command)
+
+class FitCommand(Command):
+    """Remembers its words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command("fit", cls=FitCommand)
 @options.model
 @options.dataset
 @click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option("--val-labels", metavar="FILE", help="Labels of a validation array.")
+@click.option(
+    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
+)
 @options.val_split
+@options.group
+@click.option("--extra", multiple=True, metavar="LIST", help="More rows for training only: path,label[,weight].")
 @options.arch
 @click.option("--epochs", type=POSITIVE, default=10, show_default=True, metavar="N", help="Passes over the data.")
 @options.batch_size
 @options.compile_step
+@click.option(
+    "--loss-weight",
+    "loss_weights",
+    type=PerOutput(AMOUNT),
+    multiple=True,
+    metavar="OUTPUT=X",
+    help="How much the loss of one of several outputs counts.  [1]",
+)
+@options.schedule
+@options.warmup
+@click.option(
+    "--clip-norm", type=RATE, metavar="X", help="Shrink each weight's gradient to this norm (Keras clipnorm)."
+)
+@click.option("--clip-value", type=RATE, metavar="X", help="Cut every number of the gradient to -X..X.")
+@click.option("--weight-decay", type=AMOUNT, metavar="X", help="Part of each weight that a step takes away, per rate.")
+@click.option("--freeze", metavar="N|NAMES", help="Layers that do not train: the first N, names as 'conv*', or none.")
 @click.option("--early-stop", type=POSITIVE, metavar="N", help="Stop after N epochs without an improvement.")
 @click.option("--monitor", metavar="NAME", help="What decides which epoch is best.  [val_loss]")
 @click.option("--min-delta", type=AMOUNT, default=0.0, metavar="X", help="Least change that is an improvement.  [0]")
@@ -32,7 +64,16 @@ from dltool.settings import FitSettings
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
 @options.jobs
 @options.backend
-@click.option("--output", "-o", metavar="FILE", help="Write here and leave MODEL as it is.")
+@click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run in the file, exactly.")
+@click.option("--reset-optimizer", is_flag=True, help="Forget the optimizer's state in the file.")
+@options.output
+@click.option("--checkpoint", metavar="FILE", help="Also write each improvement here; as e{epoch:03}.h5, every epoch.")
+@click.option("--log", metavar="FILE", help="Write the numbers of every epoch to a .csv or .jsonl file.")
+@click.option(
+    "--log-every", type=ChoiceType("interval", "epoch", "batch"), default="epoch", help="Rows of the log.  [epoch]"
+)
+@click.option("--plot", metavar="FILE", help="Draw the curves to a .png, .svg or .pdf file (needs matplotlib).")
 @options.force
 @click.option(
     "--no-state", "keep_state", is_flag=True, flag_value=False, default=True, help="Smaller file; training restarts."
@@ -41,25 +82,41 @@ from dltool.settings import FitSettings
     "--no-normalize", "normalize", is_flag=True, flag_value=False, default=True, help="Take tables as they are."
 )
 @options.rescale
+@click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
 @options.common
-@click.pass_obj
-def command(console: Console, model: str, **rest) -> None:
+@click.pass_context
+def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
     """Train a model on labelled data.
 
     \b
       dltool fit m.h5 --data train/ --epochs 30 --early-stop 3
-      dltool fit new.h5 --data train/ --arch cnn
+      dltool fit new.h5 --data train/ --arch cnn --schedule cosine --warmup 2
 
     MODEL is trained in place; with --arch a missing one is built first. The best epoch's weights are kept.
+    After Ctrl-C, or a crash, the same command with --resume goes on as if nothing had happened.
     """
-    settings = FitSettings(model=model, data=options.data_settings(rest), **rest)
+    console: Console = context.obj
+    given = tuple(name for name in rest if context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
+    settings = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
     check(settings)
     console.draw("reading the data")
     from dltool.workflows import fit
 
-    result = fit.run(settings, Progress(console))
+    if dry_run:
+        console.results(fit.dry_run(settings))
+        return
+    result = fit.run(settings, Progress(console, resume=resume_command(context.meta[WORDS])))
+    if not result.seconds:
+        return
     console.note(f"saved   {result.path} ({duration(result.seconds)})")
     console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST")
+
+
+def resume_command(words: list[str]) -> str:
+    """The same command, going on with what it began."""
+    kept = [word for word in words if word not in ("--resume", "--reset-optimizer")]
+    end = kept.index("--") if "--" in kept else len(kept)
+    return shlex.join(["dltool", "fit", *kept[:end], "--resume", *kept[end:]])
 
 
 def check(settings: FitSettings) -> None:
@@ -68,7 +125,18 @@ def check(settings: FitSettings) -> None:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")
     if settings.val and settings.val_split:
         raise UsageError("--val-split: cannot be combined with --val; give one of the two")
+    if (*settings.data.data, *settings.val, *settings.extra).count("-") > 1:
+        raise UsageError("--data, --val, --extra: '-' is given twice, but stdin can be read only once; name a file")
+    if settings.data.group is not None and (settings.val or settings.val_split == 0):
+        raise UsageError("--group: says how rows are split, but nothing is; leave out --val and --val-split 0")
     if settings.val_labels is not None and not settings.val:
         raise UsageError("--val-labels: needs --val; give the array that the labels belong to")
-    if not os.path.lexists(settings.model) and settings.arch is None:
+    if settings.clip_norm is not None and settings.clip_value is not None:
+        raise UsageError("--clip-value: cannot be combined with --clip-norm; give one of the two")
+    if settings.log is None and "log_every" in (settings.given or ()):
+        raise UsageError("--log-every: needs --log; name the file, as --log log.csv")
+    if settings.resume and settings.reset_optimizer:
+        raise UsageError("--reset-optimizer: cannot be combined with --resume, which needs its state; give one")
+    exists = os.path.lexists(settings.model) or (settings.resume and os.path.lexists(settings.output or ""))
+    if not exists and settings.arch is None:
         raise ModelFileError(f"{settings.model}: no such file; build it first, or give --arch cnn to build it now")

@@ -16,10 +16,15 @@ BAR_WIDTH = 20
 
 
 class Progress:
-    """Shows a training run. ``clock`` gives seconds."""
+    """Shows a training run.
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
-        self.console, self._clock = console, clock
+    Args:
+        clock: gives seconds.
+        resume: the command that goes on with a run that was interrupted, "" when there is none.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic, resume: str = ""):
+        self.console, self._clock, self.resume = console, clock, resume
         self._columns: list[str] = []
         self._started = self._drawn = clock()
         self._first_sample = 0
@@ -27,6 +32,12 @@ class Progress:
     def understood(self, lines: Sequence[str]) -> None:
         for line in lines:
             self.console.note(line)
+
+    def note(self, text: str) -> None:
+        self.console.note(text)
+
+    def warning(self, text: str) -> None:
+        self.console.warning(text)
 
     def hint(self, text: str) -> None:
         self.console.note(f"hint    {text}")
@@ -40,7 +51,7 @@ class Progress:
             self._draw(run)
 
     def epoch_end(self, run: Any) -> None:
-        logs = {"learning_rate": run.learning_rate, **run.logs}
+        logs = {"learning_rate": run.learning_rate, **run.logs}  # at an epoch's end the logs have the rate, too
         values = [name for name in logs if name not in ("epoch", "learning_rate")]
         if values != self._columns:
             self._columns = values
@@ -51,6 +62,9 @@ class Progress:
         self.console.note(f"{_epoch(run)}  {'  '.join(cells)}  {rate:>8}  {duration(run.seconds):>6}{star}")
 
     def finished(self, run: Any) -> None:
+        if run.train_seconds:
+            part = run.waited_seconds / run.train_seconds
+            self.console.detail(f"waited {part:.0%} of the training time for data")
         end = f"stopped at epoch {run.epoch}: {run.stop}" if run.stop else f"finished {_count(run.epoch, 'epoch')}"
         if run.best_epoch is None:
             self.console.note(end)
@@ -61,6 +75,12 @@ class Progress:
             shown.remove("loss") if "loss" in shown else None
         values = ", ".join(f"{short(name)} {_number(best[name])}" for name in dict.fromkeys(shown))
         self.console.note(f"{end}; kept epoch {run.best_epoch}" + (f" ({values})" if values else ""))
+
+    def interrupted(self, run: Any, path: str) -> None:
+        where = f" in epoch {run.done + 1} after {run.batch:,} of {run.steps_per_epoch:,} batches" if run.batch else ""
+        self.console.note(f"saved   {path}{where}")
+        if self.resume:
+            self.console.note(f"resume  {self.resume}")
 
     def _header(self, run: Any) -> str:
         names = [f"{short(name):>{_width(name)}}" for name in self._columns]

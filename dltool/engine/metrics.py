@@ -67,6 +67,15 @@ class Metric:
         """The metric over everything since ``reset``."""
         raise NotImplementedError(type(self).__name__)
 
+    def state(self) -> dict[str, Any]:
+        """The sums since ``reset`` as values that JSON can hold, exactly."""
+        return {name: np.asarray(sums).tolist() for name, sums in vars(self).items() if name.startswith("_")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        for name, sums in state.items():
+            setattr(self, name, np.asarray(sums, np.float64) if isinstance(sums, list) else float(sums))
+
     def config(self) -> dict[str, Any]:
         """The fields by Keras's names."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -161,6 +170,11 @@ class TopKCategoricalAccuracy(MeanMetric):
     keras_class: ClassVar[str] = "TopKCategoricalAccuracy"
     registered: ClassVar[str] = "top_k_categorical_accuracy"
     short: ClassVar[str] = "top-k"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+            raise UsageError(f"metric {self.registered}: k is {self.k}; give a whole number from 1 up")
+        super().__post_init__()
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         right = np.take_along_axis(y_pred, _classes(y_true, y_pred)[..., None], axis=-1)

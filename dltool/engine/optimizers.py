@@ -67,11 +67,12 @@ class Optimizer:
         _check(self, "learning_rate", lambda v: v >= 0 and math.isfinite(v), "a number from 0")
         for name in ("clipnorm", "clipvalue", "global_clipnorm"):
             _check(self, name, lambda v: v is None or v > 0, "a number above 0")
-        for name in ("weight_decay", "decay", "epsilon", "initial_accumulator_value"):
-            _check(self, name, lambda v: v is None or v >= 0, "a number from 0")
+        _check(self, "weight_decay", lambda v: v is None or v >= 0, "a number from 0")
+        for name in ("decay", "epsilon", "initial_accumulator_value"):
+            _check(self, name, lambda v: v >= 0, "a number from 0")
         for name in ("beta_1", "beta_2", "rho"):
-            _check(self, name, lambda v: v is None or 0 <= v < 1, "a number from 0 to below 1")
-        _check(self, "momentum", lambda v: v is None or 0 <= v <= 1, "a number from 0 to 1")
+            _check(self, name, lambda v: 0 <= v < 1, "a number from 0 to below 1")
+        _check(self, "momentum", lambda v: 0 <= v <= 1, "a number from 0 to 1")
 
     @property
     def name(self) -> str:
@@ -473,6 +474,5 @@ def _average_square(v: Array, x: Array, keep: np.float32, take: np.float32, s: A
 
 
 def _check(optimizer: Optimizer, name: str, valid: Any, wanted: str) -> None:
-    value = getattr(optimizer, name, None)
-    if not valid(value):
+    if hasattr(optimizer, name) and not valid(value := getattr(optimizer, name)):
         raise UsageError(f"optimizer {optimizer.name}: {name} is {value!r}; give {wanted}")

@@ -68,6 +68,7 @@ class SavedModel:
         state: where training stopped, None when not kept or not asked for.
         keras_version: of the file, "" when it does not say.
         split: how the data were split, JSON values. fingerprint: of the training data.
+        foreign: it was read from a file that dltool did not write.
     """
 
     model: Model
@@ -80,3 +81,4 @@ class SavedModel:
     keras_version: str = ""
     split: dict[str, Any] | None = None
     fingerprint: str = ""
+    foreign: bool = False

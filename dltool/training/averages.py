@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Any
+
 import numpy as np
 
 from dltool.engine.batch import Batch
@@ -15,8 +18,9 @@ class Averages:
     """The running loss and metrics of an epoch.
 
     Outputs and targets are gathered, and the metrics see them in groups of up to 256 kB: one update costs 20 to 60 us
-    of Python and NumPy calls whatever its size, and a step of a small network takes only 1.7 ms. Metrics are not
-    weighted by class or sample weights (Keras's ``metrics``).
+    of Python and NumPy calls whatever its size, and a step of a small network takes only 1.7 ms. Where a group ends
+    depends on the batches only, so that the sums, which are rounded, do not depend on who looks at them and when.
+    Metrics are not weighted by class or sample weights (Keras's ``metrics``).
     """
 
     def __init__(self, objective: Objective):
@@ -40,7 +44,7 @@ class Averages:
         if not self.objective.all_metrics:
             return
         if self._filled + rows > self._room:
-            self.flush()
+            self._flush()
             if rows > self._room:
                 self._make_room(rows, batch.targets, predictions)
         place = slice(self._filled, self._filled + rows)
@@ -49,6 +53,8 @@ class Averages:
         for kept, array in zip(self._predictions, predictions, strict=True):
             kept[place] = array
         self._filled += rows
+        if self._filled + rows > self._room:  # nothing more fits: do not keep (and save) what is large
+            self._flush()
 
     def _make_room(self, rows: int, targets: tuple[np.ndarray, ...], predictions: tuple[np.ndarray, ...]) -> None:
         row_bytes = sum(a.nbytes for a in (*targets, *predictions)) // rows
@@ -56,7 +62,7 @@ class Averages:
         self._targets = [np.empty((self._room, *a.shape[1:]), a.dtype) for a in targets]
         self._predictions = [np.empty((self._room, *a.shape[1:]), a.dtype) for a in predictions]
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Let the metrics see what was gathered."""
         if not self._filled:
             return
@@ -67,9 +73,43 @@ class Averages:
         self._filled = 0
 
     def results(self) -> dict[str, float]:
-        """``loss`` first, then the metrics by their names; {} before the first batch."""
+        """``loss`` first, then the metrics by their names; {} before the first batch. Changes nothing."""
         if not self.count:
             return {}
-        self.flush()
+        before, filled = [metric.state() for metric in self.objective.all_metrics], self._filled
+        self._flush()
         values = [metric.result() for metric in self.objective.all_metrics]
+        for metric, state in zip(self.objective.all_metrics, before, strict=True):
+            metric.restore(state)
+        self._filled = filled
         return {"loss": self.total / self.count, **dict(zip(self.objective.metric_names, values, strict=True))}
+
+    def state(self) -> dict[str, Any]:
+        """All of it as values that JSON can hold, exactly; at most about 400 kB."""
+        gathered = [_packed(array[: self._filled]) for array in (*self._targets, *self._predictions)]
+        metrics = [metric.state() for metric in self.objective.all_metrics]
+        sums = {"total": self.total, "count": self.count, "metrics": metrics}
+        return {**sums, "room": self._room, "filled": self._filled, "gathered": gathered}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        self.total, self.count = float(state["total"]), state["count"]
+        for metric, sums in zip(self.objective.all_metrics, state["metrics"], strict=True):
+            metric.restore(sums)
+        self._room, self._filled = state["room"], state["filled"]
+        arrays = [_unpacked(packed, self._room) for packed in state["gathered"]]
+        half = len(arrays) // 2
+        self._targets, self._predictions = arrays[:half], arrays[half:]
+
+
+def _packed(array: np.ndarray) -> dict[str, Any]:
+    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+    return {"dtype": array.dtype.str, "shape": list(array.shape[1:]), "data": data}
+
+
+def _unpacked(packed: dict[str, Any], room: int) -> np.ndarray:
+    """The array with room for more rows behind its own."""
+    rows = np.frombuffer(base64.b64decode(packed["data"]), np.dtype(packed["dtype"]))
+    array = np.empty((room, *packed["shape"]), rows.dtype)
+    array.reshape(-1)[: rows.size] = rows
+    return array

@@ -27,6 +27,12 @@ class Events:
     def understood(self, lines: Sequence[str]) -> None:
         """The first lines: ``"data    train/: 2,000 images, 4 classes"``, ``"split   ..."``, ``"model   ..."``."""
 
+    def note(self, text: str) -> None:
+        """Something that happened: ``"stopping after this batch (again: at once)"``."""
+
+    def warning(self, text: str) -> None:
+        """Something that went wrong while the training goes on: ``"log.csv: disk full"``."""
+
     def hint(self, text: str) -> None:
         """One remark that helps: ``"classes are imbalanced 4:1; consider --class-weight balanced"``."""
 
@@ -41,6 +47,9 @@ class Events:
 
     def finished(self, run: Run) -> None:
         """Training is over; ``run.stop`` says why if it ended early, ``run.best_epoch`` which weights are kept."""
+
+    def interrupted(self, run: Run, path: str) -> None:
+        """A signal ended the training, and ``path`` holds all of it; "" when it could not be kept."""
 
 
 class Callback:

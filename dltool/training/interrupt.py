@@ -17,12 +17,13 @@ class StopOnSignal(Callback):
     Signals can be caught in the main thread only; elsewhere this does nothing.
 
     Attributes:
-        caught: the signal that came, None without one.
+        caught: the signal that came, None without one. reason: what ``run.stop`` then says.
     """
 
     def __init__(self, events: Events):
         self.events = events
         self.caught: signal.Signals | None = None
+        self.reason = ""
         self._before: dict[signal.Signals, Any] = {}
 
     def train_begin(self, run: Run) -> None:
@@ -34,11 +35,13 @@ class StopOnSignal(Callback):
                 self._put_back()
                 raise KeyboardInterrupt
             self.caught = signal.Signals(number)
-            run.stop = f"interrupted by {self.caught.name}"
-            self.events.hint("stopping after this batch (again: at once)")
+            self.reason = f"interrupted by {self.caught.name}"
+            run.interrupted, run.stop = True, run.stop or self.reason
+            self.events.note("stopping after this batch (again: at once)")
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, handle)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as shells start what runs in the background
+                self._before[number] = signal.signal(number, handle)
 
     def train_end(self, run: Run) -> None:
         self._put_back()

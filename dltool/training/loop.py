@@ -26,7 +26,10 @@ NAMED_ROWS = 5
 
 
 class Loader(Protocol):
-    """Batches of a data set, in an order that depends on the epoch's number only."""
+    """Batches of a data set, in an order that depends on the epoch's number only.
+
+    To go on in the middle of an epoch it must also take ``epoch(number, first_batch)``.
+    """
 
     num_rows: int
     dataset: Any
@@ -47,7 +50,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     validation: Loader | None = None,
 ) -> Run:
-    """Train from ``run.epoch`` (done) to ``run.epochs``.
+    """Train from ``run.epoch`` (done, or begun where ``run.batch`` counts batches) to ``run.epochs``.
 
     Args:
         executor: made with the objective's losses, loss weights and an optimizer; its slots may hold an earlier state.
@@ -55,14 +58,17 @@ def train(
         callbacks: told in this order; any may set ``run.stop``.
 
     Returns:
-        ``run``, with its history. An epoch that was stopped in its middle is not in the history.
+        ``run``, with its history. An epoch that was stopped in its middle is not in the history; ``run.batch`` says
+        how far it came.
 
     Raises:
         DivergedError: a loss was NaN or infinite; the message names epoch, step and rows. ``train_end`` was called, so
             ``BestWeights`` has put the best weights back.
     """
-    run.steps_per_epoch, run.num_rows = len(loader), loader.num_rows
+    run.steps_per_epoch, run.num_rows, run.done = len(loader), loader.num_rows, run.epoch
     averages = Averages(objective)
+    if run.batch:
+        averages.restore(run.partial)
     with np.errstate(over="ignore", invalid="ignore"):  # the loop looks for such numbers itself
         try:
             _tell(callbacks, "train_begin", run)
@@ -70,7 +76,8 @@ def train(
                 start = time.perf_counter()
                 if not _train_epoch(executor, loader, objective, run, callbacks, averages):
                     break
-                _finish_epoch(run, averages.results(), executor, objective, validation)
+                if not _finish_epoch(run, averages.results(), executor, objective, validation):
+                    break
                 run.seconds = time.perf_counter() - start
                 _tell(callbacks, "epoch_end", run)
         finally:
@@ -83,13 +90,13 @@ def _train_epoch(
 ) -> bool:
     """All steps of the next epoch; False when a callback stopped before the last one."""
     run.epoch += 1
-    run.batch = run.samples = 0
     run.is_best = False
-    run.measure = averages.results
+    run.measure, run.save_partial = averages.results, averages.state
+    if not run.batch:
+        averages.reset()
     _tell(callbacks, "epoch_begin", run)
     batch_begin, batch_end = _moments(callbacks, "batch_begin"), _moments(callbacks, "batch_end")
-    averages.reset()
-    for batch in loader.epoch(run.epoch):
+    for batch in _timed(loader.epoch(run.epoch, run.batch) if run.batch else loader.epoch(run.epoch), run):
         for call in batch_begin:
             call(run)
         prepared = objective.prepare(batch, training=True)
@@ -109,18 +116,49 @@ def _train_epoch(
     return True
 
 
+def _timed(batches: Iterator[Batch], run: Run) -> Iterator[Batch]:
+    """The same batches, with the time that each took to come and to be used."""
+    last = time.perf_counter()
+    for batch in batches:
+        came = time.perf_counter()
+        run.waited_seconds += came - last
+        yield batch
+        now = time.perf_counter()
+        run.train_seconds += now - last
+        last = now
+
+
+class _Left(Exception):
+    """A validation that somebody interrupted."""
+
+
 def _finish_epoch(
     run: Run, logs: dict[str, float], executor: Any, objective: Objective, validation: Loader | None
-) -> None:
-    """Validate, check that all is finite, write the epoch down."""
+) -> bool:
+    """Validate, check that all is finite, write the epoch down; False when the validation was interrupted."""
     run.measure = logs.copy
+
+    def watch(*_: Any) -> None:
+        if run.interrupted:
+            raise _Left
+
     if validation is not None:
-        logs |= {f"val_{name}": value for name, value in evaluate(executor, validation, objective).items()}
+        before = run.save_partial()  # the validation uses the same metrics
+        try:
+            found = evaluate(executor, validation, objective, [watch])
+        except _Left:
+            run.epoch, run.save_partial = run.epoch - 1, lambda: before
+            return False
+        logs |= {f"val_{name}": value for name, value in found.items()}
     weights_sum = float(run.model.weights.vector.sum(dtype=np.float64))
     if not math.isfinite(logs.get("val_loss", 0.0)) or not math.isfinite(weights_sum):
         what = "weights are" if not math.isfinite(weights_sum) else f"val_loss is {logs['val_loss']}, which is"
         raise DivergedError(f"training: after epoch {run.epoch} the {what} not finite; use a smaller --lr")
-    run.history.append({"epoch": run.epoch, **logs, "learning_rate": run.learning_rate})
+    logs["learning_rate"] = run.rate_at(run.step, run.learning_rate)
+    run.history.append({"epoch": run.epoch, **logs})
+    run.done, run.batch, run.samples = run.epoch, 0, 0
+    run.save_partial = dict
+    return True
 
 
 def evaluate(executor: Any, loader: Loader, objective: Objective, watchers: Sequence[Watcher] = ()) -> dict[str, float]:

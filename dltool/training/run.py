@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from dltool.engine.model import Model
 
@@ -13,12 +14,14 @@ from dltool.engine.model import Model
 class Run:
     """Where a training run is and what it measured; callbacks read it and may set ``stop``.
 
-    A run goes on from ``epoch`` and ``step``: zero for a fresh model, the earlier run's counts for more epochs.
+    A run goes on from ``epoch`` and ``step``: zero for a fresh model, the earlier run's counts for more epochs. With
+    ``batch``, ``samples`` and ``partial`` of an earlier run it goes on in the middle of the epoch after ``epoch``.
 
     Attributes:
         model: the model being trained; its weights change in place.
         epochs: number of the last epoch that was asked for.
         learning_rate: what the next step uses; a callback may change it.
+        rate_at: (step, learning_rate) -> the rate after what the optimizer itself does to it.
         epoch: the current epoch, counted from 1 over all runs of this model; 0 before the first.
         step: optimizer steps done, over all runs of this model.
         history: one dict per finished epoch: ``epoch``, ``loss``, the metrics, the same with ``val_``,
@@ -28,11 +31,16 @@ class Run:
         batch: batches done in this epoch.
         samples: rows done in this epoch.
         batch_loss: loss of the last batch, regularisation included; NaN before the first.
+        done: the last epoch that ended, its validation included.
         seconds: duration of the last finished epoch, validation included.
         stop: why training shall stop; empty to go on. Looked at after every batch and every epoch.
+        interrupted: True when ``stop`` is for a person or the system: a validation that runs is left, too.
+        train_seconds: time spent on training batches so far; ``waited_seconds`` of it waiting for their rows.
         monitor: the name in ``logs`` that decides which epoch is best; None without one.
         best_epoch: the epoch with the best monitored value; None before one is known.
         is_best: True when the epoch that just ended is the best so far.
+        partial: the running averages of the epoch, to go on with in its middle; {} at its begin.
+        save_partial: gives what ``partial`` must be to go on from here.
     """
 
     model: Model
@@ -40,17 +48,24 @@ class Run:
     learning_rate: float
     epoch: int = 0
     step: int = 0
+    rate_at: Callable[[int, float], float] = lambda step, rate: rate
     history: list[dict[str, float]] = field(default_factory=list)
     steps_per_epoch: int = 0
     num_rows: int = 0
     batch: int = 0
     samples: int = 0
     batch_loss: float = math.nan
+    done: int = 0
     seconds: float = 0.0
     stop: str = ""
+    interrupted: bool = False
+    train_seconds: float = 0.0
+    waited_seconds: float = 0.0
     monitor: str | None = None
     best_epoch: int | None = None
     is_best: bool = False
+    partial: dict[str, Any] = field(default_factory=dict)
+    save_partial: Callable[[], dict[str, Any]] = dict
     measure: Callable[[], dict[str, float]] = dict
 
     @property

@@ -2,7 +2,8 @@
 
 What the user does not say comes from the model file's compile step, else from the head and the labels (adam at 0.001).
 An existing model goes on where it stopped: with its optimizer's state when the optimizer is the same, from its last
-weights; the best weights so far count as an epoch, so that more training never makes the file worse.
+weights; the best weights so far count as an epoch, so that more training never makes the file worse. ``--resume`` goes
+on with a run that was interrupted, exactly (see ``resuming``).
 """
 
 from __future__ import annotations
@@ -13,27 +14,30 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dltool import __version__
-from dltool.data.dataset import Dataset, summary_counts
+from dltool.architectures.literals import spec
+from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
 from dltool.engine.executor import Executor
-from dltool.errors import DivergedError
+from dltool.engine.schedules import SCHEDULES, Schedule, make_schedule
+from dltool.errors import DivergedError, OutputError
 from dltool.modelfile.atomic import check_target
-from dltool.modelfile.saved import TrainingState
+from dltool.modelfile.lock import locked
+from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
 from dltool.settings import FitSettings
-from dltool.training.callbacks import BestWeights, Callback, EarlyStopping, Events, Monitor, Reporting
+from dltool.training.callbacks import BestWeights, Callback, EarlyStopping, Events, Reporting
+from dltool.training.diagnosis import diagnose
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import evaluate, train
 from dltool.training.run import Run
-from dltool.workflows.build import describe_line
+from dltool.training.scheduling import scheduling
+from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log, check_plot, write_plot
+from dltool.workflows.fit_report import hints, plan, understood
+from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.model_data import sized
+from dltool.workflows.resuming import Origin, find_run, go_on, interrupted_run, resumed_settings
 from dltool.workflows.saving import Saving
-
-IMBALANCE = 4
-MOST_COUNTS = 10
-"""So many classes are listed with their counts."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class FitResult:
     history: one dict per epoch, of earlier runs too.
     best_epoch: whose weights are in the file; None without validation data (then the last).
     stopped: why training ended before its last epoch; empty when it did not.
-    seconds: from the first check to the written file.
+    seconds: from the first check to the written file; 0 when a resumed run was finished already.
+    diagnosis: what the curves say, "" for nothing.
     """
 
     path: str
@@ -51,6 +56,7 @@ class FitResult:
     best_epoch: int | None
     stopped: str
     seconds: float
+    diagnosis: str = ""
 
 
 def run(settings: FitSettings, events: Events | None = None) -> FitResult:
@@ -58,27 +64,79 @@ def run(settings: FitSettings, events: Events | None = None) -> FitResult:
 
     Raises:
         UsageError, DataError, ModelFileError, OutputError: before the first batch, for everything that can be checked.
+        OutputError: also at the end, when the model or a file beside it could not be written.
         DivergedError: the loss was not finite; the best finished epoch was written, if there was one.
         KeyboardInterrupt, SystemExit: a signal stopped the training; what was reached was written.
     """
-    start, events = time.monotonic(), events or Events()
+    start, events, path = time.monotonic(), events or Events(), target(settings)
+    with locked(path):
+        settings, earlier = with_earlier(settings, path)
+        if earlier is not None and interrupted_run(earlier) is None:
+            events.note(f"{path}: the run is finished, nothing is left to resume")
+            return FitResult(path, tuple(earlier.history), earlier.recipe.get("best_epoch"), "", 0.0)
+        task = checked_task(settings, earlier, path)
+        events.understood(understood(settings, task))
+        for text in hints(settings, task)[:1]:
+            events.hint(text)
+        state = fit(settings, task, events, path)
+        write(task.saved, path, keep_state=settings.keep_state or not state.is_finished)
+    found = conclude(state, events, path)
+    record, seconds = state.record, time.monotonic() - start
+    return FitResult(path, tuple(record.history), record.best_epoch, record.stop, seconds, found)
+
+
+def dry_run(settings: FitSettings) -> list[str]:
+    """What ``run`` would do, after all its checks; nothing is written."""
+    path = target(settings)
+    settings, earlier = with_earlier(settings, path)
+    return plan(settings, checked_task(settings, earlier, path), path)
+
+
+def target(settings: FitSettings) -> str:
+    """The file that will be written. Raises OutputError when it cannot be."""
     path = settings.output or settings.model
-    check_target(path, overwrite=settings.force or path == settings.model)
-    task = prepare(settings)
-    events.understood(understood(settings, task))
-    for text in hints(settings, task)[:1]:
-        events.hint(text)
-    stopper = StopOnSignal(events)
-    record = fit(settings, task, events, stopper, path)
-    write(task.saved, path, keep_state=settings.keep_state)
-    events.finished(record)
-    if stopper.caught is not None:
-        events.hint(f"saved {path} after epoch {record.epoch}; the same command goes on from there")
-        raise SystemExit(143) if stopper.caught == signal.SIGTERM else KeyboardInterrupt
-    return FitResult(path, tuple(record.history), record.best_epoch, record.stop, time.monotonic() - start)
+    check_target(path, overwrite=settings.force or settings.resume or path == settings.model)
+    return path
 
 
-def fit(settings: FitSettings, task: Task, events: Events, stopper: StopOnSignal, path: str) -> Run:
+def with_earlier(settings: FitSettings, path: str) -> tuple[FitSettings, SavedModel | None]:
+    """The run to resume and its settings; (settings, None) for a new one."""
+    earlier = find_run(settings, path) if settings.resume else None
+    return (settings, None) if earlier is None else (resumed_settings(settings, earlier, path), earlier)
+
+
+def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -> Task:
+    """What will be trained on what, and whether the files beside the model can be written."""
+    task = prepare(settings, earlier)
+    overwrite, epochs = settings.force or earlier is not None, range(1, settings.epochs + 1)
+    if earlier is None and task.saved.history:
+        first = int(task.saved.history[-1]["epoch"])
+        epochs = range(first + 1, first + settings.epochs + 1)
+    if settings.checkpoint is not None:
+        check_checkpoint(settings.checkpoint, value_names(task), epochs, path, overwrite)
+    if settings.log is not None:
+        check_log(settings.log, overwrite)
+    if settings.plot is not None:
+        check_plot(settings.plot, overwrite)
+    chosen_schedule(settings, task)
+    return task
+
+
+def value_names(task: Task) -> list[str]:
+    """The values of an epoch, in the order of the history."""
+    names = ["loss", *task.objective.metric_names]
+    return names + ([f"val_{name}" for name in names] if task.validation is not None else [])
+
+
+def chosen_schedule(settings: FitSettings, task: Task) -> Schedule:
+    """The rate of every step. Raises UsageError."""
+    name, options = spec(settings.schedule)
+    steps = -(-len(task.train) // min(settings.batch_size, len(task.train)))
+    rate, warmup = task.optimizer.learning_rate, settings.warmup or ""
+    return make_schedule(SCHEDULES.canonical(name), options, rate, steps, settings.epochs * steps, warmup)
+
+
+def fit(settings: FitSettings, task: Task, events: Events, path: str) -> FitState:
     """Train; afterwards ``task.saved`` holds the best weights and the state.
 
     The executor comes before the loaders' threads, because its lanes may be forked.
@@ -94,31 +152,20 @@ def fit(settings: FitSettings, task: Task, events: Events, stopper: StopOnSignal
             seed=settings.seed,
             jobs=settings.jobs,
             backend=settings.backend,
+            exact=settings.exact,
         ) as executor,
         Loader(task.train, size, shuffle=settings.shuffle, seed=settings.seed) as loader,
         held_out(task.validation, size) as validation,
     ):
-        monitor = objective.monitor(settings.monitor, validation is not None, settings.min_delta)
-        judged = validation is not None or settings.monitor is not None
-        best = best_weights(monitor, executor, validation, task) if judged else BestWeights()
-        record = starting_point(settings, task, executor)
-        callbacks: list[Callback] = [best, stopper]
-        if settings.early_stop is not None:
-            callbacks.append(EarlyStopping(monitor, settings.early_stop))
-
-        def write_now(run: Run) -> None:
-            with best.in_place(run) as last:
-                collect(settings, task, executor, run, best, last)
-                write(saved, path, keep_state=settings.keep_state)
-
-        num_bytes = 4 * saved.model.weights.num_parameters * (2 + len(executor.slots))
-        callbacks += [Saving(write_now, num_bytes), Reporting(events)]
+        state = begin(settings, task, executor, validation, events)
+        state.writers = writers(state, events, path)
+        callbacks = [state.best, *state.remembering.values(), state.stopper, *state.writers, Reporting(events)]
         try:
-            train(executor, loader, objective, record, callbacks, validation)
+            train(executor, loader, objective, state.record, callbacks, validation)
         except DivergedError as error:
-            raise DivergedError(f"{error}; {keep_best(settings, task, executor, record, best, path)}") from None
-        collect(settings, task, executor, record, best, best.last)
-        return record
+            raise DivergedError(f"{error}; {state.keep_best(path)}") from None
+        state.collect(state.best.last)
+        return state
 
 
 def held_out(dataset: Dataset | None, batch_size: int) -> Any:
@@ -126,17 +173,46 @@ def held_out(dataset: Dataset | None, batch_size: int) -> Any:
     return nullcontext() if dataset is None else Loader(dataset, batch_size, shuffle=False)
 
 
-def best_weights(monitor: Monitor, executor: Executor, validation: Loader | None, task: Task) -> BestWeights:
-    """Keeps the best epoch by the monitor.
+def begin(settings: FitSettings, task: Task, executor: Executor, validation: Loader | None, events: Events) -> FitState:
+    """The run where it starts, or where it was interrupted."""
+    monitor = task.objective.monitor(settings.monitor, validation is not None, settings.min_delta)
+    judged = validation is not None or settings.monitor is not None
+    best = BestWeights(replace(monitor, min_delta=0.0) if judged else None)
+    if not task.resumed and judged:
+        keep_earlier_best(best, executor, validation, task)
+    kept = task.saved.model.weights.vector.copy()
+    record = starting_point(settings, task, executor)
+    origin = Origin(record.epoch, record.step, task.validation.fingerprint if task.validation is not None else "")
+    if task.resumed:
+        origin = go_on(task.saved, record)
+    remembering: dict[str, Callback] = {}
+    if settings.early_stop is not None:
+        remembering["early_stopping"] = EarlyStopping(monitor, settings.early_stop)
+    setter = scheduling(chosen_schedule(settings, task), monitor, origin.step)
+    if setter is not None:
+        remembering["schedule"] = setter
+    if task.resumed:
+        recall(task.saved, best, kept, remembering)
+    return FitState(settings, task, executor, record, origin, best, StopOnSignal(events), remembering)
 
-    A file that was trained before comes with its best weights: they are measured on today's validation rows.
-    """
-    saved, best = task.saved, BestWeights(replace(monitor, min_delta=0.0))
-    if validation is not None and saved.history and monitor.name.startswith("val_"):
-        value = evaluate(executor, validation, task.objective)[monitor.name.removeprefix("val_")]
+
+def keep_earlier_best(best: BestWeights, executor: Executor, validation: Loader | None, task: Task) -> None:
+    """A file that was trained before comes with its best weights: they are measured on today's validation rows."""
+    saved, name = task.saved, best.monitor.name
+    if validation is not None and saved.history and name.startswith("val_"):
+        value = evaluate(executor, validation, task.objective)[name.removeprefix("val_")]
         epoch = saved.recipe.get("best_epoch") or saved.history[-1]["epoch"]
         best.keep(saved.model.weights.vector, epoch, value)
-    return best
+
+
+def recall(saved: SavedModel, best: BestWeights, kept: Any, remembering: dict[str, Callback]) -> None:
+    """Give the callbacks of an interrupted run their memory back; ``kept`` are the weights that the file calls best."""
+    memory = saved.state.callbacks
+    best.restore(memory["best_weights"])
+    if best.epoch is not None:
+        best.keep(kept, best.epoch, best.value)
+    for name, callback in remembering.items():
+        callback.restore(memory.get(name, {}))
 
 
 def starting_point(settings: FitSettings, task: Task, executor: Executor) -> Run:
@@ -146,7 +222,7 @@ def starting_point(settings: FitSettings, task: Task, executor: Executor) -> Run
     if saved.history:
         done = max(done, int(saved.history[-1]["epoch"]))
     record = Run(saved.model, done + settings.epochs, task.optimizer.learning_rate, epoch=done)
-    record.history = list(saved.history)
+    record.history, record.rate_at = list(saved.history), task.optimizer.rate_at
     if state is not None and task.goes_on:
         saved.model.weights.vector[...] = state.weights
         for name, slot in executor.slots.items():
@@ -156,57 +232,41 @@ def starting_point(settings: FitSettings, task: Task, executor: Executor) -> Run
     return record
 
 
-def collect(settings: FitSettings, task: Task, executor: Executor, run: Run, best: BestWeights, last: Any) -> None:
-    """Put into ``task.saved`` what the file shall say: history, recipe and state (None without last weights)."""
-    saved = task.saved
-    saved.history = list(run.history)
-    saved.recipe = recipe(settings, best)
-    if last is None:
-        last = run.model.weights.vector
-    callbacks = {"best_weights": best.state()}
-    saved.state = TrainingState(last, dict(executor.slots), dict(executor.memory), run.step, run.epoch, callbacks)
+def writers(state: FitState, events: Events, path: str) -> list[Callback]:
+    """Who writes files while the training goes on: log and checkpoints first, so that the model never is ahead."""
+    settings, found = state.settings, []
+    if settings.log is not None:
+        batches = settings.log_every == "batch"
+        found.append(LogFile(settings.log, value_names(state.task), events, batches, state.task.resumed))
+    if settings.checkpoint is not None:
+        found.append(Checkpoint(settings.checkpoint, lambda run, name: state.write_current(name), events))
+
+    def save(run: Run) -> None:
+        try:
+            state.write_best(path)
+        except OutputError as error:
+            events.warning(f"not saved yet: {error}")
+
+    num_bytes = 4 * state.record.model.weights.num_parameters * (2 + len(state.executor.slots))
+    return [*found, Saving(save, num_bytes)]
 
 
-def recipe(settings: FitSettings, best: BestWeights) -> dict[str, Any]:
-    """The options that made the weights; nothing that depends on the machine or on paths."""
-    kept = ("arch", "epochs", "batch_size", "early_stop", "min_delta", "class_weight", "seed", "shuffle", "normalize")
-    found = {name: getattr(settings, name) for name in kept}
-    monitor = best.monitor.name if best.monitor else None
-    return {"dltool": __version__, **found, "monitor": monitor, "best_epoch": best.epoch if monitor else None}
+def conclude(state: FitState, events: Events, path: str) -> str:
+    """Say how it ended, and what the curves say; end the command when a signal or a full disk did.
 
-
-def keep_best(settings: FitSettings, task: Task, executor: Executor, run: Run, best: BestWeights, path: str) -> str:
-    """After a divergence: write the best finished epoch, without the spoilt state; says what was done."""
-    before = run.epochs - settings.epochs
-    if not run.history or run.history[-1]["epoch"] <= before:
-        return "no epoch was finished, so nothing was written"
-    collect(settings, task, executor, run, best, None)
-    task.saved.state = None
-    write(task.saved, path, keep_state=False)
-    return f"{path} has the weights of epoch {best.epoch}"
-
-
-def understood(settings: FitSettings, task: Task) -> list[str]:
-    """The first lines on the screen."""
-    split, graph = task.saved.split, task.saved.model.graph
-    unit = "images" if task.opened.kind == "images" else "rows"
-    num_rows = len(task.opened.train)
-    text = f"data    {', '.join(settings.data.data)}: {num_rows:,} {unit}"
-    counts = summary_counts(task.opened.train)
-    if counts:
-        listed = ", ".join(f"{c.name} {c.count:,}" for c in counts[:MOST_COUNTS])
-        text += f", {len(counts)} classes ({listed}{', ...' if len(counts) > MOST_COUNTS else ''})"
-    how = {"stratified": f", stratified, seed {settings.seed}", "given": ", as given", "none": ""}[split["kind"]]
-    parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
-    lines = [text, f"split   {parts}{how}", f"model   {describe_line(graph, task.saved.training_config)}"]
-    return lines + [f"note    {note}" for note in task.notes]
-
-
-def hints(settings: FitSettings, task: Task) -> list[str]:
-    """Remarks, the most important first."""
-    counts = [c.count for c in summary_counts(task.train) if c.count]
-    found = []
-    if settings.class_weight is None and counts and max(counts) >= IMBALANCE * min(counts):
-        ratio = max(counts) / min(counts)
-        found.append(f"classes are imbalanced {ratio:.0f}:1; consider --class-weight balanced")
-    return found + list(task.hints)
+    Returns:
+        The diagnosis.
+    """
+    events.finished(state.record)
+    if state.stopper.caught is not None:
+        events.interrupted(state.record, path)
+        raise SystemExit(143) if state.stopper.caught == signal.SIGTERM else KeyboardInterrupt
+    found = diagnose(state.history)
+    if found is not None:
+        events.note(f"diagnosis  {found.words}")
+    if state.settings.plot is not None and state.record.history:
+        write_plot(state.record.history, state.settings.plot)
+    failed = next((writer.error for writer in state.writers if getattr(writer, "error", "")), "")
+    if failed:
+        raise OutputError(f"{failed}; the model is saved in {path}")
+    return found.words if found is not None else ""

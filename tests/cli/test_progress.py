@@ -44,6 +44,8 @@ def run_record(epochs=3, **values):
         "monitor": "val_loss",
         "best_epoch": None,
         "is_best": False,
+        "train_seconds": 0.0,
+        "waited_seconds": 0.0,
     }
     return SimpleNamespace(**{**record, **values})
 

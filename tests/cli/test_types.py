@@ -83,3 +83,32 @@ def test_unknown_names_and_keys(text, message):
     with pytest.raises(click.BadParameter) as caught:
         NETS.convert(text, None, None)
     assert caught.value.message == message
+
+
+RULES = NameType(
+    "rule", {"sgd": {"momentum": "number", "nesterov": "flag"}, "mlp": {"units": 512, "dropout": 0.2}}, spec=True
+)
+
+
+@pytest.mark.parametrize("text", ["sgd:momentum=0.9,nesterov=true", "sgd:momentum=1/2", "mlp:units=3,dropout=0"])
+def test_values_of_options(text):
+    assert RULES.convert(text, None, None) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sgd:momentum=x", "sgd:momentum must be a number, not 'x'"),
+        ("sgd:momentum=", "sgd:momentum must be a number, not ''"),
+        ("sgd:momentum=none", "sgd:momentum must be a number, not 'none'"),
+        ("sgd:momentum=true", "sgd:momentum must be a number, not 'true'"),
+        ("sgd:nesterov=1", "sgd:nesterov must be true or false, not '1'"),
+        ("mlp:units=1.5", "mlp:units must be a whole number, not '1.5'"),
+        ("mlp:units=(3", "mlp:units=(3: brackets do not match; close every '(' with ')'"),
+        ("sgd:momentum=0.9,", "'' is no key=value; write sgd:momentum=VALUE"),
+    ],
+)
+def test_values_that_an_option_does_not_take(text, message):
+    with pytest.raises(click.BadParameter) as caught:
+        RULES.convert(text, None, None)
+    assert caught.value.message == message

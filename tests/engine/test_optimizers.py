@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from dltool.engine.optimizers import SGD, Adam, AdamW, Nadam, RMSprop, optimizer
-from dltool.engine.schedules import SCHEDULES
 from dltool.engine.stepping import (
     BLOCK,
     clip_gradients,
@@ -230,8 +229,3 @@ def test_unsupported_configs_are_refused_by_name(value, message):
 def test_unknown_optimizer_gets_a_suggestion():
     with pytest.raises(UnknownNameError, match=r"(?i)did you mean 'rmsprop'"):
         optimizer("rmsprob")
-
-
-def test_constant_schedule_gives_its_rate_at_every_step():
-    schedule = SCHEDULES.get("constant")(0.25)
-    assert [schedule(step) for step in (1, 2, 1000)] == [0.25] * 3

@@ -147,3 +147,14 @@ def test_exact_leaves_winograd_out():
     graph = network("same", 8)
     with Executor(Model.build(graph), batch_size=4, jobs=1, exact=True) as executor:
         assert not any(isinstance(kernel, WinogradConvolution) for kernel in executor._inference.kernels())
+
+
+@pytest.mark.parametrize("size", [8, 20, 32])
+def test_bands_of_tiles_cover_an_image_of_any_height(size, random):
+    graph = network("same", size)
+    model = Model.build(graph, seed=4)
+    inputs = (random.standard_normal((1, size, size, 3), dtype=np.float32),)
+    with Executor(model, batch_size=1, jobs=2, backend="threads") as executor:
+        found = executor.forward(inputs)[0]
+    with ReferenceExecutor(model, batch_size=1) as plain:
+        assert np.abs(found - plain.forward(inputs)[0]).max() < 1e-3

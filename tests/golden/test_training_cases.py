@@ -20,6 +20,7 @@ from dltool.engine.layers import LAYERS
 from dltool.engine.losses import LOSSES, Huber
 from dltool.engine.optimizers import OPTIMIZERS, SGD
 from dltool.engine.reference import ReferenceExecutor
+from dltool.engine.schedules import Schedule, make_schedule
 from dltool.modelfile.reading import read
 
 pytestmark = pytest.mark.shared
@@ -36,10 +37,7 @@ NOT_YET = {
     "cf_conv2d": "channels_first",
     "cf_conv2d_pool_dense": "channels_first",
     "opt_adam_ema": "moving averages of weights",
-    "opt_schedule_exponential": "schedules",
-    "opt_schedule_piecewise": "schedules",
-    "opt_schedule_polynomial": "schedules",
-    "opt_schedule_cosine": "schedules",
+    "opt_schedule_piecewise": "piecewise schedules",
 }
 """Cases of our layers, losses and optimizers that use what the engine does not have."""
 
@@ -53,8 +51,15 @@ CLASS_WEIGHTS = {
 LOSS_OF = {"loss_huber": Huber(delta=0.5)}
 """Keras leaves delta out of the config that it writes."""
 
-OPTIMIZER_OF = {"opt_schedule_inversetime": SGD(0.5, decay=0.3)}
-"""InverseTimeDecay with decay_steps 1 is what Keras 2 called decay."""
+SCHEDULE_OF = {
+    "opt_schedule_exponential": ("exp", {"decay": 0.5, "every": "2steps"}),
+    "opt_schedule_polynomial": ("poly", {"min": 0.1, "power": 2.0, "over": "3steps"}),
+    "opt_schedule_cosine": ("cosine", {"min": 0.05, "over": "3steps"}),
+}
+"""The options that were recorded, in our words (Keras's alpha is a part of the rate, 0.1 of 0.5)."""
+
+OPTIMIZER_OF = {"opt_schedule_inversetime": SGD(0.5, decay=0.3), **dict.fromkeys(SCHEDULE_OF, SGD(0.5))}
+"""InverseTimeDecay with decay_steps 1 is what Keras 2 called decay. The other schedules' rates come from outside."""
 
 
 def folder() -> Path | None:
@@ -138,6 +143,11 @@ def compile_step(name: str, saved):
     return losses, config.loss_weights, OPTIMIZER_OF.get(name, config.optimizer)
 
 
+def schedule_of(name: str, learning_rate: float) -> Schedule:
+    kind, options = SCHEDULE_OF.get(name, ("constant", {}))
+    return make_schedule(kind, options, learning_rate, steps_per_epoch=1, num_steps=4)
+
+
 def test_every_loss_and_optimizer_has_a_recorded_training(shared):
     cases = [index()[name] for name in recorded("w3")]
     assert {LOSSES.canonical(one) for case in cases for one in loss_names(case)} == set(LOSSES.names())
@@ -156,16 +166,17 @@ def test_training_follows_keras(name, executor_class):
     with executor_class(
         saved.model, batch_size=4, losses=losses, loss_weights=loss_weights, optimizer=optimizer
     ) as executor:
+        rate = schedule_of(name, optimizer.learning_rate)
         for step in (1, 2, 3):
             batch = batch_of(name, arrays, slice(4 * step - 4, 4 * step))
-            total = executor.train_step(batch, step, optimizer.learning_rate)
+            total = executor.train_step(batch, step, rate(step))
             assert_close(total, arrays["losses"][step - 1])
             if step == 1:
                 assert_weights(saved, arrays, "w1")
                 assert_first_step(saved, arrays, executor, optimizer)
         assert_weights(saved, arrays, "w3")
         if "w4_loss" in arrays:
-            total = executor.train_step(batch_of(name, arrays, slice(0, 4)), 4, optimizer.learning_rate)
+            total = executor.train_step(batch_of(name, arrays, slice(0, 4)), 4, rate(4))
             assert_close(total, arrays["w4_loss"], 1e-4)
             assert_weights(saved, arrays, "w4", 1e-4)
 

@@ -16,7 +16,7 @@ class Said(Events):
     def __init__(self):
         self.texts = []
 
-    def hint(self, text):
+    def note(self, text):
         self.texts.append(text)
 
 
@@ -27,7 +27,7 @@ def test_the_first_signal_asks_to_stop_and_handlers_are_put_back(number):
     stopper.train_begin(run)
     os.kill(os.getpid(), number)
     stopper.train_end(run)
-    assert (run.stop, stopper.caught) == (f"interrupted by {number.name}", number)
+    assert (run.stop, stopper.caught, run.interrupted) == (f"interrupted by {number.name}", number, True)
     assert said.texts == ["stopping after this batch (again: at once)"]
     assert signal.getsignal(number) is before
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dltool.engine.buffers import Buffer, Piece
+from dltool.engine.buffers import Buffer, Piece, Storage
 from dltool.engine.kernels.base import NUM_SHARDS, Kernel, Phase, Run, Site
 from dltool.engine.losses import Loss, SparseCategoricalCrossentropy
 from dltool.engine.memory import shared_zeros
@@ -66,7 +66,7 @@ class LossKernel(Kernel):
         self.targets = Staging(site.batch_size, self.target_shape, np.dtype(self.target_type).itemsize)
         self.totals = shared_zeros(NUM_SHARDS, np.float64)
         self.predictions = Buffer(site.output_shape)
-        self.predictions.allocate_full(site.batch_size)
+        self.predictions.storage = Storage.full(site.batch_size, self.predictions.shape)
         self.positions = max(1, math.prod(site.output_shape[:-1]))
 
     def stage(self, targets: np.ndarray) -> None:

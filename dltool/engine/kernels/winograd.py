@@ -61,7 +61,7 @@ class WinogradConvolution(ConvolutionKernel):
 
     def refresh(self) -> None:
         super().refresh()
-        transform_kernel(self.site.weights[0], self.transformed_kernel)
+        transform_kernel(self.weights, self.transformed_kernel)
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}), self.micro_batch)]
@@ -74,24 +74,30 @@ class WinogradConvolution(ConvolutionKernel):
             phases.append(Phase("tile", self.bind_kernel_gradient, nothing, num_tiles=NUM_TILES, deferred=2))
         return phases
 
-    def rows_of(self, whole: str, piece: Piece, channels: int) -> np.ndarray:
+    def rows_of(self, whole: str, piece: Piece, tiles: Tiles) -> np.ndarray:
         """The piece's rows of V or dM (36, tiles, channels): the batch's when needed again, else temporary."""
         if self.site.training and self.site.trains_weights:
-            start, stop = piece.start * self.tiles_per_row, piece.stop * self.tiles_per_row
-            return getattr(self, whole)[:, start:stop]
-        return piece.temp(whole, (FREQUENCIES, len(piece) * self.tiles_per_row, channels))
+            start = piece.start * self.tiles_per_row
+            return getattr(self, whole)[:, start : start + tiles.count]
+        return piece.temp(whole, (FREQUENCIES, tiles.count, tiles.channels))
 
     def tiles_of(self, piece: Piece, channels: int) -> Tiles:
-        return Tiles(len(piece), self.tiles, channels, piece.temp)
+        down = piece.band(self.tiles[0])
+        return Tiles(len(piece), (down.stop - down.start, self.tiles[1]), channels, piece.temp)
 
-    def bind_forward(self, piece: Piece) -> Run:
-        g, x = self.geometry, self.site.x[0]
-        padded = x.padded(piece)[:, x.padding.top - g.padding.top :, x.padding.left - g.padding.left :]
-        values, kernel = self.rows_of("values", piece, g.channels), self.transformed_kernel
-        products = piece.temp("forward products", (FREQUENCIES, values.shape[1], g.filters))
-        y = self.site.y.interior(piece)
+    def bind_forward(self, piece: Piece) -> Run | None:
+        """Bands are bands of tiles here, four rows high."""
+        g, x, down = self.geometry, self.site.x[0], piece.band(self.tiles[0])
+        if down.start == down.stop:
+            return None
+        top = x.padding.top - g.padding.top + TILE * down.start
+        padded = x.padded(piece)[:, top:, x.padding.left - g.padding.left :]
+        tiles = self.tiles_of(piece, g.channels)
+        values, kernel = self.rows_of("values", piece, tiles), self.transformed_kernel
+        products = piece.temp("forward products", (FREQUENCIES, tiles.count, g.filters))
+        y = self.site.y.image(piece)[:, TILE * down.start : TILE * down.stop]
         return chain(
-            self.tiles_of(piece, g.channels).bind_input(padded, values),
+            tiles.bind_input(padded, values),
             lambda: np.matmul(values, kernel, out=products),
             self.tiles_of(piece, g.filters).bind_output(products, y),
             self.bind_bias(y),
@@ -113,8 +119,9 @@ class WinogradConvolution(ConvolutionKernel):
     def bind_backward(self, piece: Piece) -> Run:
         """dM = A dY A^T, and dX = B (dM U^T) B^T."""
         site, g = self.site, self.geometry
-        products = self.rows_of("products", piece, g.filters)
-        spread = self.tiles_of(piece, g.filters).bind_output_back(site.dy.interior(piece), products)
+        tiles = self.tiles_of(piece, g.filters)
+        products = self.rows_of("products", piece, tiles)
+        spread = tiles.bind_output_back(site.dy.interior(piece), products)
         return chain(self.bind_relu_gradient(piece), spread, *self.bind_dx(piece, products))
 
     def bind_dx(self, piece: Piece, products: np.ndarray) -> list[Run | None]:

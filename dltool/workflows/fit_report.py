@@ -1,0 +1,108 @@
+"""What ``fit`` says: the first lines, hints, and the plan of ``--dry-run``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dltool.data.dataset import summary_counts
+from dltool.engine.graph import Graph
+from dltool.engine.optimizers import Optimizer
+from dltool.settings import FitSettings
+from dltool.training.advice import Facts, most_important
+from dltool.workflows.build import describe_line
+from dltool.workflows.fit_task import Task
+
+LISTED = 48
+"""Classes are listed with their counts when that takes so many characters at most."""
+
+
+def understood(settings: FitSettings, task: Task) -> list[str]:
+    """The first lines on the screen."""
+    split = task.saved.split
+    unit = "images" if task.opened.kind == "images" else "rows"
+    text = f"data    {', '.join(settings.data.data)}: {len(task.opened.train):,} {unit}"
+    counts = summary_counts(task.opened.train)
+    if counts:
+        text += f", {len(counts)} classes"
+        listed = f" ({', '.join(f'{c.name} {c.count:,}' for c in counts)})"
+        fewest, most = min(c.count for c in counts), max(c.count for c in counts)
+        text += listed if len(listed) <= LISTED else f" of {fewest:,} to {most:,}"
+    how = {"given": ", as given", "none": ""}.get(split["kind"], f", {split['kind']}, seed {settings.seed}")
+    parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
+    lines = [text, f"split   {parts}{how}", model_line(settings, task)]
+    return lines + [f"note    {note}" for note in task.notes]
+
+
+def model_line(settings: FitSettings, task: Task) -> str:
+    """``model   23,844 parameters (1,200 frozen), 28x28x1 -> 10, adam, lr 0.001, cosine``."""
+    graph, config = task.saved.model.graph, task.saved.training_config
+    words = describe_line(graph, replace(config, loss_names=())).split(", ")
+    frozen = num_frozen(graph)
+    if frozen:
+        words[0] += f" ({frozen:,} frozen)"
+    if settings.schedule != "constant":
+        words.append(settings.schedule)
+    if settings.warmup is not None:
+        words.append(f"warm-up {settings.warmup}")
+    return f"model   {', '.join(words)}"
+
+
+def num_frozen(graph: Graph) -> int:
+    """Weights that would train if their layer were not frozen."""
+    return sum(
+        spec.size
+        for name, specs in graph.specs.items()
+        for spec in specs
+        if spec.trainable and not graph.layers[name].trainable
+    )
+
+
+def hints(settings: FitSettings, task: Task) -> list[str]:
+    """Remarks, the most important first: advice on what the user chose, then what preparing found."""
+    counts = tuple(c.count for c in summary_counts(task.train) if c.count and task.train.labels.ndim == 1)
+    facts = Facts(
+        # A ready architecture is not the user's to change.
+        graph=None if settings.arch is not None else task.saved.model.graph,
+        losses=task.objective.losses,
+        optimizer=task.optimizer.name,
+        learning_rate=task.optimizer.learning_rate,
+        class_counts=() if settings.class_weight is not None else counts,
+        history=tuple(task.saved.history),
+    )
+    found = most_important(facts)
+    return [*([found.words] if found else []), *task.hints]
+
+
+def plan(settings: FitSettings, task: Task, path: str) -> list[str]:
+    """What would be done: the first lines, the steps, the memory, the files."""
+    size = min(settings.batch_size, len(task.train))
+    steps = -(-len(task.train) // size)
+    every = settings.epochs * steps
+    lines = [line for line in understood(settings, task) if not line.startswith("note")]
+    lines.append(f"train   {settings.epochs} epochs of {steps:,} steps with {size} rows, {every:,} steps in all")
+    monitor = task.objective.monitor(settings.monitor, task.validation is not None)
+    if task.validation is not None or settings.monitor is not None:
+        stop = f", stops after {settings.early_stop} epochs without an improvement" if settings.early_stop else ""
+        lines.append(f"monitor {monitor.name}{stop}")
+    lines.append(f"memory  {memory_text(task.saved.model.graph, task.optimizer, size)}")
+    files = [path, settings.checkpoint, settings.log, settings.plot]
+    lines.append(f"writes  {', '.join(filter(None, files))} (nothing now: --dry-run)")
+    return lines + [f"note    {note}" for note in task.notes]
+
+
+def memory_text(graph: Graph, optimizer: Optimizer, batch_size: int) -> str:
+    """An upper estimate: weights, gradients and slots; each activation and its gradient for a whole batch."""
+    held = 4 * graph.num_parameters * (2 + len(optimizer.slots))
+    values = sum(_size(shape) for shape in graph.shapes)
+    return f"about {_megabytes(held)} for weights and optimizer, {_megabytes(8 * values * batch_size)} for a batch"
+
+
+def _size(shape: tuple[int | None, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length or 1
+    return size
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"

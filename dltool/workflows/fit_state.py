@@ -1,0 +1,95 @@
+"""A training run in progress, and what the model file says about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dltool import __version__
+from dltool.engine.executor import Executor
+from dltool.modelfile.saved import TrainingState
+from dltool.modelfile.writing import write
+from dltool.settings import FitSettings
+from dltool.training.callbacks import BestWeights, Callback
+from dltool.training.interrupt import StopOnSignal
+from dltool.training.run import Run
+from dltool.workflows.fit_task import Task
+from dltool.workflows.resuming import KEY, OPTIONS, Origin, run_state
+
+TOLD_ELSEWHERE = ("optimizer", "learning_rate", "loss", "metrics", "val_split")
+"""Options that the file's compile step and split say."""
+
+
+@dataclass
+class FitState:
+    """Everything about a run that goes into the file.
+
+    Attributes:
+        record: the loop's. origin: where the run began.
+        best: keeps the best weights. remembering: other callbacks with a memory, by their name in the file.
+        writers: callbacks that write files.
+    """
+
+    settings: FitSettings
+    task: Task
+    executor: Executor
+    record: Run
+    origin: Origin
+    best: BestWeights
+    stopper: StopOnSignal
+    remembering: dict[str, Callback] = field(default_factory=dict)
+    writers: list[Callback] = field(default_factory=list)
+
+    @property
+    def is_finished(self) -> bool:
+        """False for a run that was interrupted, or is still going on."""
+        return self.record.done >= self.record.epochs or self.record.stop not in ("", self.stopper.reason)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The epochs of this run, without those of earlier ones."""
+        return [row for row in self.record.history if row["epoch"] > self.origin.epoch]
+
+    def collect(self, last: np.ndarray | None) -> None:
+        """Put into ``task.saved`` what the file shall say: history, recipe and state.
+
+        Args:
+            last: the weights as the optimizer left them; None when they are the model's.
+        """
+        saved, run, executor = self.task.saved, self.record, self.executor
+        saved.history, saved.recipe = list(run.history), self.recipe()
+        callbacks: dict[str, Any] = {"best_weights": self.best.state()}
+        callbacks |= {name: callback.state() for name, callback in self.remembering.items()}
+        callbacks[KEY] = run_state(self.settings, run, self.origin, self.is_finished)
+        weights = run.model.weights.vector if last is None else last
+        slots, memory = dict(executor.slots), dict(executor.memory)
+        saved.state = TrainingState(weights, slots, memory, run.step, run.done, callbacks)
+
+    def recipe(self) -> dict[str, Any]:
+        """The options that made the weights; nothing that depends on the machine or on paths."""
+        kept = {name: getattr(self.settings, name) for name in OPTIONS if name not in TOLD_ELSEWHERE}
+        monitor = self.best.monitor.name if self.best.monitor else None
+        best = self.best.epoch if monitor else None
+        return {"dltool": __version__, **kept, "monitor": monitor, "best_epoch": best}
+
+    def write_best(self, path: str) -> None:
+        """Write the model in the middle of the run, with the best weights and all that a resumed run needs."""
+        with self.best.in_place(self.record) as last:
+            self.collect(last)
+            write(self.task.saved, path)
+
+    def write_current(self, path: str) -> None:
+        """Write the model with the weights that it has now."""
+        self.collect(None)
+        write(self.task.saved, path, keep_state=self.settings.keep_state)
+
+    def keep_best(self, path: str) -> str:
+        """After a divergence: write the best finished epoch, without the spoilt state; says what was done."""
+        if self.record.done <= self.origin.epoch:
+            return "no epoch was finished, so nothing was written"
+        self.collect(None)
+        self.task.saved.state = None
+        write(self.task.saved, path, keep_state=False)
+        return f"{path} has the weights of epoch {self.best.epoch}"
