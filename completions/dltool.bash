@@ -45,9 +45,10 @@ _dltool_reply() {
 _dltool_takes_value() {
     case $1 in
         build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --early-stop | --monitor | --min-delta | --class-weight | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
-        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --batch-size | --jobs | --backend) return 0 ;; esac ;;
-        predict) case $2 in --top | --format | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --early-stop | --monitor | --min-delta | --class-weight | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        summary) case $2 in --weights | --diff | --batch-size) return 0 ;; esac ;;
     esac
     return 1
 }
@@ -82,6 +83,8 @@ _dltool_values() {
         fit--val) return ;;
         fit--val-labels) return ;;
         fit--val-split) _dltool_reply ;;
+        fit--group) return ;;
+        fit--extra) _dltool_reply ;;
         fit--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
         fit--epochs) _dltool_reply ;;
         fit--batch-size) _dltool_reply ;;
@@ -89,6 +92,7 @@ _dltool_values() {
         fit--lr) _dltool_reply ;;
         fit--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
         fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
+        fit--loss-weight) _dltool_reply ;;
         fit--early-stop) _dltool_reply ;;
         fit--monitor) _dltool_reply ;;
         fit--min-delta) _dltool_reply ;;
@@ -104,11 +108,21 @@ _dltool_values() {
         evaluate--resize) _dltool_reply stretch crop pad ;;
         evaluate--class-names) return ;;
         evaluate--limit) _dltool_reply ;;
+        evaluate--beta) _dltool_reply ;;
+        evaluate--top) _dltool_reply ;;
+        evaluate--top-losses) _dltool_reply ;;
+        evaluate--fail-under) _dltool_reply ;;
         evaluate--batch-size) _dltool_reply ;;
         evaluate--jobs) _dltool_reply ;;
         evaluate--backend) _dltool_reply auto threads processes ;;
+        evaluate--output | evaluate-o) return ;;
+        predict--files0-from) return ;;
         predict--top) _dltool_reply ;;
+        predict--min-prob) _dltool_reply ;;
+        predict--layer) _dltool_reply ;;
         predict--format) _dltool_reply table csv tsv jsonl npy ;;
+        predict--sort-into) return ;;
+        predict--output | predict-o) return ;;
         predict--image-size) _dltool_reply ;;
         predict--color) _dltool_reply rgb gray ;;
         predict--resize) _dltool_reply stretch crop pad ;;
@@ -116,17 +130,20 @@ _dltool_values() {
         predict--batch-size) _dltool_reply ;;
         predict--jobs) _dltool_reply ;;
         predict--backend) _dltool_reply auto threads processes ;;
+        summary--weights) _dltool_reply ;;
+        summary--diff) _dltool_reply ;;
+        summary--batch-size) _dltool_reply ;;
     esac
 }
 
 _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
-        build) _dltool_reply --input --classes --arch --from --like --data --labels --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --arch --epochs --batch-size --optimizer --lr --loss --metric --early-stop --monitor --min-delta --class-weight --seed --no-shuffle --jobs --backend --output -o --force -f --no-state --no-normalize --no-rescale --quiet -q --verbose -v --debug -h --help ;;
-        evaluate) _dltool_reply --data --labels --image-size --color --resize --class-names --limit --allow-empty --skip-bad --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
-        predict) _dltool_reply --top --probs --format --image-size --color --resize --class-names --batch-size --jobs --backend --quiet -q --verbose -v --debug -h --help ;;
-        summary) _dltool_reply --json --quiet -q --verbose -v --debug -h --help ;;
+        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --early-stop --monitor --min-delta --class-weight --seed --no-shuffle --jobs --backend --output -o --force -f --no-state --no-normalize --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
+        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
+        summary) _dltool_reply --weights --config --timing --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
         help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
     esac
@@ -139,6 +156,7 @@ _dltool_arguments() {
         build:*) _dltool_reply act activation add averagepooling2d avgpool avgpool2d batchnorm batchnormalization bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dropout fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp input inputlayer leakyrelu maxpool maxpool2d maxpooling2d norm normalization relu rescale rescaling reshape zeropad zeropadding2d ;;
         fit:0) return ;;
         evaluate:0) return ;;
+        evaluate:1) _dltool_reply ;;
         predict:0) return ;;
         predict:*) return ;;
         summary:0) return ;;
