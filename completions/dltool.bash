@@ -45,7 +45,7 @@ _dltool_reply() {
 _dltool_takes_value() {
     case $1 in
         build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --early-stop | --monitor | --min-delta | --class-weight | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --freeze | --early-stop | --monitor | --min-delta | --class-weight | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
         evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         predict) case $2 in --top | --format | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
     esac
@@ -82,6 +82,8 @@ _dltool_values() {
         fit--val) return ;;
         fit--val-labels) return ;;
         fit--val-split) _dltool_reply ;;
+        fit--group) return ;;
+        fit--extra) return ;;
         fit--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
         fit--epochs) _dltool_reply ;;
         fit--batch-size) _dltool_reply ;;
@@ -89,6 +91,13 @@ _dltool_values() {
         fit--lr) _dltool_reply ;;
         fit--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
         fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
+        fit--loss-weight) _dltool_reply ;;
+        fit--schedule) _dltool_reply constant cosine exp plateau poly step time ;;
+        fit--warmup) _dltool_reply ;;
+        fit--clip-norm) _dltool_reply ;;
+        fit--clip-value) _dltool_reply ;;
+        fit--weight-decay) _dltool_reply ;;
+        fit--freeze) _dltool_reply ;;
         fit--early-stop) _dltool_reply ;;
         fit--monitor) _dltool_reply ;;
         fit--min-delta) _dltool_reply ;;
@@ -97,6 +106,10 @@ _dltool_values() {
         fit--jobs) _dltool_reply ;;
         fit--backend) _dltool_reply auto threads processes ;;
         fit--output | fit-o) return ;;
+        fit--checkpoint) return ;;
+        fit--log) return ;;
+        fit--log-every) _dltool_reply epoch batch ;;
+        fit--plot) return ;;
         evaluate--data) return ;;
         evaluate--labels) return ;;
         evaluate--image-size) _dltool_reply ;;
@@ -122,9 +135,9 @@ _dltool_values() {
 _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
-        build) _dltool_reply --input --classes --arch --from --like --data --labels --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --arch --epochs --batch-size --optimizer --lr --loss --metric --early-stop --monitor --min-delta --class-weight --seed --no-shuffle --jobs --backend --output -o --force -f --no-state --no-normalize --no-rescale --quiet -q --verbose -v --debug -h --help ;;
-        evaluate) _dltool_reply --data --labels --image-size --color --resize --class-names --limit --allow-empty --skip-bad --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
+        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --freeze --early-stop --monitor --min-delta --class-weight --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
         predict) _dltool_reply --top --probs --format --image-size --color --resize --class-names --batch-size --jobs --backend --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --json --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
