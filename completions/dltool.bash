@@ -87,7 +87,7 @@ _dltool_values() {
         fit--val-labels) return ;;
         fit--val-split) _dltool_reply ;;
         fit--group) return ;;
-        fit--extra) _dltool_reply ;;
+        fit--extra) return ;;
         fit--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
         fit--epochs) _dltool_reply ;;
         fit--batch-size) _dltool_reply ;;
@@ -216,7 +216,7 @@ _dltool_options() {
         fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --freeze --early-stop --monitor --min-delta --class-weight --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
         evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
         predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
-        summary) _dltool_reply --weights --config --timing --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
+        summary) _dltool_reply --weights --config --timing --advice --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
         pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
         finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
