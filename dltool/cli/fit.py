@@ -73,7 +73,7 @@ class FitCommand(Command):
 @click.option(
     "--log-every", type=ChoiceType("interval", "epoch", "batch"), default="epoch", help="Rows of the log.  [epoch]"
 )
-@click.option("--plot", metavar="FILE", help="Draw the curves to a .png, .svg or .pdf file (needs matplotlib).")
+@options.plot
 @options.force
 @click.option(
     "--no-state", "keep_state", is_flag=True, flag_value=False, default=True, help="Smaller file; training restarts."

@@ -227,7 +227,7 @@ def test_classes_that_are_easy_are_all_accepted(tmp_path):
     train = picture_folder(tmp_path / "train", easy, per_class=60)
     unlabelled = picture_folder(tmp_path / "pool", easy, per_class=50, seed=9)
     data = DataSettings((str(train),))
-    options = {"epochs": 60, "batch_size": 16, "learning_rate": 0.003, "val_split": 0.5, "jobs": 1}
+    options = {"epochs": 120, "batch_size": 16, "learning_rate": 0.01, "val_split": 0.5, "jobs": 1}
     fit.run(FitSettings(str(tmp_path / "m.h5"), data, arch="mlp:units=32", **options))
     wanted = settings(tmp_path, unlabelled=(str(unlabelled),), val=(), min_precision=0.9)
     result = pseudo_label.run(wanted)
