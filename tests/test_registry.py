@@ -17,6 +17,7 @@ from dltool.registry import Registry, nearest
         ("gloro_uniform", "glorot_uniform"),
         ("Denes", "Dense"),
         ("zzz", None),
+        ("", None),
     ],
 )
 def test_the_nearest_name_is_the_one_in_snake_case(name, expected):
@@ -33,3 +34,8 @@ def test_an_unknown_name_can_be_told_where_it_stands():
     assert str(caught.value.at("--optimizer")) == "--optimizer: unknown optimizer 'adm'; did you mean 'adam'?"
     with pytest.raises(UnknownNameError, match=r"^unknown optimizer 'zzz'; known: adam$"):
         registry.get("zzz")
+
+
+def test_exchanged_letters_are_one_mistake():
+    assert nearest("adma", ["adagrad", "adamax", "adam", "nadam", "adamw"]) == "adam"
+    assert nearest("fti", ["summary", "finetune", "fit"]) == "fit"

@@ -112,6 +112,11 @@ class Console:
         return is_terminal(self._out)
 
     @property
+    def err_is_unicode(self) -> bool:
+        """Whether stderr shows more than ASCII."""
+        return self._encodable(self._err, "\u28ff") == "\u28ff"
+
+    @property
     def binary_out(self):
         """The byte stream of stdout, for arrays."""
         self._out.flush()

@@ -1,11 +1,14 @@
 """A real shell in a pseudo-terminal, to press TAB in."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 SHELLS = {
@@ -67,3 +70,25 @@ class Shell:
         self._process.kill()
         self._process.wait()
         os.close(self._master)
+
+
+def run_in_terminal(command, environ, cwd, *, columns=80, stdout=None):
+    """Run a command with a terminal as stdin and stderr, and as stdout unless one is given.
+
+    Returns (exit code, everything that the terminal got).
+    """
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(command, stdin=slave, stdout=stdout or slave, stderr=slave, env=environ, cwd=cwd)
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            data = os.read(master, 65536)
+        except OSError:  # Linux's way to say that the last writer is gone
+            break
+        if not data:
+            break
+        shown += data
+    os.close(master)
+    return process.wait(timeout=60), shown.decode()
