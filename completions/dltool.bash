@@ -87,7 +87,7 @@ _dltool_values() {
         fit--val-labels) return ;;
         fit--val-split) _dltool_reply ;;
         fit--group) return ;;
-        fit--extra) _dltool_reply ;;
+        fit--extra) return ;;
         fit--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
         fit--epochs) _dltool_reply ;;
         fit--batch-size) _dltool_reply ;;

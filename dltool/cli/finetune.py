@@ -77,7 +77,7 @@ def command(console: Console, model: str, **rest) -> None:
 
     \b
       dltool finetune base.h5 --data train/ -o pets.h5
-      dltool finetune base.h5 --data train/ -o pets.h5 --unfreeze 'block5_*' --lr 1e-5,1e-4,1e-2
+      dltool finetune base.h5 --data train/ -o pets.h5 --lr 1e-5,1e-4,1e-2
 
     The head trains first, on features that are computed once; then the base trains too. Several --lr are for equal
     parts of the network from input to head; by default its thirds get a hundredth, a tenth and the whole rate.

@@ -5,8 +5,10 @@ Plain functions from graphs to graphs; weights move by layer name (``transplant`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 
@@ -89,16 +91,14 @@ def cut(graph: Graph, place: int) -> Graph:
 
 def renamed(head: Graph, taken: Iterable[str]) -> Graph:
     """The same graph with layers whose names are taken renamed as Keras would: dense -> dense_1."""
-    names = set(taken)
+    taken = set(taken)
+    names = taken | head.layers.keys()
     changed: dict[str, Layer] = {}
-    for name, layer in head.layers.items():
-        new, count = name, 0
-        while new in names:
-            count += 1
-            new = f"{name}_{count}"
+    for name in [name for name in head.layers if name in taken]:
+        stem = re.sub(r"_\d+$", "", name)
+        new = next(found for n in count(1) if (found := f"{stem}_{n}") not in names)
         names.add(new)
-        if new != name:
-            changed[name] = replace(layer, name=new)
+        changed[name] = replace(head.layers[name], name=new)
     return head.with_layers(changed)
 
 
