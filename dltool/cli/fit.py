@@ -64,7 +64,7 @@ class FitCommand(Command):
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
 @options.jobs
 @options.backend
-@click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
+@options.exact
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in the file, exactly.")
 @click.option("--reset-optimizer", is_flag=True, help="Forget the optimizer's state in the file.")
 @options.output

@@ -27,7 +27,7 @@ PRECISION = NumberType(float, 0.01, 0.9999, "a part from 0.01 to 0.9999, as 0.97
 @click.option("--threshold", metavar="P|A=P,B=P", help="Least probability to accept, for all classes or each.")
 @click.option("--min-precision", type=PRECISION, metavar="P", help="Find thresholds so that a part P is right.  [0.95]")
 @click.option("--max-per-class", type=POSITIVE, metavar="N", help="Accept the N surest of each class at most.")
-@click.option("--output", "-o", metavar="FILE", help="Write here and leave MODEL as it is.")
+@options.output
 @options.force
 @options.compute
 @options.as_json
