@@ -26,7 +26,7 @@ from dltool.errors import ModelFileError, UsageError
 @options.seed
 @options.rescale
 @options.force
-@click.option("--dry-run", is_flag=True, help="Show the summary and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
 @options.common
 @click.pass_obj
 def command(console: Console, model: str, words: tuple[str, ...], input_shape, dry_run: bool, **rest) -> None:

@@ -25,7 +25,7 @@ SECTIONS = {
         "--precompute --no-precompute --monitor --min-delta --time --seed --resume --reset-optimizer --no-state "
         "--checkpoint"
     ),
-    "Reports": "--beta --top-losses --log --plot --report --timing --advice",
+    "Reports": "--beta --top-losses --log --log-every --plot --report --timing --advice",
     "More options": "",
     "Speed": "--jobs --backend --exact --cache",
     "General": "--quiet --verbose --debug --version --help",

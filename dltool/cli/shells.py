@@ -88,11 +88,11 @@ def _argument(command: str, param: click.Argument, group: click.Context) -> Valu
 
 
 def _value(param: click.Parameter) -> Value:
-    """Words where the type has a list of names, files where the help says FILE, PATH, DIR or MODEL."""
+    """Words where the type has a list of names, files where the help says FILE, LIST, PATH, DIR or MODEL."""
     kind = getattr(param.type, "inner", param.type)
     words = getattr(kind, "choices", None) or getattr(kind, "known", None) or ()
     shown = param.metavar or ""
-    return Value(tuple(map(plain, words)), any(word in shown for word in ("FILE", "PATH", "DIR", "MODEL")))
+    return Value(tuple(map(plain, words)), any(word in shown for word in ("FILE", "PATH", "DIR", "MODEL", "LIST")))
 
 
 def plain(word: str) -> str:

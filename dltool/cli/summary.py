@@ -20,6 +20,7 @@ from dltool.settings import SummarySettings
 )
 @click.option("--config", is_flag=True, help="The network as Keras JSON.")
 @click.option("--timing", is_flag=True, help="Measure each layer at inference, on one lane.")
+@click.option("--advice", is_flag=True, help="What experienced people would remark on the model.")
 @click.option("--diff", type=click.Path(), metavar="OTHER", help="What is different in another model.")
 @options.batch_size
 @options.as_json
@@ -41,18 +42,21 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
         model, rest["weights"] = rest["weights"], ""  # summary --weights m.h5: the one word is the model
     if model is None:
         raise UsageError("MODEL: missing; see 'dltool summary --help'")
-    settings = SummarySettings(model=model, **{k: v for k, v in rest.items() if k != "config"})
-    modes = {"--weights": settings.weights is not None, "--config": rest["config"], "--timing": settings.timing}
-    modes["--diff"] = settings.diff is not None
+    config, advice = rest.pop("config"), rest.pop("advice")
+    settings = SummarySettings(model=model, **rest)
+    modes = {"--weights": settings.weights is not None, "--config": config, "--timing": settings.timing}
+    modes |= {"--advice": advice, "--diff": settings.diff is not None}
     given = [name for name, asked in modes.items() if asked]
     if len(given) > 1:
         raise UsageError(f"{given[1]}: cannot be combined with {given[0]}; give one of the two")
     from dltool.workflows import summary
 
-    if rest["config"]:
+    if config:
         console.results(json.dumps(summary.config(settings), indent=None if as_json else 2).splitlines())
     elif settings.weights is not None:
         show_weights(console, *summary.weights(settings), as_json)
+    elif advice:
+        show_advice(console, summary.advise(settings), as_json)
     elif settings.diff is not None:
         found = summary.diff(settings)
         console.results([json.dumps(found.as_json())] if as_json else difference_lines(found, width_of(console)))
@@ -161,6 +165,19 @@ def _weight_cells(row: Any, bad: bool) -> list[str]:
     numbers = ["-" if v is None else f"{v:.4g}" for v in (row.mean, row.std, row.min, row.max)]
     cells = [shape, *numbers, f"{100 * row.zeros:.1f}%"]
     return [*cells, str(row.num_bad)] if bad else cells
+
+
+def show_advice(console: Console, remarks: list[Any], as_json: bool) -> None:
+    """The remarks, the most important first, each with its source."""
+    if as_json:
+        console.result(json.dumps({"schema": "dltool.summary/1", "advice": [vars(remark) for remark in remarks]}))
+        return
+    width = width_of(console)
+    for remark in remarks:
+        console.results(textwrap.wrap(f"- {remark.words}", width, subsequent_indent="  "))
+        console.results(textwrap.wrap(f"({remark.source})", width, initial_indent="  ", subsequent_indent="  "))
+    if not remarks:
+        console.result("nothing to remark")
 
 
 def difference_lines(found: Any, width: int) -> list[str]:

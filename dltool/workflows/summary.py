@@ -10,6 +10,7 @@ from dltool.modelfile.keras_config import KERAS_VERSION, keras_differences, kera
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.settings import SummarySettings
+from dltool.training.advice import Advice, Facts, advice
 from dltool.workflows.costs import multiply_adds, output_bytes, total
 from dltool.workflows.differences import Differences, differences
 from dltool.workflows.timing import layer_milliseconds
@@ -135,6 +136,21 @@ def config(settings: SummarySettings) -> dict[str, Any]:
     # Keras 3 finds a class by its module, and knows Functional only under Model; tf_keras takes the same.
     name = {"Functional": "Model"}.get(found["class_name"], found["class_name"])
     return {"module": "keras", **found, "class_name": name, "registered_name": None, "keras_version": KERAS_VERSION}
+
+
+def advise(settings: SummarySettings) -> list[Advice]:
+    """What experienced people would remark on the network, its compile step and its training so far."""
+    saved = read(settings.model, with_state=False)
+    compiled = saved.training_config
+    rule = None if compiled is None else compiled.optimizer
+    facts = Facts(
+        graph=saved.model.graph,
+        losses=() if compiled is None else compiled.losses,
+        optimizer="" if rule is None else rule.name,
+        learning_rate=None if rule is None else rule.learning_rate,
+        history=tuple(saved.history),
+    )
+    return advice(facts)
 
 
 def diff(settings: SummarySettings) -> Differences:

@@ -239,6 +239,7 @@ BAD = [
     ("fit m.h5 --data train --monitor acuracy", 2, "--monitor: "),
     ("fit m.h5 --data train -o no/out.h5", 5, "no/out.h5: the folder no does not exist"),
     ("fit m.h5 --data train -o train", 5, "train: is a directory"),
+    ("fit m.h5 --data train --labels no.npy", 2, "--labels: class folders are the labels"),
     ("fit m.h5 --data train --image-size 8", 2, "--image-size: '8' has 1 numbers"),
     ("fit no.h5 --data train", 4, "no.h5: no such file"),
     ("fit m.h5 --data train --arch cnn", 2, "--arch: m.h5 exists"),

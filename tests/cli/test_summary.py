@@ -126,6 +126,21 @@ def test_diff(capsys):
     assert json.loads(capsys.readouterr().out)["equal"] is False
 
 
+def test_advice_comes_with_its_source(capsys):
+    assert summary("m.h5", "--advice") == 0
+    assert capsys.readouterr().out == "nothing to remark\n"
+    main(["build", "s.h5", "--input", "3", *["dense:4,sigmoid"] * 5, "dense:2,softmax", "--lr", "0.5", "-q"])
+    assert summary("s.h5", "--advice") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("- a learning rate of 0.5 is high") for line in lines)
+    assert any("gradients vanish" in line for line in lines)
+    assert sum(line.startswith("  (") for line in lines) == 2
+    assert max(map(len, lines)) <= 80
+    assert summary("s.h5", "--advice", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"rule", "words", "source"} == set(found["advice"][0])
+
+
 def test_config_is_keras_json(capsys):
     assert summary("m.h5", "--config") == 0
     found = json.loads(capsys.readouterr().out)
@@ -176,6 +191,7 @@ def test_errors_are_one_line(capsys):
         (["m.h5", "--diff", "no.h5"], 4, "no.h5: "),
         (["m.h5", "--diff"], 2, "--diff: needs a value"),
         (["m.h5", "--diff", "m.h5", "--config"], 2, "--diff: cannot be combined with --config"),
+        (["m.h5", "--advice", "--timing"], 2, "--advice: cannot be combined with --timing"),
         (["m.h5", "--timing", "--weights"], 2, "--timing: cannot be combined with --weights"),
         (["m.h5", "--weights", "dens"], 2, "--weights: the model has no layer or weight 'dens'; did you mean 'dense'?"),
         (["m.h5", "--batch-size", "0"], 2, "--batch-size: 0 is out of range"),

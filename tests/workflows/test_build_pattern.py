@@ -162,5 +162,5 @@ def test_a_bad_file_leaves_nothing_behind(tmp_path):
 
 
 def test_a_network_that_memory_cannot_hold_is_refused_at_once():
-    with pytest.raises(UsageError, match=r"^build: 500,000,000,000 parameters need 4,000 GB of memory"):
-        run(BuildSettings(None, input=(4,), words=("dense:100000000000",)))
+    with pytest.raises(UsageError, match=r"^build: 1,000,006,000,000 parameters need 8,000 GB of memory and \d+ are"):
+        run(BuildSettings(None, input=(4,), words=("dense:1000000", "dense:1000000")))
