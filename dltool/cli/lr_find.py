@@ -1,6 +1,5 @@
 """``dltool lr-find``."""
 
-import json
 import os
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console
+from dltool.cli.console import Console, json_text
 from dltool.cli.plot import curve
 from dltool.cli.progress import REDRAW_SECONDS, Progress, bar
 from dltool.cli.types import RATE, ChoiceType, NumberType
@@ -55,7 +54,7 @@ def command(console: Console, model: str, plot: str | None, as_json: bool, **res
     explain(console, result)
     if plot is not None:
         plotting.learning_rate_curve(result.test, result.suggestions, plot)
-    console.result(json.dumps(result.as_json()) if as_json else f"{result.rate:.3g}")
+    console.result(json_text(result.as_json()) if as_json else f"{result.rate:.3g}")
 
 
 def check(settings: Any, plot: str | None) -> None:

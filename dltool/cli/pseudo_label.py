@@ -1,6 +1,5 @@
 """``dltool pseudo-label``."""
 
-import json
 import shlex
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console, printable
+from dltool.cli.console import Console, json_text, printable
 from dltool.cli.progress import Counter
 from dltool.cli.types import POSITIVE, NumberType
 from dltool.errors import UsageError
@@ -86,7 +85,7 @@ def report(console: Console, result: Any, settings: Any, as_json: bool) -> None:
     else:
         tell = console.result
     if as_json:
-        console.result(json.dumps(result.as_json()))
+        console.result(json_text(result.as_json()))
     else:
         for line in (*table(result), *totals(result)):
             tell(line)
