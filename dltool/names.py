@@ -367,7 +367,7 @@ SCHEDULE_ALIASES = {"exponential": "exp", "polynomial": "poly"}
 ARCHITECTURES = {
     "cnn": {"width": 32, "units": 256, "dropout": 0.25},
     "lenet": {"width": 6},
-    "mlp": {"units": 512, "layers": 2, "dropout": 0.2},
+    "mlp": {"units": 256, "layers": 2, "dropout": 0.3},
     "resnet-small": {"width": 32, "blocks": 2},
     "vgg-small": {"width": 64, "dropout": 0.2},
 }

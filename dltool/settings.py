@@ -149,13 +149,28 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise."""
+    """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise.
+
+    Attributes:
+        other: a second model to compare with on the same rows.
+        beta: recall counts so many times as much as precision in the F score that is given besides F1.
+        top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
+        top_losses: so many rows with the largest loss are listed.
+        fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
+        exact: no algorithm with larger rounding errors than a direct computation.
+    """
 
     model: str
     data: DataSettings
     batch_size: int = 64
     jobs: int | None = None
     backend: str = "auto"
+    other: str | None = None
+    beta: float = 1.0
+    top: int | None = None
+    top_losses: int = 0
+    fail_under: tuple[tuple[str, float], ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,6 +182,10 @@ class PredictSettings:
         probs: give the probability of every class.
         top: number of best labels per row.
         data: image options (``data.data`` stays empty; ``inputs`` says what to read).
+        min_prob: below this probability the label is "?".
+        layer: give this layer's output instead of the model's.
+        exact: no algorithm with larger rounding errors than a direct computation.
+        sort_into: a folder that gets links to the inputs, one folder per label.
     """
 
     model: str
@@ -177,10 +196,123 @@ class PredictSettings:
     probs: bool = False
     top: int = 1
     data: DataSettings = field(default_factory=DataSettings)
+    min_prob: float = 0.0
+    layer: str | None = None
+    exact: bool = False
+    sort_into: str | None = None
 
 
 @dataclass(frozen=True)
 class SummarySettings:
-    """Show what a model file holds."""
+    """Show what a model file holds.
+
+    Attributes:
+        timing: measure each layer at inference, with ``batch_size`` rows.
+        weights: None; "" for statistics of all weights; a layer's or weight's name for that.
+        diff: another model file to compare with.
+    """
 
     model: str
+    timing: bool = False
+    batch_size: int = 64
+    weights: str | None = None
+    diff: str | None = None
+
+
+@dataclass(frozen=True)
+class LrFindSettings:
+    """A learning-rate range test; nothing is written but ``plot``.
+
+    Attributes:
+        low, high: the first and the last rate. steps: how many are tried, one per batch.
+        pick: which suggestion is the answer: "valley", "steepest" or "min10".
+        optimizer, loss: as for a training run; None takes the file's own.
+    """
+
+    model: str
+    data: DataSettings
+    low: float = 1e-7
+    high: float = 10.0
+    steps: int = 100
+    pick: str = "valley"
+    batch_size: int = 64
+    optimizer: str | None = None
+    loss: str | None = None
+    seed: int = 0
+    jobs: int | None = None
+    backend: str = "auto"
+
+
+@dataclass(frozen=True)
+class PseudoLabelSettings:
+    """Label unlabelled rows that the model is sure of.
+
+    Attributes:
+        unlabelled: folders, images, arrays or lists of paths.
+        data: the labelled training data, for the class balance and, without ``val``, its part that the training held
+            out; may be empty.
+        val: labelled rows that the model was not trained on; ``val_labels`` their labels when they are arrays.
+        threshold: ``"0.9"`` or ``"cat=0.9,dog=0.95"``, the least probability to accept; excludes ``min_precision``.
+        min_precision: find each class's threshold on the validation rows, so that so many are right; None: 0.95.
+        max_per_class: accept at most so many of each class, the surest.
+        output: the list to write; None writes nothing.
+    """
+
+    model: str
+    unlabelled: tuple[str, ...]
+    data: DataSettings = field(default_factory=DataSettings)
+    val: tuple[str, ...] = ()
+    val_labels: str | None = None
+    threshold: str | None = None
+    min_precision: float | None = None
+    max_per_class: int | None = None
+    output: str | None = None
+    force: bool = False
+    batch_size: int = 64
+    jobs: int | None = None
+    backend: str = "auto"
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """A trained model with a new head, for other classes.
+
+    Attributes:
+        model: the base, any model that can be read.
+        pop: drop so many layers from the end; at: drop all after this layer; neither: drop the usual head.
+        head: layer words; empty: one Dense with a unit per class (softmax), or per number.
+        epochs: of the new head alone; epochs_unfrozen: of head and base together, 0 keeps the base as it is.
+        unfreeze: which layers of the base train then: "all", the last N that have weights ("3"), or name patterns
+            ("block5_*,block4_conv3").
+        learning_rates: one for everything, or several by depth, the last for the head; empty: the optimizer's own for
+            the head, and a hundredth, a tenth and the whole of it for the thirds of the network.
+        precompute: compute the frozen base's features once; None: where they fit into memory.
+        bn_update: let batch normalisation of unfrozen layers train and follow the new data.
+        output: the file to write; None replaces ``model``, with ``force`` only.
+        val, val_labels, val_split, optimizer, loss, metrics, rescale: see FitSettings.
+    """
+
+    model: str
+    data: DataSettings
+    val: tuple[str, ...] = ()
+    val_labels: str | None = None
+    val_split: float | None = None
+    pop: int | None = None
+    at: str | None = None
+    head: tuple[str, ...] = ()
+    epochs: int = 10
+    epochs_unfrozen: int = 5
+    unfreeze: str = "all"
+    learning_rates: tuple[float, ...] = ()
+    precompute: bool | None = None
+    bn_update: bool = False
+    batch_size: int = 64
+    optimizer: str | None = None
+    loss: str | None = None
+    metrics: tuple[str, ...] = ()
+    seed: int = 0
+    jobs: int | None = None
+    backend: str = "auto"
+    output: str | None = None
+    force: bool = False
+    rescale: bool = True

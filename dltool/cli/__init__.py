@@ -6,8 +6,9 @@
     types       what option values may look like
     console     the two streams: colour, width, plain text
     progress    training events on the screen
-    build fit evaluate predict summary help completion      one file per command
+    plot        a curve in characters
     shells      completion scripts from a description of all commands
+    build fit evaluate predict summary lr_find pseudo_label finetune help completion      one file per command
 
 Modules here import click and the standard library at the top; workflows and numpy only inside command bodies, so that
 help, version and usage errors cost no more than click itself.

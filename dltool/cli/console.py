@@ -4,10 +4,11 @@ Rules kept here: control characters in names are shown escaped; colour and movin
 show them (NO_COLOR, FORCE_COLOR, TERM=dumb and COLUMNS are obeyed); plain ASCII where the stream is not UTF-8.
 """
 
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from dltool.errors import OutputError
@@ -50,6 +51,30 @@ def elided(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
+def clipped(text: str, width: int) -> str:
+    """A safe text of at most ``width`` columns; what is cut off is shown as such.
+
+    Three points, not one sign, so that tables keep their width where only ASCII can be shown.
+
+    >>> clipped("a rather long name", 11)
+    'a rather...'
+    """
+    text = printable(text)
+    return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
+
+
+def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
+    """Lines of columns, the first ``left`` ones flush left, the others flush right. The first row are the headers.
+
+    They go in as a row: tabulate makes columns wider than their headers.
+    """
+    from tabulate import tabulate
+
+    sides = ["left" if i < left else "right" for i in range(len(rows[0]))]
+    table = tabulate(rows, tablefmt="plain", colalign=sides, disable_numparse=True)
+    return [line.rstrip() for line in table.splitlines()]
+
+
 class Console:
     """The two output streams of one command.
 
@@ -61,6 +86,7 @@ class Console:
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, environ: Mapping[str, str] | None = None):
         self._out, self._err = out or sys.stdout, err or sys.stderr
         self.environ = os.environ if environ is None else environ
+        self.out_name = "standard output"
         self.quiet = False
         self.verbose = False
         self.width = self._columns() or (_terminal_columns() if environ is None else 0) or 80
@@ -71,9 +97,24 @@ class Console:
         columns = self.environ.get("COLUMNS", "")
         return int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 10 else 0
 
+    @contextlib.contextmanager
+    def results_to(self, stream: TextIO, name: str) -> Iterator[None]:
+        """Within, results go to another stream; ``name`` is what errors call it."""
+        kept = self._out, self.out_name
+        self._out, self.out_name = stream, name
+        try:
+            yield
+        finally:
+            self._out, self.out_name = kept
+
     @property
     def out_is_terminal(self) -> bool:
         return is_terminal(self._out)
+
+    @property
+    def err_is_unicode(self) -> bool:
+        """Whether stderr shows more than ASCII."""
+        return self._encodable(self._err, "\u28ff") == "\u28ff"
 
     @property
     def binary_out(self):
@@ -172,7 +213,7 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(cannot_write(error)) from error
+            raise OutputError(cannot_write(error, self.out_name)) from error
 
     def flush(self) -> None:
         """Push buffered results out. Raises OutputError (a full disk), BrokenPipeError."""
@@ -181,11 +222,11 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(cannot_write(error)) from error
+            raise OutputError(cannot_write(error, self.out_name)) from error
 
 
-def cannot_write(error: OSError) -> str:
-    return f"standard output: {(error.strerror or str(error)).lower()}; free space or write elsewhere"
+def cannot_write(error: OSError, name: str = "standard output") -> str:
+    return f"{name}: {(error.strerror or str(error)).lower()}; free space or write elsewhere"
 
 
 def _terminal_columns() -> int:

@@ -67,7 +67,7 @@ class FitCommand(Command):
 @click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in the file, exactly.")
 @click.option("--reset-optimizer", is_flag=True, help="Forget the optimizer's state in the file.")
-@click.option("--output", "-o", metavar="FILE", help="Write here and leave MODEL as it is.")
+@options.output
 @click.option("--checkpoint", metavar="FILE", help="Also write each improvement here; as e{epoch:03}.h5, every epoch.")
 @click.option("--log", metavar="FILE", help="Write the numbers of every epoch to a .csv or .jsonl file.")
 @click.option(

@@ -21,10 +21,13 @@ COMMANDS = {
     "evaluate": "Measure a model on labelled data.",
     "predict": "Label files, folders and arrays.",
     "summary": "Show what a model file holds.",
+    "lr-find": "Find a learning rate: raise it until the loss diverges.",
+    "pseudo-label": "Label unlabelled images that the model is sure of, for further training.",
+    "finetune": "Give a trained model a new head and train it on other classes.",
     "completion": "Print the completion of a shell: bash, zsh or fish.",
     "help": "Explain a topic or a command.",
 }
-"""Command -> its line in the group's help; the module of the same name is imported only when it runs."""
+"""Command -> its line in the group's help; the module of the same name ("_" for "-") is imported only when it runs."""
 
 ANYWHERE = ("--quiet", "-q", "--verbose", "-v", "--debug")
 SINGLE_THREAD_BLAS = (
@@ -45,7 +48,7 @@ class LazyGroup(Layout, click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f"dltool.cli.{cmd_name}").command
+        return import_module(f"dltool.cli.{cmd_name.replace('-', '_')}").command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0]

@@ -161,6 +161,24 @@ class NamesType(click.ParamType):
             self.fail(f"{path}: cannot be read as text ({error}); give a file with one name per line", param, ctx)
 
 
+class GateType(click.ParamType):
+    """accuracy=0.85: a metric's name and its limit."""
+
+    name = "gate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):
+            return value
+        name, _, number = value.rpartition("=")
+        try:
+            limit = float(number)
+        except ValueError:
+            limit = math.nan
+        if not name or not math.isfinite(limit):
+            self.fail(f"{value!r} is not NAME=NUMBER; write it as accuracy=0.85", param, ctx)
+        return name, limit
+
+
 POSITIVE = NumberType(int, 1, 2**31 - 1, "a whole number from 1 up")
 COUNT = NumberType(int, 0, 2**31 - 1, "a whole number from 0 up")
 SEED = NumberType(int, 0, 2**63 - 1, "a whole number from 0 up")
@@ -171,6 +189,9 @@ IMAGE_SIZE = SizeType(2, "28x28")
 SHAPE = SizeType()
 COLOR = ChoiceType("color", "rgb", "gray")
 RESIZE = ChoiceType("resize", "stretch", "crop", "pad")
+PROBABILITY = NumberType(float, 0.0, 1.0, "a probability from 0 to 1, as 0.7")
+BETA = NumberType(float, 0.0, 1000.0, "a number above 0, as 2", open_low=True)
+GATE = GateType()
 NAMES = NamesType()
 
 

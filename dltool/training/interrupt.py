@@ -40,7 +40,8 @@ class StopOnSignal(Callback):
             self.events.note("stopping after this batch (again: at once)")
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, handle)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as shells start what runs in the background
+                self._before[number] = signal.signal(number, handle)
 
     def train_end(self, run: Run) -> None:
         self._put_back()

@@ -186,24 +186,23 @@ def _resized(graph: Graph, name: str, shape: tuple[int, ...]) -> Graph:
     return graph.with_layers({name: replace(graph.layers[name], shape=shape)})
 
 
-def label_names(saved: SavedModel) -> tuple[str, ...] | None:
-    """Names for the classes of the model's one output, numbers where it has none; None when it gives numbers."""
-    if len(saved.model.graph.outputs) > 1:
-        return None
-    head = heads(saved.model.graph)[0]
+def label_names(saved: SavedModel, index: int = 0) -> tuple[str, ...] | None:
+    """Names for the classes of one of the model's outputs, numbers where it has none; None when it gives numbers."""
+    head = heads(saved.model.graph)[index]
     count = head.num_classes
-    if count is None and _logits_of(saved) is not None:
+    if count is None and _logits_of(saved, index) is not None:
         count = max(2, head.size)
     if count is None or len(head.shape) != 1:
         return None
-    if saved.classes is not None and len(saved.classes) == count:
+    alone = len(saved.model.graph.outputs) == 1
+    if alone and saved.classes is not None and len(saved.classes) == count:
         return saved.classes
     return tuple(map(str, range(count)))
 
 
-def probabilities(saved: SavedModel, output: np.ndarray) -> np.ndarray:
+def probabilities(saved: SavedModel, output: np.ndarray, index: int = 0) -> np.ndarray:
     """(n, classes) from a model's output: itself, from logits where the loss takes logits, two from one unit."""
-    kind = _logits_of(saved)
+    kind = _logits_of(saved, index)
     if kind is not None:
         output = activation(kind)(output)[0]
     if output.shape[-1] == 1:
@@ -211,8 +210,8 @@ def probabilities(saved: SavedModel, output: np.ndarray) -> np.ndarray:
     return output
 
 
-def _logits_of(saved: SavedModel) -> str | None:
+def _logits_of(saved: SavedModel, index: int = 0) -> str | None:
     """The activation that the loss includes ("softmax" or "sigmoid"), so that the output lacks it; else None."""
     config = saved.training_config
-    rule = config.losses[0] if config is not None and config.losses else None
+    rule = config.losses[index] if config is not None and len(config.losses) > index else None
     return rule.fused_activation if rule is not None and getattr(rule, "from_logits", False) else None

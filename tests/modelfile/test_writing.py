@@ -226,7 +226,7 @@ def test_a_temporary_of_a_running_process_is_left_alone(path):
 
 def test_readers_never_see_a_broken_file_while_it_is_rewritten(path, repository):
     write(SavedModel(images()), path)
-    process = start(repository, "for _ in range(150):\n    write(saved, sys.argv[1])\n", str(path))
+    process = start(repository, "for _ in range(75):\n    write(saved, sys.argv[1])\n", str(path))
     count = 0
     while process.poll() is None:
         read(path)

@@ -102,6 +102,43 @@ def test_arrays_with_damaged_headers_are_read_or_refused(quick_server: ForkServe
     assert counts[3] > 100 * FACTOR
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_archives_with_flipped_bits_are_read_or_refused(quick_server: ForkServer, tmp_path, save):
+    save(tmp_path / "good.npz", x=np.random.default_rng(0).random((6, 4), np.float32), y=np.arange(6) % 3)
+    assert quick_server.run("build", "m.h5", "--input", "4", "dense:3,softmax", "-q", cwd=tmp_path).code == 0
+    data, rng, commands = (tmp_path / "good.npz").read_bytes(), np.random.default_rng(8), []
+    for number in range(100 * FACTOR):
+        path = tmp_path / f"mutant{number}.npz"
+        path.write_bytes(flipped(data, rng, most=4))
+        commands.append(("evaluate", tmp_path / "m.h5", "--data", path, "--jobs", 1, "-q"))
+    counts = check(quick_server.run_all(commands, seconds=120 * FACTOR), DATA)
+    assert counts[3] > 50 * FACTOR
+
+
+LISTS = {
+    "csv": 'path,label,weight\n"good0.png",cat,1\ngood1.png,dog,0.5\ngood2.png,cat,1\n',
+    "tsv": "path\tlabel\ngood0.png\tcat\ngood1.png\tdog\ngood2.png\tdog\n",
+    "jsonl": '{"path": "good0.png", "label": "cat"}\n{"path": "good1.png", "label": "dog", "weight": 2}\n',
+}
+
+
+@pytest.mark.parametrize("suffix", LISTS)
+def test_lists_with_flipped_bits_are_read_or_refused(quick_server: ForkServer, tmp_path, suffix):
+    words = ("--input", "4x4x1", "--class-names", "cat,dog", "flatten", "dense:2,softmax", "-q")
+    assert quick_server.run("build", "m.h5", *words, cwd=tmp_path).code == 0
+    for number in range(3):
+        Image.new("L", (4, 4), number).save(tmp_path / f"good{number}.png")
+    rng, commands = np.random.default_rng(9), []
+    for number in range(100 * FACTOR):
+        path = tmp_path / f"mutant{number}.{suffix}"
+        path.write_bytes(flipped(LISTS[suffix].encode(), rng, most=3))
+        commands.append(("evaluate", "m.h5", "--data", path, "--jobs", 1, "-q"))
+    runs = quick_server.run_all(commands, seconds=120 * FACTOR, cwd=tmp_path)
+    assert {run.code for run in runs} <= {0, 3}
+    wrong = [r for r in runs if r.code and not (r.err.startswith("dltool: error: ") and r.err.count("\n") == 1)]
+    assert not wrong
+
+
 IMAGES = {
     "jpg": {"quality": 80},
     "png": {},

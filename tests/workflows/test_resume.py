@@ -48,12 +48,20 @@ class Runs:
 
     def start(self, model: str, *more: str) -> subprocess.Popen:
         command = [sys.executable, "-W", "error", "-c", CHILD, "fit", model, *self.recipe, *more]
-        return subprocess.Popen(command, cwd=self.folder, env=self.environ, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environ,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Shells start what runs in the background with SIGINT ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
     def whole(self, model: str) -> float:
         start = time.monotonic()
         process = self.start(model)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         return time.monotonic() - start
 
@@ -68,11 +76,11 @@ class Runs:
                 break
             number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
             process.send_signal(number)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=300)
             assert process.returncode in (-number, 128 + number, 0), err
             self.kills.append(number.name)
         process = self.start(model, "--resume")
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
 
     def digest(self, name: str) -> str:
