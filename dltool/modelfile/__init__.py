@@ -5,6 +5,7 @@
     keras3 keras2 graph_json     dialects -> one canonical form -> Graph
     layer_config keras_config    layer configs in both directions, and what Keras will do differently
     training_config optimizer_state
+    config_file                  networks without weights: what model.to_json() of Keras gives
     atomic digest                whole files or none; damage found
 
 Imports ``dltool.engine``, ``dltool.errors`` and ``dltool.registry`` only.

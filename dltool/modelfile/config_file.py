@@ -48,6 +48,8 @@ def read_config_file(path: str | os.PathLike[str]) -> tuple[Graph, TrainingConfi
 
 def read_bytes(path: str, where: str) -> bytes:
     try:
+        if path == "-" and sys.stdin is None:  # closed by the shell: <&-
+            raise ModelFileError(f"{where}: is closed; give the JSON on it, or name a file")
         if path == "-":
             data = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:

@@ -1,6 +1,9 @@
 """``dltool build`` as typed."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -133,6 +136,14 @@ def test_a_network_from_standard_input(run_dltool, repository, tmp_path):
     done = run_dltool("build", "n.h5", "--like", "m.h5", "--seed", "4", "--dry-run", cwd=tmp_path)
     assert "conv2d (Conv2D)" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["m.h5"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes stdin by a Unix shell")
+def test_a_closed_standard_input(run_dltool, tmp_path):
+    line = f"{sys.executable} -m dltool build m.h5 --from - <&-"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, cwd=tmp_path, env=run_dltool.environ)
+    assert done.returncode == 4
+    assert done.stderr == "dltool: error: standard input: is closed; give the JSON on it, or name a file\n"
 
 
 def test_a_graph_of_two_inputs_from_words(capsys):
