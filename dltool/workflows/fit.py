@@ -201,7 +201,7 @@ def keep_earlier_best(best: BestWeights, executor: Executor, validation: Loader 
     """A file that was trained before comes with its best weights: they are measured on today's validation rows."""
     saved, name = task.saved, best.monitor.name
     if validation is not None and saved.history and name.startswith("val_"):
-        value = evaluate(executor, validation, task.objective)[name.removeprefix("val_")]
+        value = evaluate(executor, validation, task.objective, by_class=True)[name.removeprefix("val_")]
         epoch = saved.recipe.get("best_epoch") or saved.history[-1]["epoch"]
         best.keep(saved.model.weights.vector, epoch, value)
 
