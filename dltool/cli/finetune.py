@@ -59,7 +59,7 @@ class RatesType(click.ParamType):
     "learning_rates",
     type=RatesType(),
     default=(),
-    metavar="RATE[,RATE...]",
+    metavar="RATE",
     help="Learning rate.  [the file's own, or the optimizer's]",
 )
 @options.loss

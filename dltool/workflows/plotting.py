@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 import os
@@ -24,8 +23,10 @@ def check_plot(path: str, overwrite: bool) -> None:
     """Raises UsageError for another kind of file or without matplotlib, OutputError when it cannot be written."""
     if not path.lower().endswith(PICTURES):
         raise UsageError(f"--plot: {path} is none of {', '.join(PICTURES)}; name it so")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--plot: needs matplotlib; install it with pip install 'dltool[plot]'")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UsageError("--plot: needs matplotlib; install it with pip install 'dltool[plot]'") from None
     check_target(path, overwrite=overwrite)
 
 
