@@ -230,6 +230,11 @@ def write_plot(history: Sequence[dict[str, float]], path: str) -> None:
         axes.set_title(name.replace("_", " "))
         axes.grid(alpha=0.3)
         axes.legend()
+    write_figure(figure, path)
+
+
+def write_figure(figure: Any, path: str) -> None:
+    """A picture in the format of its suffix, whole or not at all. Raises OutputError."""
     picture = io.BytesIO()
     figure.savefig(picture, format=os.path.splitext(path)[1][1:].lower(), dpi=150)
     with replacing(path, len(picture.getvalue())) as descriptor:

@@ -14,6 +14,7 @@ from dltool.training.callbacks import Callback, Events, Reporting
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.range_test import RangeTest, Suggestions, range_test, suggest, sweep_rates
 from dltool.workflows.fit import starting_point
+from dltool.workflows.fit_files import check_plot, write_figure
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.model_data import sized
 
@@ -41,7 +42,7 @@ class LrFindResult:
 
 
 def run(settings: LrFindSettings, events: Events | None = None) -> LrFindResult:
-    """Find a learning rate. The model file is only read.
+    """Find a learning rate. The model file is only read; ``settings.plot`` is written.
 
     Raises:
         ModelFileError, DataError, UsageError: before the first batch, for everything that can be checked.
@@ -56,7 +57,10 @@ def run(settings: LrFindSettings, events: Events | None = None) -> LrFindResult:
     if stopper.caught is not None:
         raise KeyboardInterrupt
     suggestions = suggest(test)
-    return LrFindResult(getattr(suggestions, settings.pick), settings.pick, suggestions, test)
+    result = LrFindResult(getattr(suggestions, settings.pick), settings.pick, suggestions, test)
+    if settings.plot is not None:
+        write_plot(result, settings.plot)
+    return result
 
 
 def check(settings: LrFindSettings) -> None:
@@ -68,6 +72,8 @@ def check(settings: LrFindSettings) -> None:
         raise UsageError(f"--steps: {settings.steps} are too few to see a curve; give 20 or more")
     if settings.pick not in PICKS:
         raise UsageError(f"--pick: unknown pick {settings.pick!r}; give one of {', '.join(PICKS)}")
+    if settings.plot is not None:
+        check_plot(settings.plot, overwrite=True)
 
 
 def training_run(settings: LrFindSettings) -> FitSettings:
@@ -95,3 +101,25 @@ def sweep(settings: LrFindSettings, task: Task, callbacks: list[Callback]) -> Ra
         record = starting_point(training_run(settings), task, executor)
         rates = sweep_rates(settings.low, settings.high, settings.steps)
         return range_test(executor, loader, objective, record, rates, callbacks)
+
+
+def write_plot(result: LrFindResult, path: str) -> None:
+    """The loss over the rates, with the suggestions.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure, test = Figure(figsize=(8, 5), layout="constrained"), result.test
+    axes = figure.add_subplot()
+    axes.semilogx(test.rates, test.losses, color="0.8", label="batch")
+    axes.semilogx(test.rates, test.smoothed, label="smoothed")
+    for place, name in enumerate(PICKS):
+        rate = getattr(result.suggestions, name)
+        axes.axvline(rate, color=f"C{place + 1}", linestyle="--", label=f"{name} {rate:.2e}")
+    low, start = test.smoothed.min(), test.smoothed[0]
+    axes.set_ylim(low - 0.1 * (start - low), start + 0.5 * (start - low))  # the end, where it runs away, may leave
+    axes.set(xlabel="learning rate", ylabel="loss")
+    axes.legend()
+    write_figure(figure, path)

@@ -77,7 +77,7 @@ def test_a_plot_without_matplotlib_names_the_extra(table, capsys, monkeypatch, t
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["lr-find", *table, "--plot", "curve.png"]) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "dltool: error: --plot: needs matplotlib; install it with: pip install 'dltool[plot]'\n")
+    assert (out, err) == ("", "dltool: error: --plot: needs matplotlib; install it with pip install 'dltool[plot]'\n")
     assert not (tmp_path / "curve.png").exists()
 
 
@@ -99,7 +99,7 @@ def test_no_usable_range_is_exit_code_1_with_words(table, capsys):
         (["m.h5", "--data", "x.npy", "--max", "x"], 2, "--max: 'x' is not a number above 0"),
         (["m.h5", "--data", "x.npy", "--steps", "3"], 2, "--steps: 3 is out of range; give a whole number from 20 up"),
         (["m.h5", "--data", "x.npy", "--pick", "vally"], 2, "--pick: unknown pick 'vally'; did you mean 'valley'?"),
-        (["m.h5", "--data", "x.npy", "--plot", "c.pdf"], 2, "--plot: 'c.pdf' does not end in .png"),
+        (["m.h5", "--data", "x.npy", "--plot", "c.txt"], 2, "--plot: c.txt is none of .png, .svg, .pdf; name it so"),
         (["m.h5", "--data", "no.npy"], 3, "no.npy: "),
     ],
 )
