@@ -217,7 +217,7 @@ complete -c dltool -n '__dltool_at lr-find' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at lr-find' -l debug -d 'Show the traceback of an error.'
 complete -c dltool -n '__dltool_at lr-find' -s h -l help -d 'Show this message and exit.'
 complete -c dltool -n '__dltool_at lr-find 0' -F
-complete -c dltool -n '__dltool_at pseudo-label' -l unlabelled -r -F -d 'A folder of images, x.npy, or a .csv or .txt list of paths.'
+complete -c dltool -n '__dltool_at pseudo-label' -l unlabelled -r -F -d 'A folder of images, x.npy, or a list of paths (.csv).'
 complete -c dltool -n '__dltool_at pseudo-label' -l data -r -F -d 'A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); several are joined. NAME=x.npy feeds one of a model\'s inputs.'
 complete -c dltool -n '__dltool_at pseudo-label' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
 complete -c dltool -n '__dltool_at pseudo-label' -l multi-label -d 'Label rows of 0 and 1 may have several ones.'

@@ -221,12 +221,13 @@ class SummarySettings:
 
 @dataclass(frozen=True)
 class LrFindSettings:
-    """A learning-rate range test; nothing is written but ``plot``.
+    """A learning-rate range test.
 
     Attributes:
         low, high: the first and the last rate. steps: how many are tried, one per batch.
         pick: which suggestion is the answer: "valley", "steepest" or "min10".
         optimizer, loss: as for a training run; None takes the file's own.
+        plot: a picture of the curve to write; nothing else is written.
     """
 
     model: str
@@ -237,10 +238,11 @@ class LrFindSettings:
     pick: str = "valley"
     batch_size: int = 64
     optimizer: str | None = None
-    loss: str | None = None
+    loss: str | tuple[str, ...] | None = None
     seed: int = 0
     jobs: int | None = None
     backend: str = "auto"
+    plot: str | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ class PseudoLabelSettings:
     unlabelled: tuple[str, ...]
     data: DataSettings = field(default_factory=DataSettings)
     val: tuple[str, ...] = ()
-    val_labels: str | None = None
+    val_labels: str | tuple[str, ...] | None = None
     threshold: str | None = None
     min_precision: float | None = None
     max_per_class: int | None = None
@@ -295,7 +297,7 @@ class FinetuneSettings:
     model: str
     data: DataSettings
     val: tuple[str, ...] = ()
-    val_labels: str | None = None
+    val_labels: str | tuple[str, ...] | None = None
     val_split: float | None = None
     pop: int | None = None
     at: str | None = None
@@ -308,7 +310,7 @@ class FinetuneSettings:
     bn_update: bool = False
     batch_size: int = 64
     optimizer: str | None = None
-    loss: str | None = None
+    loss: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] = ()
     seed: int = 0
     jobs: int | None = None

@@ -29,7 +29,9 @@ class RatesType(click.ParamType):
 @options.model
 @options.dataset
 @click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option("--val-labels", metavar="FILE", help="Labels of a validation array.")
+@click.option(
+    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
+)
 @options.val_split
 @click.option("--pop", type=POSITIVE, metavar="N", help="Drop the last N layers.  [the last Dense and its dropout]")
 @click.option("--at", metavar="LAYER", help="Drop everything after LAYER.")

@@ -35,7 +35,7 @@ WIDTH = 80
 @options.as_json
 @options.common
 @click.pass_obj
-def command(console: Console, model: str, plot: str | None, as_json: bool, **rest) -> None:
+def command(console: Console, model: str, as_json: bool, **rest) -> None:
     """Find a learning rate: raise it until the loss diverges.
 
     \b
@@ -46,18 +46,16 @@ def command(console: Console, model: str, plot: str | None, as_json: bool, **res
     from dltool.settings import LrFindSettings
 
     settings = LrFindSettings(model=model, data=options.data_settings(rest), **rest)
-    check(settings, plot)
+    check(settings)
     console.draw("reading the data")
-    from dltool.workflows import lr_find, plotting
+    from dltool.workflows import lr_find
 
     result = lr_find.run(settings, Sweeping(console, settings.steps))
     explain(console, result)
-    if plot is not None:
-        plotting.learning_rate_curve(result.test, result.suggestions, plot)
     console.result(json_text(result.as_json()) if as_json else f"{result.rate:.3g}")
 
 
-def check(settings: Any, plot: str | None) -> None:
+def check(settings: Any) -> None:
     """What can be refused before numpy is loaded."""
     if not settings.data.data:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")
@@ -67,10 +65,6 @@ def check(settings: Any, plot: str | None) -> None:
         raise ModelFileError(
             f"{settings.model}: no such file; build it first, as dltool build {settings.model} --data train/ --arch cnn"
         )
-    if plot is not None:
-        from dltool.workflows.plotting import check_plot
-
-        check_plot(plot, overwrite=True)
 
 
 class Sweeping(Progress):

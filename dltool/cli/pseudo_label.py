@@ -18,11 +18,13 @@ PRECISION = NumberType(float, 0.01, 0.9999, "a part from 0.01 to 0.9999, as 0.97
 @click.command("pseudo-label", cls=Command)
 @options.model
 @click.option(
-    "--unlabelled", multiple=True, metavar="PATH", help="A folder of images, x.npy, or a .csv or .txt list of paths."
+    "--unlabelled", multiple=True, metavar="PATH", help="A folder of images, x.npy, or a list of paths (.csv)."
 )
 @options.dataset
 @click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option("--val-labels", metavar="FILE", help="Labels of a validation array.")
+@click.option(
+    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
+)
 @click.option("--threshold", metavar="P|A=P,B=P", help="Least probability to accept, for all classes or each.")
 @click.option("--min-precision", type=PRECISION, metavar="P", help="Find thresholds so that a part P is right.  [0.95]")
 @click.option("--max-per-class", type=POSITIVE, metavar="N", help="Accept the N surest of each class at most.")

@@ -39,6 +39,14 @@ class Features:
         return self.source.classes
 
     @property
+    def targets(self) -> tuple[np.ndarray, ...]:
+        return (self.labels,)
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        return self.source.groups
+
+    @property
     def fingerprint(self) -> str:
         return self.source.fingerprint
 

@@ -40,6 +40,12 @@ from dltool.workflows.new_head import NewHead, exchange_head, unfrozen_graph
 SPREAD = (0.01, 0.1, 1.0)
 """Rates of the network's thirds, as parts of the head's, where --lr does not say."""
 MOST_CLASSES = 10
+SPLITS = {
+    "stratified": ", stratified, seed {seed}",
+    "grouped": ", groups kept together, seed {seed}",
+    "given": ", as given",
+    "none": "",
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def open_like(settings: FinetuneSettings, saved: SavedModel) -> OpenedData:
     reading = image_options(settings.data, saved)
     size = (reading["height"], reading["width"]) if "height" in reading else settings.data.image_size
     wanted = replace(settings.data, image_size=size, color=reading.get("color"), resize=reading.get("resize"))
-    return open_dataset(wanted).adapt_to(graph.input_shapes[0])
+    return open_dataset(wanted, settings.seed).adapt_to(graph.input_shapes[0])
 
 
 def as_fit(settings: FinetuneSettings) -> FitSettings:
@@ -180,7 +186,7 @@ def understood(job: Job, result: SavedModel) -> list[str]:
     norms = bool(batch_normalisations(job.new.base))
     frozen = "" if not norms else "; batch normalisation " + ("follows" if settings.bn_update else "frozen")
     unit = "images" if opened.kind == "images" else "rows"
-    kind = {"stratified": f", stratified, seed {settings.seed}", "given": ", as given", "none": ""}[split["kind"]]
+    kind = SPLITS[split["kind"]].format(seed=settings.seed)
     parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
     return [
         f"{settings.model}: {job.new.dropped} dropped, {head}{frozen}",

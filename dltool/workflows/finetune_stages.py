@@ -75,9 +75,10 @@ class Job:
 
 
 def objective_of(job: Job, model: Model, dataset: Dataset) -> Objective:
-    data = job.settings.data
-    config, source = job.config, data.labels or data.data[0]
-    return make_objective(model, [dataset.labels], losses=config.losses, metrics=config.metrics, sources=[source])
+    config = job.config
+    return make_objective(
+        model, [dataset.labels], losses=config.losses, metrics=config.metrics, sources=job.opened.label_sources
+    )
 
 
 def head_stage(job: Job) -> Stage:

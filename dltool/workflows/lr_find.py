@@ -16,6 +16,7 @@ from dltool.training.range_test import RangeTest, Suggestions, range_test, sugge
 from dltool.workflows.fit import starting_point
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.model_data import sized
+from dltool.workflows.plotting import check_plot, learning_rate_curve
 
 SCHEMA = "dltool.lr-find/1"
 PICKS = ("valley", "steepest", "min10")
@@ -41,7 +42,7 @@ class LrFindResult:
 
 
 def run(settings: LrFindSettings, events: Events | None = None) -> LrFindResult:
-    """Find a learning rate. The model file is only read.
+    """Find a learning rate. The model file is only read; ``settings.plot`` is written.
 
     Raises:
         ModelFileError, DataError, UsageError: before the first batch, for everything that can be checked.
@@ -56,7 +57,10 @@ def run(settings: LrFindSettings, events: Events | None = None) -> LrFindResult:
     if stopper.caught is not None:
         raise KeyboardInterrupt
     suggestions = suggest(test)
-    return LrFindResult(getattr(suggestions, settings.pick), settings.pick, suggestions, test)
+    result = LrFindResult(getattr(suggestions, settings.pick), settings.pick, suggestions, test)
+    if settings.plot is not None:
+        learning_rate_curve(test, suggestions, settings.plot)
+    return result
 
 
 def check(settings: LrFindSettings) -> None:
@@ -68,6 +72,8 @@ def check(settings: LrFindSettings) -> None:
         raise UsageError(f"--steps: {settings.steps} are too few to see a curve; give 20 or more")
     if settings.pick not in PICKS:
         raise UsageError(f"--pick: unknown pick {settings.pick!r}; give one of {', '.join(PICKS)}")
+    if settings.plot is not None:
+        check_plot(settings.plot, overwrite=True)
 
 
 def training_run(settings: LrFindSettings) -> FitSettings:

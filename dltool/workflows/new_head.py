@@ -113,7 +113,7 @@ def feature_shape(base: Graph, input_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def head_graph(settings: FinetuneSettings, shape: tuple[int, ...], opened: OpenedData) -> Graph:
     """The new head on an input of the features' shape."""
-    text = " ".join(settings.head) or default_head(shape, opened)
+    text = " ".join(settings.head) or default_head(settings, shape, opened)
     try:
         head = from_words(split_outside(text, " ", "--head"), shape)
     except UsageError as error:
@@ -123,13 +123,14 @@ def head_graph(settings: FinetuneSettings, shape: tuple[int, ...], opened: Opene
     return head
 
 
-def default_head(shape: tuple[int, ...], opened: OpenedData) -> str:
+def default_head(settings: FinetuneSettings, shape: tuple[int, ...], opened: OpenedData) -> str:
     """One Dense, after pooling or flattening where the features are no plain row."""
     before = "" if len(shape) == 1 else "gap " if len(shape) == 3 and shape[:2] != (1, 1) else "flatten "
     if opened.classes is not None:
         return f"{before}dense:{len(opened.classes)},softmax"
     labels = opened.train.labels
-    return f"{before}dense:{1 if labels.ndim == 1 else labels.shape[-1]}"
+    end = ",sigmoid" if settings.data.multi_label else ""
+    return f"{before}dense:{1 if labels.ndim == 1 else labels.shape[-1]}{end}"
 
 
 def check_outputs(settings: FinetuneSettings, graph: Graph, opened: OpenedData) -> None:

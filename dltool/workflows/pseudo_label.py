@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from dltool.data.dataset import Dataset, Subset
+from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
 from dltool.data.opening import OpenedData
-from dltool.data.split import stratified_split
 from dltool.engine.executor import Executor
 from dltool.errors import DataError, ShortError, UsageError
 from dltool.modelfile.atomic import check_target
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
-from dltool.settings import DataSettings, PredictSettings, PseudoLabelSettings
+from dltool.settings import DataSettings, FitSettings, PredictSettings, PseudoLabelSettings
 from dltool.training.confusion import wilson_interval
 from dltool.training.loop import predict as predict_batches
 from dltool.training.objective import class_indices
@@ -41,8 +40,9 @@ from dltool.training.pseudo_labels import (
     together,
 )
 from dltool.workflows import predict
+from dltool.workflows.fit_task import divide
 from dltool.workflows.model_data import label_names, open_for_model, probabilities, sized
-from dltool.workflows.path_lists import expanded, write_list
+from dltool.workflows.path_lists import write_list
 
 SCHEMA = "dltool.pseudo-label/1"
 DEFAULT_PRECISION = 0.95
@@ -165,6 +165,9 @@ def check(settings: PseudoLabelSettings) -> None:
         raise UsageError(f"--min-precision: {settings.min_precision} is no part of 1; give a number like 0.95")
     if not settings.unlabelled:
         raise UsageError("--unlabelled: missing; give a folder of images, as --unlabelled pool/")
+    for path in settings.unlabelled:
+        if not os.path.exists(path):
+            raise DataError(f"{path}: does not exist; check the path of --unlabelled")
     if settings.output is not None:
         check_target(settings.output, overwrite=settings.force)
 
@@ -187,13 +190,14 @@ def labelled(settings: PseudoLabelSettings, saved: SavedModel) -> tuple[OpenedDa
     if opened.valid is not None:
         return opened, opened.valid
     split = saved.split or {}
-    if split.get("kind") != "stratified" or saved.fingerprint != opened.train.fingerprint:
+    if not split.get("fraction") or saved.fingerprint != opened.train.fingerprint:
         raise UsageError(
             f"--val: missing, and {settings.model} was not trained on this --data with a part held out; give labelled "
             "rows that it was not trained on"
         )
-    rows, held_out = stratified_split(opened.train.labels, split["fraction"], split["seed"])
-    return replace(opened, train=Subset(opened.train, rows)), Subset(opened.train, held_out)
+    same = FitSettings(settings.model, settings.data, val_split=split["fraction"], seed=split["seed"])
+    training, held_out, _ = divide(same, saved, opened)
+    return replace(opened, train=training), held_out
 
 
 def score(settings: PseudoLabelSettings, saved: SavedModel, dataset: Dataset) -> tuple[Scores, np.ndarray]:
@@ -252,14 +256,13 @@ def score_pool(
     settings: PseudoLabelSettings, names: tuple[str, ...], progress: Progress | None
 ) -> tuple[list[str], Scores, list[str]]:
     """(names, predictions) of the rows that can be read, and what is wrong with the others."""
-    reading = replace(settings.data, data=(), labels=None, limit=None)
     wanted = PredictSettings(
         settings.model,
-        tuple(path for name in settings.unlabelled for path in expanded(name)),
+        settings.unlabelled,
         settings.batch_size,
         settings.jobs,
         settings.backend,
-        data=reading,
+        data=replace(settings.data, data=(), labels=None, limit=None),
     )
     number = {name: i for i, name in enumerate(names)}
     paths, predicted, confidence, failed = [], [], [], []

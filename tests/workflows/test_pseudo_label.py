@@ -13,8 +13,8 @@ from PIL import Image
 from dltool.errors import DataError, OutputError, ShortError, UsageError
 from dltool.modelfile.reading import read
 from dltool.modelfile.writing import write
-from dltool.settings import BuildSettings, DataSettings, FitSettings, PseudoLabelSettings
-from dltool.workflows import build, fit, pseudo_label
+from dltool.settings import BuildSettings, DataSettings, EvaluateSettings, FitSettings, PseudoLabelSettings
+from dltool.workflows import build, evaluate, fit, pseudo_label
 from tests.workflows.pictures import picture_folder
 
 CLOSE = {"dark": 80, "mid": 128, "bright": 176}
@@ -130,6 +130,30 @@ def test_relative_paths_are_seen_from_the_lists_folder(world, monkeypatch):
     assert lines[1].startswith("../pool/")
 
 
+def test_fit_takes_the_list_as_extra_rows(world, tmp_path):
+    result = pseudo_label.run(settings(world, min_precision=0.95, output=str(tmp_path / "pool.csv")))
+    data = DataSettings((str(world / "train"),))
+    fit.run(
+        FitSettings(
+            str(tmp_path / "n.h5"),
+            data,
+            extra=(str(tmp_path / "pool.csv"),),
+            arch="mlp:units=16,dropout=0.0",
+            epochs=60,
+            batch_size=16,
+            learning_rate=0.01,
+            jobs=1,
+        )
+    )
+    saved = read(str(tmp_path / "n.h5"))
+    assert saved.split["train"] + saved.split["validation"] + saved.split["extra"] == 180 + len(result.rows)
+    old, new = (
+        evaluate.run(EvaluateSettings(str(path), DataSettings((str(world / "val"),)))).metrics["accuracy"].value
+        for path in (world / "m.h5", tmp_path / "n.h5")
+    )
+    assert new >= old - 0.02
+
+
 def test_a_cap_keeps_the_surest_of_each_class(world):
     free = pseudo_label.run(settings(world, threshold="0.5"))
     capped = pseudo_label.run(settings(world, threshold="0.5", max_per_class=20))
@@ -213,8 +237,8 @@ def test_what_does_not_fit_is_refused(world, tmp_path):
         (settings(world, min_precision=1.0), UsageError, "--min-precision: 1.0 is no part of 1"),
         (settings(world, unlabelled=()), UsageError, "--unlabelled: missing"),
         (settings(world, threshold="drak=1"), UsageError, "did you mean 'dark'"),
-        (settings(world, unlabelled=(str(tmp_path / "no"),)), ShortError, "nothing could be read"),
-        (settings(world, unlabelled=(str(tmp_path / "no.csv"),)), DataError, "no.csv: cannot be read as a list"),
+        (settings(world, unlabelled=(str(tmp_path / "no"),)), DataError, "no: does not exist; check the path"),
+        (settings(world, unlabelled=(str(tmp_path / "r.h5"),)), ShortError, "nothing could be read; the first reason"),
         (settings(world, output=str(tmp_path / "no" / "p.csv")), OutputError, "does not exist"),
         (replace(settings(world), model=str(tmp_path / "r.h5")), UsageError, "gives numbers, not classes"),
     ):
