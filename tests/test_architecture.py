@@ -35,7 +35,7 @@ OUTSIDE = {
     "data": {"numpy", "PIL"},
     "modelfile": {"numpy", "h5py"},
     "workflows": {"numpy", "matplotlib"},
-    "cli": {"numpy", "click", "tabulate", "matplotlib"},
+    "cli": {"numpy", "click", "tabulate"},
     "__init__": set(),
     "__main__": set(),
 }

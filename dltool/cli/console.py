@@ -5,11 +5,13 @@ show them (NO_COLOR, FORCE_COLOR, TERM=dumb and COLUMNS are obeyed); plain ASCII
 """
 
 import contextlib
+import json
+import math
 import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from dltool.errors import OutputError
 
@@ -73,6 +75,22 @@ def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
     sides = ["left" if i < left else "right" for i in range(len(rows[0]))]
     table = tabulate(rows, tablefmt="plain", colalign=sides, disable_numparse=True)
     return [line.rstrip() for line in table.splitlines()]
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader takes: NaN and infinity, for which JSON has no word, become null."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 class Console:

@@ -1,13 +1,12 @@
 """``dltool evaluate``."""
 
-import json
 from typing import Any
 
 import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console
+from dltool.cli.console import Console, json_text
 from dltool.cli.output import check_output, output_to
 from dltool.cli.progress import Counter
 from dltool.cli.types import BETA, COUNT, GATE
@@ -57,7 +56,7 @@ def command(console: Console, model: str, as_json: bool, output: str | None, for
         console.note(f"note    {text}")
     with output_to(console, output, force):
         if as_json:
-            console.result(json.dumps(result.as_json()))
+            console.result(json_text(result.as_json()))
         elif settings.other is None:
             report.show(console, result)
         else:

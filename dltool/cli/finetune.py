@@ -67,7 +67,7 @@ class RatesType(click.ParamType):
 @options.seed
 @options.jobs
 @options.backend
-@click.option("--output", "-o", metavar="FILE", help="Write here and leave MODEL as it is.")
+@options.output
 @options.force
 @options.rescale
 @options.common

@@ -64,7 +64,7 @@ class FitCommand(Command):
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
 @options.jobs
 @options.backend
-@click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
+@options.exact
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in the file, exactly.")
 @click.option("--reset-optimizer", is_flag=True, help="Forget the optimizer's state in the file.")
 @options.output
@@ -73,7 +73,7 @@ class FitCommand(Command):
 @click.option(
     "--log-every", type=ChoiceType("interval", "epoch", "batch"), default="epoch", help="Rows of the log.  [epoch]"
 )
-@click.option("--plot", metavar="FILE", help="Draw the curves to a .png, .svg or .pdf file (needs matplotlib).")
+@options.plot
 @options.force
 @click.option(
     "--no-state", "keep_state", is_flag=True, flag_value=False, default=True, help="Smaller file; training restarts."

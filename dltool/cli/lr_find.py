@@ -1,6 +1,5 @@
 """``dltool lr-find``."""
 
-import json
 import os
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console
+from dltool.cli.console import Console, json_text
 from dltool.cli.plot import curve
 from dltool.cli.progress import REDRAW_SECONDS, Progress, bar
 from dltool.cli.types import RATE, ChoiceType, NumberType
@@ -28,7 +27,7 @@ WIDTH = 80
 @click.option(
     "--pick", type=ChoiceType("pick", *PICKS), default="valley", show_default=True, help="Which suggestion to give."
 )
-@click.option("--plot", metavar="FILE.png", help="Draw the curve into a file; needs the extra dltool[plot].")
+@options.plot
 @options.optimizer
 @options.loss
 @options.compute
@@ -49,13 +48,13 @@ def command(console: Console, model: str, plot: str | None, as_json: bool, **res
     settings = LrFindSettings(model=model, data=options.data_settings(rest), **rest)
     check(settings, plot)
     console.draw("reading the data")
-    from dltool.workflows import lr_find
+    from dltool.workflows import lr_find, plotting
 
     result = lr_find.run(settings, Sweeping(console, settings.steps))
     explain(console, result)
     if plot is not None:
-        draw_file(result, plot)
-    console.result(json.dumps(result.as_json()) if as_json else f"{result.rate:.3g}")
+        plotting.learning_rate_curve(result.test, result.suggestions, plot)
+    console.result(json_text(result.as_json()) if as_json else f"{result.rate:.3g}")
 
 
 def check(settings: Any, plot: str | None) -> None:
@@ -69,20 +68,9 @@ def check(settings: Any, plot: str | None) -> None:
             f"{settings.model}: no such file; build it first, as dltool build {settings.model} --data train/ --arch cnn"
         )
     if plot is not None:
-        check_plot(plot)
+        from dltool.workflows.plotting import check_plot
 
-
-def check_plot(path: str) -> None:
-    """Whether the picture can be drawn and written, asked before the work."""
-    if not path.lower().endswith(".png"):
-        raise UsageError(f"--plot: {path!r} does not end in .png; give a name like curve.png")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UsageError("--plot: needs matplotlib; install it with: pip install 'dltool[plot]'") from None
-    from dltool.modelfile.atomic import check_target
-
-    check_target(path)
+        check_plot(plot, overwrite=True)
 
 
 class Sweeping(Progress):
@@ -120,30 +108,3 @@ def explain(console: Console, result: Any) -> None:
         console.note(f"{name[0]}  {name:<9} {rate:.2e}{chosen}")
     if test.diverged is not None:
         console.note(f"the loss ran away at {test.diverged:.1e}")
-
-
-def draw_file(result: Any, path: str) -> None:
-    """The curve as a picture."""
-    import io
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from dltool.modelfile.atomic import replacing
-
-    figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    test = result.test
-    axes.semilogx(test.rates, test.losses, color="0.8", label="batch")
-    axes.semilogx(test.rates, test.smoothed, label="smoothed")
-    for place, name in enumerate(PICKS):
-        rate = getattr(result.suggestions, name)
-        axes.axvline(rate, color=f"C{place + 1}", linestyle="--", label=f"{name} {rate:.2e}")
-    ends = test.smoothed.min(), test.smoothed[0]
-    axes.set_ylim(ends[0] - 0.1 * (ends[1] - ends[0]), ends[1] + 0.5 * (ends[1] - ends[0]))
-    axes.set(xlabel="learning rate", ylabel="loss")
-    axes.legend()
-    picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
-    with replacing(path, picture.tell()) as descriptor, os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(picture.getvalue())

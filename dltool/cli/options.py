@@ -152,6 +152,9 @@ force = click.option("--force", "-f", is_flag=True, help="Replace an existing fi
 as_json = click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
 output = click.option("--output", "-o", metavar="FILE", help="Write to this file instead.")
 top = click.option("--top", type=POSITIVE, metavar="K", help="Look at the K best labels of a row.")
+plot = click.option(
+    "--plot", metavar="FILE", help="Draw the curve into a .png, .svg or .pdf file; needs the extra dltool[plot]."
+)
 exact = click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
 val_split = click.option(
     "--val-split", type=FRACTION, metavar="PART", help="Part held out for validation, 0 for none.  [0.2]"

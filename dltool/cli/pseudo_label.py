@@ -1,6 +1,5 @@
 """``dltool pseudo-label``."""
 
-import json
 import shlex
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console, printable
+from dltool.cli.console import Console, json_text, printable
 from dltool.cli.progress import Counter
 from dltool.cli.types import POSITIVE, NumberType
 from dltool.errors import UsageError
@@ -27,7 +26,7 @@ PRECISION = NumberType(float, 0.01, 0.9999, "a part from 0.01 to 0.9999, as 0.97
 @click.option("--threshold", metavar="P|A=P,B=P", help="Least probability to accept, for all classes or each.")
 @click.option("--min-precision", type=PRECISION, metavar="P", help="Find thresholds so that a part P is right.  [0.95]")
 @click.option("--max-per-class", type=POSITIVE, metavar="N", help="Accept the N surest of each class at most.")
-@click.option("--output", "-o", metavar="FILE", help="Write here and leave MODEL as it is.")
+@options.output
 @options.force
 @options.compute
 @options.as_json
@@ -86,7 +85,7 @@ def report(console: Console, result: Any, settings: Any, as_json: bool) -> None:
     else:
         tell = console.result
     if as_json:
-        console.result(json.dumps(result.as_json()))
+        console.result(json_text(result.as_json()))
     else:
         for line in (*table(result), *totals(result)):
             tell(line)

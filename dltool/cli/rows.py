@@ -6,14 +6,13 @@ in arrays), and are named on stderr. Only the npz of several outputs is put toge
 """
 
 import io
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from dltool.cli.console import Console, printable
+from dltool.cli.console import Console, json_text, printable
 from dltool.settings import PredictSettings
 
 FLUSH_SECONDS = 0.2
@@ -28,7 +27,7 @@ def write_rows(console: Console, result: Any, settings: PredictSettings, layout:
     """Write all rows and give the number of failed ones."""
     watched = Watched(console, result.rows)
     if layout == "jsonl":
-        console.results(json.dumps(as_data(result, row, settings)) for row in watched)
+        console.results(json_text(as_data(result, row, settings)) for row in watched)
     elif layout == "npy":
         write_arrays(console.binary_out, result, watched)
     else:

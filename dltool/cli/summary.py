@@ -1,6 +1,5 @@
 """``dltool summary``."""
 
-import json
 import textwrap
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console, aligned, clipped
+from dltool.cli.console import Console, aligned, clipped, json_text
 from dltool.errors import UsageError
 from dltool.settings import SummarySettings
 
@@ -52,18 +51,18 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
     from dltool.workflows import summary
 
     if config:
-        console.results(json.dumps(summary.config(settings), indent=None if as_json else 2).splitlines())
+        console.results(json_text(summary.config(settings), indent=None if as_json else 2).splitlines())
     elif settings.weights is not None:
         show_weights(console, *summary.weights(settings), as_json)
     elif advice:
         show_advice(console, summary.advise(settings), as_json)
     elif settings.diff is not None:
         found = summary.diff(settings)
-        console.results([json.dumps(found.as_json())] if as_json else difference_lines(found, width_of(console)))
+        console.results([json_text(found.as_json())] if as_json else difference_lines(found, width_of(console)))
     else:
         console.draw("measuring") if settings.timing else None
         result = summary.run(settings)
-        console.result(json.dumps(result.as_json())) if as_json else show(console, result)
+        console.result(json_text(result.as_json())) if as_json else show(console, result)
 
 
 def width_of(console: Console) -> int:
@@ -145,7 +144,7 @@ def show_weights(console: Console, rows: list[Any], values: Any, as_json: bool) 
         found = {"schema": "dltool.summary/1", "weights": [row.as_json() for row in rows]}
         if values is not None:
             found["values"] = np.where(np.isfinite(values), values.astype(object), None).tolist()
-        console.result(json.dumps(found))
+        console.result(json_text(found))
         return
     bad = any(row.num_bad for row in rows)
     headers = ["shape", "mean", "std", "min", "max", "zeros", *(["NaN/inf"] if bad else [])]

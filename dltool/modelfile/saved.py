@@ -82,3 +82,10 @@ class SavedModel:
     split: dict[str, Any] | None = None
     fingerprint: str = ""
     foreign: bool = False
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know before using the model: a sentence when weights are no numbers."""
+        vector = self.model.weights.vector
+        bad = int(vector.size - np.isfinite(vector).sum())
+        return (f"{bad:,} of {vector.size:,} weights are NaN or infinite; train the model again",) if bad else ()

@@ -145,7 +145,7 @@ def _finish_epoch(
     if validation is not None:
         before = run.save_partial()  # the validation uses the same metrics
         try:
-            found = evaluate(executor, validation, objective, [watch])
+            found = evaluate(executor, validation, objective, [watch], by_class=True)
         except _Left:
             run.epoch, run.save_partial = run.epoch - 1, lambda: before
             return False
@@ -161,14 +161,20 @@ def _finish_epoch(
     return True
 
 
-def evaluate(executor: Any, loader: Loader, objective: Objective, watchers: Sequence[Watcher] = ()) -> dict[str, float]:
+def evaluate(
+    executor: Any, loader: Loader, objective: Objective, watchers: Sequence[Watcher] = (), by_class: bool = False
+) -> dict[str, float]:
     """``loss`` and the metrics over all rows, without training; ``watchers`` see every batch with its outputs.
 
     The loss includes the regularisation and the sample weights, not the class weights (as Keras's ``evaluate``).
+
+    Args:
+        by_class: include the class weights. A training's ``val_loss`` does, unlike Keras's: it is the loss that is
+            minimised, and without the weights the best epoch would be the best one for the frequent classes.
     """
     averages = Averages(objective)
     penalty = objective.penalty(executor.model)
-    batches = (objective.prepare(batch) for batch in loader.epoch(0))
+    batches = (objective.prepare(batch, training=by_class) for batch in loader.epoch(0))
     for batch, outputs in predict(executor, batches):
         averages.add(objective.value(batch, outputs) + penalty, batch, outputs)
         for watch in watchers:

@@ -31,7 +31,7 @@ class Objective:
         losses, loss_weights: one per output; the total is the weighted sum.
         metrics: per output; their state is that of the epoch being measured.
         forms: how each output's labels become targets (see ``labels.target_form``).
-        class_weights: (classes,) float32, or None; they weigh the loss in training only.
+        class_weights: (classes,) float32, or None; they weigh the loss of a training and of its validation.
     """
 
     heads: tuple[Head, ...]

@@ -20,6 +20,10 @@ class Scheduling(Callback):
     def __init__(self, schedule: Schedule, first_step: int = 0):
         self.schedule, self.first_step = schedule, first_step
 
+    def epoch_begin(self, run: Run) -> None:
+        if run.batch:  # resumed, maybe after the last batch: the epoch's rate is that of its last step
+            run.learning_rate = self.schedule(run.step - self.first_step)
+
     def batch_begin(self, run: Run) -> None:
         run.learning_rate = self.schedule(run.step - self.first_step + 1)
 

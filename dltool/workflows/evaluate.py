@@ -99,7 +99,7 @@ def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: Evalua
     directions = metric_directions(objective, tallies)
     gates = tuple((known_metric(name, directions), limit) for name, limit in settings.fail_under)
     losses = np.zeros(len(dataset))
-    all_notes = (*opened.notes, *notes)
+    all_notes = (*saved.remarks, *opened.notes, *notes)
     return Task(path, saved, opened, dataset, objective, found, tallies, directions, gates, losses, all_notes)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dltool.engine.graph import Graph, Node
 from dltool.engine.model import Model
+from dltool.engine.surgery import cut
 from dltool.errors import UsageError
 from dltool.registry import nearest
 
@@ -22,16 +22,4 @@ def up_to_layer(model: Model, name: str) -> Model:
         raise UsageError(f"--layer: the model has no layer {name!r}; {advice}")
     if len(found) > 1:
         raise UsageError(f"--layer: {name!r} is used in {len(found)} places; name the layer after the one you mean")
-    return Model(_ancestors(graph, found[0]), model.weights)
-
-
-def _ancestors(graph: Graph, end: int) -> Graph:
-    """The graph of the nodes that lead to ``end``, which becomes its output."""
-    needed = {end}
-    for index in range(end, -1, -1):
-        if index in needed:
-            needed.update(graph.nodes[index].inputs)
-    order = sorted(needed)
-    place = {index: position for position, index in enumerate(order)}
-    nodes = (Node(graph.nodes[i].layer, tuple(place[source] for source in graph.nodes[i].inputs)) for i in order)
-    return Graph(tuple(nodes), (place[end],), graph.name)
+    return Model(cut(graph, found[0]), model.weights)

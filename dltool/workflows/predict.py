@@ -116,7 +116,7 @@ def run(settings: PredictSettings, progress: Progress | None = None) -> PredictR
         output_shapes=graph.output_shapes,
         num_rows=inputs.num_rows,
         rows=rows,
-        notes=(ignored,) if inputs.ignored_files else (),
+        notes=(*saved.remarks, *((ignored,) if inputs.ignored_files else ())),
     )
 
 

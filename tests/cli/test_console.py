@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from dltool.cli.console import Console, printable
+from dltool.cli.console import Console, json_text, printable
 from dltool.errors import OutputError
 
 
@@ -147,3 +147,8 @@ def test_plain_ascii_where_the_stream_is_not_utf8():
 def test_a_full_disk_is_an_output_error():
     with pytest.raises(OutputError, match="standard output: no space left on device; free space or write elsewhere"):
         console(FullDisk()).result("x")
+
+
+def test_json_has_null_where_a_number_is_none():
+    assert json_text({"a": [1.5, float("nan")], "b": (float("inf"), "NaN")}) == '{"a": [1.5, null], "b": [null, "NaN"]}'
+    assert json_text({"a": 0.1}) == '{"a": 0.1}'

@@ -11,6 +11,12 @@ import time
 import numpy as np
 import pytest
 
+from dltool.errors import DataError, UsageError
+from dltool.modelfile.reading import read
+from dltool.settings import DataSettings, FitSettings
+from dltool.training.callbacks import Events
+from dltool.workflows import fit
+
 CHILD = """
 import sys
 from dltool.workflows import saving
@@ -101,3 +107,168 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(rows, repository):
     assert runs.digest("broken.h5") == runs.digest("whole.h5")
     assert without_seconds(rows / "log.csv") == without_seconds(rows / "whole.csv")
     assert not list(rows.glob(".*.lock")) and not list(rows.glob(".*tmp"))
+
+
+class Stopping(Events):
+    """Sends SIGINT after the given number of batches, or in the validation of an epoch."""
+
+    def __init__(self, batches: int):
+        self.left, self.lines, self.place = batches, [], None
+
+    def understood(self, lines):
+        self.lines += lines
+
+    def batch_end(self, run):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def interrupted(self, run, path):
+        self.place = (run.done, run.batch, path)
+
+
+@pytest.fixture
+def settings(rows, monkeypatch):
+    """``settings("m.h5", **options)``: 320 rows in 10 batches, 80 to validate."""
+    monkeypatch.chdir(rows)
+
+    def make(model: str, **options) -> FitSettings:
+        data = options.pop("data", DataSettings(data=("x.npy",), labels="y.npy"))
+        wanted = {"arch": "mlp:units=8", "epochs": 3, "batch_size": 32, "jobs": 1, "schedule": "cosine", **options}
+        return FitSettings(model, data, **wanted)
+
+    return make
+
+
+def interrupt(wanted: FitSettings, batches: int) -> Stopping:
+    events = Stopping(batches)
+    with pytest.raises(KeyboardInterrupt):
+        fit.run(wanted, events)
+    return events
+
+
+# 10 is the last batch of an epoch: then the validation is left, and comes first when the run goes on.
+@pytest.mark.parametrize(("batches", "place"), [(1, (0, 1)), (10, (0, 10)), (14, (1, 4)), (30, (2, 10))])
+def test_interrupted_at_any_batch_it_goes_on_exactly(settings, batches, place):
+    fit.run(settings("whole.h5"))
+    events = interrupt(settings("m.h5"), batches)
+    assert events.place == (*place, "m.h5")
+    assert read("m.h5").state.step == batches
+    heard = Stopping(1000)
+    fit.run(settings("m.h5", resume=True), heard)
+    assert f"note    resumes in epoch {place[0] + 1} after {place[1]} batches" in heard.lines
+    assert open_bytes("m.h5") == open_bytes("whole.h5")
+
+
+def open_bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def test_more_epochs_on_a_trained_file_resume_exactly(settings):
+    for name in ("whole.h5", "m.h5"):
+        fit.run(settings(name, epochs=2))
+    more = {"arch": None, "epochs": 2, "early_stop": 3}
+    fit.run(settings("whole.h5", **more))
+    interrupt(settings("m.h5", **more), 12)
+    fit.run(settings("m.h5", **more, resume=True))
+    assert open_bytes("m.h5") == open_bytes("whole.h5")
+    assert [row["epoch"] for row in read("m.h5").history] == [1, 2, 3, 4]
+
+
+def test_class_weights_frozen_layers_and_given_validation_rows_resume_exactly(settings, rows):
+    x, y = np.load("x.npy"), np.load("y.npy")
+    np.save("vx.npy", x[:50])
+    np.save("vy.npy", y[:50])
+    options = {"val": ("vx.npy",), "val_labels": "vy.npy", "class_weight": "balanced", "freeze": "dense_1"}
+    fit.run(settings("whole.h5", **options))
+    interrupt(settings("m.h5", **options), 15)
+    fit.run(settings("m.h5", **options, resume=True))
+    assert open_bytes("m.h5") == open_bytes("whole.h5")
+    interrupt(settings("n.h5", **options), 15)
+    np.save("vx.npy", x[50:100])
+    with pytest.raises(DataError, match=r"x\.npy: the validation data are not those of the interrupted run"):
+        fit.run(settings("n.h5", **options, resume=True))
+
+
+def test_regression_and_runs_without_validation_resume_exactly(settings):
+    np.save("numbers.npy", np.load("x.npy")[:, 0] * 3 + 1)
+    data = DataSettings(data=("x.npy",), labels="numbers.npy", limit=200)
+    options = {"data": data, "val_split": 0.0, "seed": 5, "schedule": "constant"}
+    fit.run(settings("whole.h5", **options))
+    interrupt(settings("m.h5", **options), 9)
+    fit.run(settings("m.h5", **options, resume=True))
+    assert open_bytes("m.h5") == open_bytes("whole.h5")
+
+
+def test_the_run_is_kept_in_the_output_and_dropped_from_it_at_the_end(settings):
+    fit.run(settings("start.h5", epochs=1))
+    before = open_bytes("start.h5")
+    options = {"arch": None, "output": "out.h5", "keep_state": False}
+    interrupt(settings("start.h5", **options), 12)
+    assert read("out.h5").state.step == 22
+    fit.run(settings("start.h5", **options, resume=True))
+    assert read("out.h5").state is None
+    assert open_bytes("start.h5") == before
+
+
+def test_what_was_not_said_is_taken_from_the_interrupted_run(settings):
+    options = {"epochs": 4, "learning_rate": 0.01, "metrics": ("accuracy", "mae")}
+    fit.run(settings("whole.h5", **options))
+    interrupt(settings("m.h5", **options), 15)
+    data = DataSettings(data=("x.npy",), labels="y.npy")
+    fit.run(FitSettings("m.h5", data, jobs=1, resume=True, given=()))
+    assert open_bytes("m.h5") == open_bytes("whole.h5")
+
+
+def test_a_run_that_has_not_begun_starts_and_a_finished_one_is_left_alone(settings):
+    fit.run(settings("whole.h5"))
+    fit.run(settings("m.h5", resume=True))
+    assert open_bytes("m.h5") == open_bytes("whole.h5")
+    written = os.stat("m.h5").st_mtime_ns
+    assert fit.run(settings("m.h5", resume=True)).seconds == 0
+    assert os.stat("m.h5").st_mtime_ns == written
+
+
+def test_without_resume_an_interrupted_file_is_trained_further_and_says_so(settings):
+    interrupt(settings("m.h5"), 14)
+    heard = Stopping(1000)
+    fit.run(settings("m.h5", arch=None, epochs=2), heard)
+    assert any("--resume continues the one that was interrupted" in line for line in heard.lines)
+    assert [row["epoch"] for row in read("m.h5").history] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        (
+            {"batch_size": 16},
+            UsageError,
+            "--batch-size: 16, but the run in m.h5 has 32; give the same, or leave",
+        ),
+        ({"schedule": "constant"}, UsageError, "--schedule: constant, but the run in m.h5 has cosine"),
+        ({"shuffle": False}, UsageError, "--no-shuffle: off, but the run in m.h5 has on"),
+        ({"class_weight": "balanced"}, UsageError, "--class-weight: balanced, but the run in m.h5 has none"),
+        ({"metrics": ("mae",)}, UsageError, "--metric: mae, but the run in m.h5 has none"),
+        (
+            {"data": DataSettings(("z.npy",), "y.npy")},
+            DataError,
+            "z.npy: the data are not those of the",
+        ),
+        ({"data": DataSettings(("x.npy",), "y.npy", limit=300)}, DataError, "x.npy: the data are not those of the"),
+        ({"val_split": 0.3}, UsageError, "--val-split: 0.3, but the run in m.h5 has none"),
+    ],
+)
+def test_other_data_or_options_are_refused(settings, options, kind, message):
+    interrupt(settings("m.h5"), 14)
+    np.save("z.npy", np.load("x.npy") + 1)
+    before = open_bytes("m.h5")
+    with pytest.raises(kind, match=message):
+        fit.run(settings("m.h5", **options, resume=True))
+    assert open_bytes("m.h5") == before
+
+
+def test_a_file_without_a_run_cannot_be_resumed(settings):
+    fit.run(settings("m.h5", keep_state=False))
+    with pytest.raises(UsageError, match=r"--resume: m\.h5 holds no interrupted run; leave --resume out to train it"):
+        fit.run(settings("m.h5", resume=True))
