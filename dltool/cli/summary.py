@@ -169,7 +169,7 @@ def _weight_cells(row: Any, bad: bool) -> list[str]:
 def show_advice(console: Console, remarks: list[Any], as_json: bool) -> None:
     """The remarks, the most important first, each with its source."""
     if as_json:
-        console.result(json.dumps({"schema": "dltool.summary/1", "advice": [vars(remark) for remark in remarks]}))
+        console.result(json_text({"schema": "dltool.summary/1", "advice": [vars(remark) for remark in remarks]}))
         return
     width = width_of(console)
     for remark in remarks:
