@@ -5,7 +5,7 @@ this module stays light.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dltool.cli.console import Console
@@ -13,6 +13,7 @@ from dltool.names import METRIC_SHORT
 
 REDRAW_SECONDS = 0.1
 BAR_WIDTH = 20
+BAR_LEAST = 5
 
 
 class Progress:
@@ -97,7 +98,7 @@ class Progress:
             run.samples - self._first_sample, run.num_rows - run.samples, self._drawn - self._started, unit
         )
         part = run.samples / run.num_rows if run.num_rows else 1.0
-        self.console.draw("  ".join([_epoch(run), bar(part), *values, *speed]))
+        self.console.draw(moving_line(_epoch(run), part, [*values, *speed], self.console.width - 1))
 
 
 class Counter:
@@ -114,10 +115,21 @@ class Counter:
         if self.console.live and (now - self._drawn >= REDRAW_SECONDS or done == total):
             self._drawn = now
             speed = rate_and_eta(done, total - done, now - self._started, self.unit)
-            self.console.draw("  ".join([self.what, bar(done / total if total else 1.0), *speed]))
+            part = done / total if total else 1.0
+            self.console.draw(moving_line(self.what, part, speed, self.console.width - 1))
 
 
-def rate_and_eta(done: int, left: int, seconds: float, unit: str) -> Iterable[str]:
+def moving_line(what: str, part: float, cells: list[str], width: int) -> str:
+    """``what``, a bar and the cells; where that is too wide the bar gives way first, then cells before the last two."""
+    cells = list(cells)
+    while True:
+        room = width - len("  ".join([what, bar(1.0, 0), *cells]))
+        if room >= BAR_LEAST or len(cells) <= 2:
+            return "  ".join([what, bar(part, min(max(room, 0), BAR_WIDTH)), *cells])
+        del cells[-3]
+
+
+def rate_and_eta(done: int, left: int, seconds: float, unit: str) -> list[str]:
     """``["266 img/s", "eta 3s"]``; nothing before there is something to measure."""
     if done <= 0 or seconds <= 0:
         return []
@@ -128,12 +140,12 @@ def rate_and_eta(done: int, left: int, seconds: float, unit: str) -> Iterable[st
     ]
 
 
-def bar(part: float) -> str:
+def bar(part: float, width: int = BAR_WIDTH) -> str:
     """``█████▌      27%``."""
-    eighths = round(min(max(part, 0.0), 1.0) * BAR_WIDTH * 8)
+    eighths = round(min(max(part, 0.0), 1.0) * width * 8)
     full, rest = divmod(eighths, 8)
     drawn = "█" * full + (chr(0x2590 - rest) if rest else "")
-    return f"{drawn:<{BAR_WIDTH}} {100 * part:3.0f}%"
+    return f"{drawn:<{width}} {100 * part:3.0f}%"
 
 
 def duration(seconds: float) -> str:

@@ -86,15 +86,20 @@ class Objective:
         return sum(float(rule(model.weights.views[s.layer][s.index])[0]) for s, rule in rules if rule is not None)
 
     def monitor(self, name: str | None, has_validation: bool, min_delta: float = 0.0) -> Monitor:
-        """The monitor of a name in the logs; by default ``val_loss`` with validation data, else ``loss``.
+        """The monitor of a name in the logs, or of the short one in progress lines (``val_acc``).
+
+        By default it is ``val_loss`` with validation data, else ``loss``.
 
         Raises:
             UsageError: nothing of this name is measured.
         """
         directions = {"loss": False, **dict(zip(self.metric_names, self.higher_is_better, strict=True))}
+        shown = {m.short: known for m, known in zip(self.all_metrics, self.metric_names, strict=True) if m.short}
         if has_validation:
             directions |= {f"val_{known}": higher for known, higher in directions.items()}
+            shown |= {f"val_{short}": f"val_{known}" for short, known in shown.items()}
         chosen = name or ("val_loss" if has_validation else "loss")
+        chosen = shown.get(chosen, chosen) if chosen not in directions else chosen
         if chosen not in directions:
             close = nearest(chosen, list(directions))
             advice = f"did you mean {close!r}?" if close else f"measured are {', '.join(directions)}"

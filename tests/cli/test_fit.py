@@ -1,12 +1,19 @@
 """``dltool fit`` as typed."""
 
 import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dltool.cli.main import main
 from dltool.modelfile.reading import read
+
+WHOLE = ["--data", "x.npy", "--arch", "mlp"]
 
 
 @pytest.fixture
@@ -77,6 +84,27 @@ def test_no_escape_codes_in_a_log(table, run_dltool):
         (["--data", "x.npy", "--arch", "mlp", "-o", "no/n.h5"], 5, "no/n.h5: the folder no does not exist"),
         (["--data", "x.npy", "--arch", "mlp", "--monitor", "val_los"], 2, "--monitor: 'val_los' is not measured; did"),
         (["--data", "x.npy", "--arch", "mlp", "--class-weight", "cat=2"], 2, "--class-weight: 'cat=2' names no class"),
+        (["--schedule", "cosin"], 2, "--schedule: unknown schedule 'cosin'; did you mean 'cosine'?"),
+        (["--schedule", "cosine:mim=1"], 2, "--schedule: cosine has no option 'mim'; did you mean 'min'?"),
+        ([*WHOLE, "--schedule", "cosine:min=1"], 2, "--schedule: min is 1; give at most the rate of 0.001"),
+        (["--warmup", "soon"], 2, "--warmup: 'soon' is no time; give epochs as 2, or steps as 500steps"),
+        (["--warmup", "0"], 2, "--warmup: '0' is no time; "),
+        ([*WHOLE, "--warmup", "99steps"], 2, "--warmup: 99 steps, but the run has 10; give less, or more --epochs"),
+        (["--clip-norm", "0"], 2, "--clip-norm: 0 is out of range; give a number above 0"),
+        (["--clip-value", "x"], 2, "--clip-value: 'x' is not a number above 0"),
+        ([*WHOLE, "--clip-norm", "1", "--clip-value", "1"], 2, "--clip-value: cannot be combined with --clip-norm"),
+        (["--weight-decay", "-1"], 2, "--weight-decay: -1 is out of range; give a number from 0 up"),
+        ([*WHOLE, "--freeze", "dens"], 2, "--freeze: no layer with weights is called 'dens'; did you mean 'dense'?"),
+        ([*WHOLE, "--checkpoint", "e{epoc}.h5"], 2, "--checkpoint: {epoc} in 'e{epoc}.h5' is not known; did you mean"),
+        ([*WHOLE, "--checkpoint", "no/c.h5"], 5, "no/c.h5: the folder no does not exist; create it first"),
+        ([*WHOLE, "--log", "log.txt"], 2, "--log: log.txt is neither .csv nor .jsonl; name it so"),
+        ([*WHOLE, "--log", "x.npy.csv/l.csv"], 5, "x.npy.csv/l.csv: the folder x.npy.csv does not exist"),
+        ([*WHOLE, "--log-every", "batch"], 2, "--log-every: needs --log; name the file, as --log log.csv"),
+        (["--log-every", "hour"], 2, "--log-every: unknown interval 'hour'; give one of epoch, batch"),
+        ([*WHOLE, "--plot", "plot.gif"], 2, "--plot: plot.gif is none of .png, .svg, .pdf; name it so"),
+        ([*WHOLE, "--resume", "--reset-optimizer"], 2, "--reset-optimizer: cannot be combined with --resume"),
+        (["--data", "x.npy", "--resume"], 4, "m.h5: no such file; build it first, or give --arch cnn to build it now"),
+        ([*WHOLE, "--dry-run", "--monitor", "accurcy"], 2, "--monitor: 'accurcy' is not measured; did you mean"),
     ],
 )
 def test_what_is_wrong_is_said_before_the_first_batch(table, capsys, words, code, message):
@@ -85,3 +113,52 @@ def test_what_is_wrong_is_said_before_the_first_batch(table, capsys, words, code
     assert out == ""
     assert err.startswith(f"dltool: error: {message}")
     assert err.count("\n") == 1
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["x.npy", "y.npy"]
+
+
+def test_a_dry_run_gives_the_plan_on_stdout_and_writes_nothing(table, capsys):
+    assert main(["fit", "m.h5", *table, "--arch", "mlp:units=4", "--dry-run", "--log", "l.csv"]) == 0
+    out, err = capsys.readouterr()
+    plan = ["data", "split", "model", "train", "monitor", "memory", "writes"]
+    assert [line.split()[0] for line in out.splitlines()] == plan
+    assert err == ""
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["x.npy", "y.npy"]
+
+
+def test_the_time_spent_waiting_for_data_is_told_to_those_who_ask(table, capsys):
+    main(["fit", "m.h5", *table, "--arch", "mlp:units=4", "--epochs", "2", "-v"])
+    assert re.search(r"^waited \d+% of the training time for data$", capsys.readouterr().err, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_shows_the_command_that_resumes(table, run_dltool, number, code):
+    words = ["fit", "m.h5", *table, "--arch", "mlp:units=4", "--epochs", "1000000", "--class-weight", "0=1,1=2"]
+    command = [sys.executable, "-m", "dltool", *words]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=run_dltool.environ, preexec_fn=heed
+    ) as process:
+        lines = [process.stderr.readline() for _ in range(6)]  # two epochs are done
+        process.send_signal(number)
+        lines += process.stderr.readlines()
+    assert process.returncode == code
+    last = [line.strip() for line in lines[-4:]]
+    assert last[0] == "stopping after this batch (again: at once)"
+    assert re.match(rf"stopped at epoch \d+: interrupted by {number.name}; kept epoch \d+ ", last[1])
+    assert re.match(r"saved   m\.h5( in epoch \d+ after [1-4] of 4 batches)?$", last[2])
+    assert last[3] == f"resume  dltool {shlex.join(words)} --resume"
+    done = read("m.h5").state.epoch
+    assert main([*words, "--resume", "--epochs", str(done)]) == 2  # another number of epochs is another run
+
+
+def heed() -> None:
+    """Shells start what runs in the background with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_a_resumed_run_takes_what_is_not_said_from_the_file(table, run_dltool, capsys):
+    words = ["fit", "m.h5", *table, "--arch", "mlp:units=4", "--epochs", "3", "--lr", "0.01", "-q"]
+    assert main(words) == 0
+    before = Path("m.h5").read_bytes()
+    assert main(["fit", "m.h5", "--data", "x.npy", "--resume"]) == 0
+    assert capsys.readouterr().err == "m.h5: the run is finished, nothing is left to resume\n"
+    assert Path("m.h5").read_bytes() == before

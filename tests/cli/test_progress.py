@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from dltool.cli.console import Console
-from dltool.cli.progress import Counter, Progress, bar, duration, rate_and_eta
+from dltool.cli.progress import Counter, Progress, bar, duration, moving_line, rate_and_eta
 from dltool.training.callbacks import Events
 
 
@@ -150,6 +150,23 @@ def test_bars():
     assert bar(0.5) == "█" * 10 + " " * 10 + "  50%"
     assert bar(1 / 160) == "▏" + " " * 19 + "   1%"
     assert bar(1) == "█" * 20 + " 100%"
+
+
+CELLS = ["loss 2.0381", "acc 0.3070", "1,989 img/s", "eta 1m 05s"]
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (99, "  2/4  ██████████            50%  loss 2.0381  acc 0.3070  1,989 img/s  eta 1m 05s"),
+        (79, "  2/4  ████████▌          50%  loss 2.0381  acc 0.3070  1,989 img/s  eta 1m 05s"),
+        (66, "  2/4  ████████          50%  loss 2.0381  1,989 img/s  eta 1m 05s"),
+        (42, "  2/4  ██▌    50%  1,989 img/s  eta 1m 05s"),
+    ],
+)
+def test_the_moving_line_fits_its_width_and_keeps_speed_and_eta(width, line):
+    assert moving_line("  2/4", 0.5, CELLS, width) == line
+    assert len(line) <= width
 
 
 def test_no_speed_before_there_is_any():

@@ -106,6 +106,7 @@ def test_the_monitor_is_val_loss_with_validation_and_knows_its_direction():
     assert objective.monitor(None, False).name == "loss"
     assert not objective.monitor(None, True).higher_is_better
     assert objective.monitor("val_accuracy", True).higher_is_better
+    assert objective.monitor("val_acc", True) == objective.monitor("val_accuracy", True)  # as progress lines call it
 
 
 def test_an_unknown_monitor_is_refused_with_the_nearest_name():

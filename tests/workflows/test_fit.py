@@ -286,7 +286,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, pictu
     cases = [
         (settings(path, pictures, arch="cnn"), UsageError, "--arch: .*m.h5 exists; leave --arch out"),
         (settings(new, pictures), ModelFileError, "new.h5: does not exist; build it first, or give --arch"),
-        (settings(path, pictures, monitor="val_acc"), UsageError, "--monitor: 'val_acc' is not measured"),
+        (settings(path, pictures, monitor="val_ac"), UsageError, "--monitor: 'val_ac' is not measured"),
         (settings(path, pictures, class_weight="dork=2"), UsageError, "did you mean 'dark'"),
         (settings(path, pictures, val_split=1.5), UsageError, "--val-split: 1.5"),
         (settings(path, pictures, val=("x",), val_split=0.5), UsageError, "--val-split: cannot be combined"),

@@ -39,7 +39,7 @@ def rows(tmp_path):
 RECIPE = [
     *("--data", "x.npy", "--labels", "y.npy", "--arch", "mlp:units=64,dropout=0.3", "--batch-size", "8"),
     *("--metric", "accuracy", "--metric", "mae", "--metric", "auc", "--lr", "0.003", "--seed", "3", "--jobs", "1"),
-    *("--epochs", "40", "--schedule", "plateau:patience=2,factor=0.5", "--warmup", "1.5", "--early-stop", "6"),
+    *("--epochs", "20", "--schedule", "plateau:patience=2,factor=0.5", "--warmup", "1.5", "--early-stop", "6"),
     *("--log", "log.csv", "-q"),
 ]
 
@@ -101,7 +101,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(rows, repository):
     runs = Runs(rows, repository, RECIPE)
     seconds = runs.whole("whole.h5")
     os.rename(rows / "log.csv", rows / "whole.csv")
-    kills = int(os.environ.get("DLTOOL_KILLS", "4"))
+    kills = int(os.environ.get("DLTOOL_KILLS", "3"))
     runs.broken("broken.h5", kills, min(seconds, 3.0), seed=kills)
     print(runs.kills, seconds)
     assert runs.digest("broken.h5") == runs.digest("whole.h5")
