@@ -305,3 +305,29 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(world, tmp_path
         with pytest.raises(kind, match=message):
             finetune.run(wanted)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("file", "dropped"),
+    [
+        ("real/KonduitAI__dl4j-test-resources__cnn_batch_norm.h5", "head of 1 number dropped"),
+        ("golden/residual_block.k3.h5", "head dropped"),
+    ],
+)
+def test_keras_files_are_bases_too(shared, tmp_path, file, dropped):
+    base = shared / "keras" / file
+    shape = read(str(base)).model.graph.input_shapes[0]
+    random = np.random.default_rng(0)
+    x = random.integers(0, 128, (60, *shape)).astype(np.uint8)
+    y = np.arange(60) % 2
+    x[y == 1] += 100
+    data = table(tmp_path, "two", x, y)
+    heard = Heard()
+    wanted = settings(tmp_path, tmp_path / "n.h5", data=DataSettings((str(data),)), epochs=20, epochs_unfrozen=10)
+    finetune.run(replace(wanted, model=str(base)), heard)
+    saved = read(str(tmp_path / "n.h5"))
+    assert dropped in heard.lines[0] and heard.lines[0].endswith("batch normalisation frozen")
+    assert any("does not scale pixels itself" in line for line in heard.lines)
+    assert saved.history[-1]["loss"] < saved.history[0]["loss"]
+    assert saved.model.graph.output_shapes == ((2,),)
