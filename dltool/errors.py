@@ -66,9 +66,16 @@ class PeerError(DltoolError):
 
 
 class UnknownNameError(UsageError):
-    """A name that no registry knows; ``suggestion`` is the nearest known one or None."""
+    """A name that no registry knows; ``suggestion`` is the nearest known one or None.
 
-    def __init__(self, kind: str, name: str, suggestion: str | None, known: list[str]):
-        self.kind, self.name, self.suggestion, self.known = kind, name, suggestion, known
+    ``where`` is the option or layer that names it: registries do not know it, who asks them adds it with ``at``.
+    """
+
+    def __init__(self, kind: str, name: str, suggestion: str | None, known: list[str], where: str = ""):
+        self.kind, self.name, self.suggestion, self.known, self.where = kind, name, suggestion, known, where
         hint = f"did you mean {suggestion!r}?" if suggestion else f"known: {', '.join(known)}"
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        super().__init__(f"{where}: unknown {kind} {name!r}; {hint}" if where else f"unknown {kind} {name!r}; {hint}")
+
+    def at(self, where: str) -> "UnknownNameError":
+        """The same error, naming the option: ``--optimizer: unknown optimizer 'adm'; did you mean 'adam'?``."""
+        return UnknownNameError(self.kind, self.name, self.suggestion, self.known, where)

@@ -13,8 +13,9 @@ class DataSettings:
     """Where the rows come from and how images are read.
 
     Attributes:
-        data: paths as given with --data (folders, .npy, .npz), in order.
-        labels: the .npy with the labels, when --data is an array.
+        data: paths as given with --data (folders, arrays, lists, "-"), in order; ``NAME=x.npy`` for a model's input.
+        labels: the .npy with the labels, when --data is an array; several for several arrays, or ``NAME=y.npy`` for
+            each output of a model.
         image_size: (height, width) in pixels.
         color: "rgb" or "gray".
         resize: "stretch", "crop" or "pad".
@@ -22,10 +23,12 @@ class DataSettings:
         limit: use at most this many rows.
         allow_empty: accept class folders without images.
         skip_bad: leave unreadable images out instead of stopping.
+        multi_label: the labels are rows of 0 and 1, each 1 a label of its own.
+        group: a file that says which rows belong together, so that no group is in both parts of a split.
     """
 
     data: tuple[str, ...] = ()
-    labels: str | None = None
+    labels: str | tuple[str, ...] | None = None
     image_size: tuple[int, int] | None = None
     color: str | None = None
     resize: str | None = None
@@ -33,11 +36,13 @@ class DataSettings:
     limit: int | None = None
     allow_empty: bool = False
     skip_bad: bool = False
+    multi_label: bool = False
+    group: str | None = None
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """An untrained model: layer words or a ready architecture.
+    """An untrained model: layer words, a ready architecture, or the network of another file.
 
     Attributes:
         model: the file to write; None writes nothing (--dry-run).
@@ -48,6 +53,8 @@ class BuildSettings:
         data: data to take the shape, the classes and the head from.
         metrics: names for the compile step; empty means what the head suggests.
         rescale: False leaves out the Rescaling layer of image models.
+        from_config: a file with Keras's JSON of the network, "-" for standard input.
+        like: a model file whose network, classes and compile step are taken, with fresh weights.
     """
 
     model: str | None
@@ -56,13 +63,15 @@ class BuildSettings:
     words: tuple[str, ...] = ()
     arch: str | None = None
     data: DataSettings | None = None
-    loss: str | None = None
+    loss: str | tuple[str, ...] | None = None
     optimizer: str | None = None
     learning_rate: float | None = None
     metrics: tuple[str, ...] = ()
     seed: int = 0
     force: bool = False
     rescale: bool = True
+    from_config: str | None = None
+    like: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,8 @@ class FitSettings:
         keep_state: keep optimizer slots and counters in the file, so that training can go on exactly.
         normalize: put a Normalization layer, adapted to the data, before tabular arrays.
         rescale: see BuildSettings.
+        loss: a name, or ``NAME=mse`` for each output. loss_weights: ``NAME=0.5`` for outputs that count differently.
+        extra: lists (or other labelled data) whose rows are added to the training part only.
         schedule: ``"cosine:min=1e-6"``; warmup: ``"2"`` (epochs) or ``"500steps"``.
         checkpoint: a file for the weights of each improvement, or with ``{epoch}`` in its name one for every epoch.
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
@@ -96,14 +107,14 @@ class FitSettings:
     model: str
     data: DataSettings
     val: tuple[str, ...] = ()
-    val_labels: str | None = None
+    val_labels: str | tuple[str, ...] | None = None
     val_split: float | None = None
     arch: str | None = None
     epochs: int = 10
     batch_size: int = 64
     optimizer: str | None = None
     learning_rate: float | None = None
-    loss: str | None = None
+    loss: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] = ()
     early_stop: int | None = None
     min_delta: float = 0.0
@@ -118,6 +129,8 @@ class FitSettings:
     keep_state: bool = True
     normalize: bool = True
     rescale: bool = True
+    loss_weights: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
     schedule: str = "constant"
     warmup: str | None = None
     checkpoint: str | None = None
@@ -136,13 +149,28 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise."""
+    """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise.
+
+    Attributes:
+        other: a second model to compare with on the same rows.
+        beta: recall counts so many times as much as precision in the F score that is given besides F1.
+        top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
+        top_losses: so many rows with the largest loss are listed.
+        fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
+        exact: no algorithm with larger rounding errors than a direct computation.
+    """
 
     model: str
     data: DataSettings
     batch_size: int = 64
     jobs: int | None = None
     backend: str = "auto"
+    other: str | None = None
+    beta: float = 1.0
+    top: int | None = None
+    top_losses: int = 0
+    fail_under: tuple[tuple[str, float], ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +182,10 @@ class PredictSettings:
         probs: give the probability of every class.
         top: number of best labels per row.
         data: image options (``data.data`` stays empty; ``inputs`` says what to read).
+        min_prob: below this probability the label is "?".
+        layer: give this layer's output instead of the model's.
+        exact: no algorithm with larger rounding errors than a direct computation.
+        sort_into: a folder that gets links to the inputs, one folder per label.
     """
 
     model: str
@@ -164,10 +196,125 @@ class PredictSettings:
     probs: bool = False
     top: int = 1
     data: DataSettings = field(default_factory=DataSettings)
+    min_prob: float = 0.0
+    layer: str | None = None
+    exact: bool = False
+    sort_into: str | None = None
 
 
 @dataclass(frozen=True)
 class SummarySettings:
-    """Show what a model file holds."""
+    """Show what a model file holds.
+
+    Attributes:
+        timing: measure each layer at inference, with ``batch_size`` rows.
+        weights: None; "" for statistics of all weights; a layer's or weight's name for that.
+        diff: another model file to compare with.
+    """
 
     model: str
+    timing: bool = False
+    batch_size: int = 64
+    weights: str | None = None
+    diff: str | None = None
+
+
+@dataclass(frozen=True)
+class LrFindSettings:
+    """A learning-rate range test.
+
+    Attributes:
+        low, high: the first and the last rate. steps: how many are tried, one per batch.
+        pick: which suggestion is the answer: "valley", "steepest" or "min10".
+        optimizer, loss: as for a training run; None takes the file's own.
+        plot: a picture of the curve to write; nothing else is written.
+    """
+
+    model: str
+    data: DataSettings
+    low: float = 1e-7
+    high: float = 10.0
+    steps: int = 100
+    pick: str = "valley"
+    batch_size: int = 64
+    optimizer: str | None = None
+    loss: str | tuple[str, ...] | None = None
+    seed: int = 0
+    jobs: int | None = None
+    backend: str = "auto"
+    plot: str | None = None
+
+
+@dataclass(frozen=True)
+class PseudoLabelSettings:
+    """Label unlabelled rows that the model is sure of.
+
+    Attributes:
+        unlabelled: folders, images, arrays or lists of paths.
+        data: the labelled training data, for the class balance and, without ``val``, its part that the training held
+            out; may be empty.
+        val: labelled rows that the model was not trained on; ``val_labels`` their labels when they are arrays.
+        threshold: ``"0.9"`` or ``"cat=0.9,dog=0.95"``, the least probability to accept; excludes ``min_precision``.
+        min_precision: find each class's threshold on the validation rows, so that so many are right; None: 0.95.
+        max_per_class: accept at most so many of each class, the surest.
+        output: the list to write; None writes nothing.
+    """
+
+    model: str
+    unlabelled: tuple[str, ...]
+    data: DataSettings = field(default_factory=DataSettings)
+    val: tuple[str, ...] = ()
+    val_labels: str | tuple[str, ...] | None = None
+    threshold: str | None = None
+    min_precision: float | None = None
+    max_per_class: int | None = None
+    output: str | None = None
+    force: bool = False
+    batch_size: int = 64
+    jobs: int | None = None
+    backend: str = "auto"
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """A trained model with a new head, for other classes.
+
+    Attributes:
+        model: the base, any model that can be read.
+        pop: drop so many layers from the end; at: drop all after this layer; neither: drop the usual head.
+        head: layer words; empty: one Dense with a unit per class (softmax), or per number.
+        epochs: of the new head alone; epochs_unfrozen: of head and base together, 0 keeps the base as it is.
+        unfreeze: which layers of the base train then: "all", the last N that have weights ("3"), or name patterns
+            ("block5_*,block4_conv3").
+        learning_rates: one for everything, or several by depth, the last for the head; empty: the optimizer's own for
+            the head, and a hundredth, a tenth and the whole of it for the thirds of the network.
+        precompute: compute the frozen base's features once; None: where they fit into memory.
+        bn_update: let batch normalisation of unfrozen layers train and follow the new data.
+        output: the file to write; None replaces ``model``, with ``force`` only.
+        val, val_labels, val_split, optimizer, loss, metrics, rescale: see FitSettings.
+    """
+
+    model: str
+    data: DataSettings
+    val: tuple[str, ...] = ()
+    val_labels: str | tuple[str, ...] | None = None
+    val_split: float | None = None
+    pop: int | None = None
+    at: str | None = None
+    head: tuple[str, ...] = ()
+    epochs: int = 10
+    epochs_unfrozen: int = 5
+    unfreeze: str = "all"
+    learning_rates: tuple[float, ...] = ()
+    precompute: bool | None = None
+    bn_update: bool = False
+    batch_size: int = 64
+    optimizer: str | None = None
+    loss: str | tuple[str, ...] | None = None
+    metrics: tuple[str, ...] = ()
+    seed: int = 0
+    jobs: int | None = None
+    backend: str = "auto"
+    output: str | None = None
+    force: bool = False
+    rescale: bool = True

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# As the command line does, before numpy comes: BLAS threads would keep the reader from its quick fork.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent

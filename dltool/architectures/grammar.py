@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from dltool import names
-from dltool.architectures.literals import Bare, literal, split_outside
+from dltool.architectures.literals import EXPECTED, Bare, fits, literal, split_outside
 from dltool.errors import UsageError
 from dltool.registry import nearest
 
@@ -203,25 +203,8 @@ class _Options:
     def _typed(self, key: str, value: Any) -> Any:
         """The value if it is of the option's kind."""
         wanted = self.fields[key]
-        fits = {
-            "int": isinstance(value, int) and not isinstance(value, bool),
-            "number": isinstance(value, int | float) and not isinstance(value, bool),
-            "flag": isinstance(value, bool),
-            "size": isinstance(value, int | tuple) and not isinstance(value, bool),
-            "numbers": isinstance(value, int | float | tuple) and not isinstance(value, bool),
-            "text": isinstance(value, Bare),
-            "any": True,
-        }[wanted]
-        if not fits and value is not None:
-            expected = {
-                "int": "a whole number",
-                "number": "a number",
-                "flag": "true or false",
-                "size": "a size such as 3 or 3x3",
-                "numbers": "a number or (number,number)",
-                "text": "a name",
-            }[wanted]
-            raise UsageError(f"{self.text}: {key} must be {expected}, not {value}")
+        if not fits(wanted, value) and value is not None:
+            raise UsageError(f"{self.text}: {key} must be {EXPECTED[wanted]}, not {value}")
         return self._known_name(key, str(value)) if isinstance(value, Bare) else value
 
     def _known_name(self, key: str, value: str) -> str:

@@ -41,6 +41,28 @@ def literal(text: str) -> Any:
     return Bare(text)
 
 
+EXPECTED = {
+    "int": "a whole number",
+    "number": "a number",
+    "flag": "true or false",
+    "size": "a size such as 3 or 3x3",
+    "numbers": "a number or (number,number)",
+    "text": "a name",
+    "time": "a time such as 2 (epochs) or 500steps",
+}
+"""What an option of each kind in ``dltool.names`` takes, for messages; "any" takes everything."""
+
+
+def fits(kind: str, value: Any) -> bool:
+    """True when a literal is of an option's kind."""
+    if kind == "flag" or isinstance(value, bool):
+        return kind in ("flag", "any") and (isinstance(value, bool) or kind == "any")
+    if kind == "time":
+        return re.fullmatch(r"(\d+\.?\d*|\.\d+) ?(epochs?|steps?)?", str(value)) is not None
+    types = {"int": int, "number": int | float, "size": int | tuple, "numbers": int | float | tuple, "text": Bare}
+    return kind == "any" or isinstance(value, types[kind])
+
+
 def split_outside(text: str, separator: str, word: str, keep_empty: bool = False) -> list[str]:
     """Split at ``separator`` where no bracket is open. Raises UsageError naming ``word`` when brackets do not match."""
     parts, depth, start = [], 0, 0

@@ -1,13 +1,50 @@
-"""The class of all commands: the same help options, and surplus arguments refused by name."""
+"""The class of all commands: the same help options and layout, and surplus arguments refused by name."""
 
+from inspect import cleandoc
 from typing import Any
 
 import click
 
+from dltool.cli.sections import in_sections, split_examples
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
+WIDEST_NAME = 24
+"""Columns for an option and its value; the help of a longer one begins on the next line."""
 
-class Command(click.Command):
+
+class Layout:
+    """How help looks, for commands and the group: a sentence, examples, explanations, options by subject."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        first, examples, rest = split_examples(cleandoc(self.help or ""))
+        self._write(formatter, first)
+        if examples:
+            with formatter.section("Examples"):
+                for line in examples:
+                    formatter.write(f"{line}\n")
+        self._write(formatter, rest)
+
+    def _write(self, formatter: click.HelpFormatter, paragraphs: list[str]) -> None:
+        if paragraphs:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text("\n\n".join(paragraphs))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections = {
+            heading: [record for param in params if (record := param.get_help_record(ctx)) is not None]
+            for heading, params in in_sections(self.get_params(ctx))
+        }
+        widest = max(len(name) for records in sections.values() for name, _ in records)
+        width = min(widest, WIDEST_NAME)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl([(name.ljust(width), text) for name, text in records], col_max=width)
+
+
+class Command(Layout, click.Command):
     """A click command in our manner."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -23,3 +60,8 @@ class Command(click.Command):
         if ctx.args and not ctx.resilient_parsing:
             raise click.UsageError(f"{ctx.args[0]}: one argument too many; see '{ctx.command_path} --help'", ctx)
         return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Arguments first, as people write them."""
+        arguments = [param for param in self.get_params(ctx) if isinstance(param, click.Argument)]
+        return [*(piece for param in arguments for piece in param.get_usage_pieces(ctx)), "[OPTIONS]"]

@@ -4,17 +4,22 @@ Rules kept here: control characters in names are shown escaped; colour and movin
 show them (NO_COLOR, FORCE_COLOR, TERM=dumb and COLUMNS are obeyed); plain ASCII where the stream is not UTF-8.
 """
 
+import contextlib
+import json
+import math
 import os
 import re
-import shutil
 import sys
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
 
 from dltool.errors import OutputError
 
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0 and C1 control characters, bidirectional overrides, line separators, bytes that are no text."""
+
+LONGEST = 1500
+"""Characters of a line on stderr; a name in a file can be longer than a screen."""
 
 _ASCII = str.maketrans(
     {"\u2014": "-", "\u2013": "-", "±": "+-", "→": "->", "×": "x", "·": "|", "…": "...", "█": "#"}
@@ -42,6 +47,52 @@ def _escape(match: re.Match[str]) -> str:
     )
 
 
+def elided(text: str) -> str:
+    """The text safe and on one line of at most ``LONGEST`` characters, without its middle if need be."""
+    text = printable(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+
+
+def clipped(text: str, width: int) -> str:
+    """A safe text of at most ``width`` columns; what is cut off is shown as such.
+
+    Three points, not one sign, so that tables keep their width where only ASCII can be shown.
+
+    >>> clipped("a rather long name", 11)
+    'a rather...'
+    """
+    text = printable(text)
+    return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
+
+
+def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
+    """Lines of columns, the first ``left`` ones flush left, the others flush right. The first row are the headers.
+
+    They go in as a row: tabulate makes columns wider than their headers.
+    """
+    from tabulate import tabulate
+
+    sides = ["left" if i < left else "right" for i in range(len(rows[0]))]
+    table = tabulate(rows, tablefmt="plain", colalign=sides, disable_numparse=True)
+    return [line.rstrip() for line in table.splitlines()]
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader takes: NaN and infinity, for which JSON has no word, become null."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
 class Console:
     """The two output streams of one command.
 
@@ -53,19 +104,35 @@ class Console:
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, environ: Mapping[str, str] | None = None):
         self._out, self._err = out or sys.stdout, err or sys.stderr
         self.environ = os.environ if environ is None else environ
+        self.out_name = "standard output"
         self.quiet = False
         self.verbose = False
-        self.width = shutil.get_terminal_size((80, 24)).columns if environ is None else self._columns()
+        self.width = self._columns() or (_terminal_columns() if environ is None else 0) or 80
         self.live = is_terminal(self._err) and self.environ.get("TERM") != "dumb"
         self._live_line = ""
 
     def _columns(self) -> int:
         columns = self.environ.get("COLUMNS", "")
-        return int(columns) if columns.isdigit() and int(columns) else 80
+        return int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 10 else 0
+
+    @contextlib.contextmanager
+    def results_to(self, stream: TextIO, name: str) -> Iterator[None]:
+        """Within, results go to another stream; ``name`` is what errors call it."""
+        kept = self._out, self.out_name
+        self._out, self.out_name = stream, name
+        try:
+            yield
+        finally:
+            self._out, self.out_name = kept
 
     @property
     def out_is_terminal(self) -> bool:
         return is_terminal(self._out)
+
+    @property
+    def err_is_unicode(self) -> bool:
+        """Whether stderr shows more than ASCII."""
+        return self._encodable(self._err, "\u28ff") == "\u28ff"
 
     @property
     def binary_out(self):
@@ -90,7 +157,7 @@ class Console:
         """One line of progress or explanation, on stderr; nothing with --quiet."""
         if not self.quiet:
             self.clear()
-            self._write(self._err, self.styled(printable(line), style))
+            self._write(self._err, self.styled(elided(line), style))
 
     def detail(self, line: str) -> None:
         """One line that only --verbose shows."""
@@ -105,17 +172,17 @@ class Console:
     def warning(self, line: str) -> None:
         """Something that is likely to matter; shown even with --quiet."""
         self.clear()
-        self._write(self._err, f"dltool: {self.styled('warning:', 'yellow')} {printable(line)}")
+        self._write(self._err, f"dltool: {self.styled('warning:', 'yellow')} {elided(line)}")
 
     def failure(self, line: str) -> None:
         """A thing that failed while the command goes on."""
         self.clear()
-        self._write(self._err, f"dltool: {printable(line)}")
+        self._write(self._err, f"dltool: {elided(line)}")
 
     def error(self, line: str) -> None:
         """The one line that ends a command."""
         self.clear()
-        self._write(self._err, f"dltool: {self.styled('error:', 'red')} {printable(line)}")
+        self._write(self._err, f"dltool: {self.styled('error:', 'red')} {elided(line)}")
 
     def raw_error(self, text: str) -> None:
         """A traceback as it is."""
@@ -164,7 +231,7 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(cannot_write(error)) from error
+            raise OutputError(cannot_write(error, self.out_name)) from error
 
     def flush(self) -> None:
         """Push buffered results out. Raises OutputError (a full disk), BrokenPipeError."""
@@ -173,11 +240,21 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(cannot_write(error)) from error
+            raise OutputError(cannot_write(error, self.out_name)) from error
 
 
-def cannot_write(error: OSError) -> str:
-    return f"standard output: {(error.strerror or str(error)).lower()}; free space or write elsewhere"
+def cannot_write(error: OSError, name: str = "standard output") -> str:
+    return f"{name}: {(error.strerror or str(error)).lower()}; free space or write elsewhere"
+
+
+def _terminal_columns() -> int:
+    """Columns of the terminal behind stdout or stderr; 0 without one. ``shutil`` would cost 3 ms to import."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            return os.get_terminal_size(stream.fileno()).columns
+        except (AttributeError, ValueError, OSError):
+            continue
+    return 0
 
 
 def is_terminal(stream: TextIO) -> bool:

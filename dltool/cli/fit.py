@@ -10,7 +10,7 @@ from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console
 from dltool.cli.progress import Progress, duration
-from dltool.cli.types import AMOUNT, POSITIVE, RATE, ChoiceType
+from dltool.cli.types import AMOUNT, POSITIVE, RATE, ChoiceType, PerOutput
 from dltool.errors import ModelFileError, UsageError
 from dltool.settings import FitSettings
 
@@ -30,12 +30,24 @@ class FitCommand(Command):
 @options.model
 @options.dataset
 @click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option("--val-labels", metavar="FILE", help="Labels of a validation array.")
+@click.option(
+    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
+)
 @options.val_split
+@options.group
+@click.option("--extra", multiple=True, metavar="LIST", help="More rows for training only: path,label[,weight].")
 @options.arch
 @click.option("--epochs", type=POSITIVE, default=10, show_default=True, metavar="N", help="Passes over the data.")
 @options.batch_size
 @options.compile_step
+@click.option(
+    "--loss-weight",
+    "loss_weights",
+    type=PerOutput(AMOUNT),
+    multiple=True,
+    metavar="OUTPUT=X",
+    help="How much the loss of one of several outputs counts.  [1]",
+)
 @options.schedule
 @options.warmup
 @click.option(
@@ -52,16 +64,16 @@ class FitCommand(Command):
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
 @options.jobs
 @options.backend
-@click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
+@options.exact
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in the file, exactly.")
 @click.option("--reset-optimizer", is_flag=True, help="Forget the optimizer's state in the file.")
-@click.option("--output", "-o", metavar="FILE", help="Write here and leave MODEL as it is.")
+@options.output
 @click.option("--checkpoint", metavar="FILE", help="Also write each improvement here; as e{epoch:03}.h5, every epoch.")
 @click.option("--log", metavar="FILE", help="Write the numbers of every epoch to a .csv or .jsonl file.")
 @click.option(
     "--log-every", type=ChoiceType("interval", "epoch", "batch"), default="epoch", help="Rows of the log.  [epoch]"
 )
-@click.option("--plot", metavar="FILE", help="Draw the curves to a .png, .svg or .pdf file (needs matplotlib).")
+@options.plot
 @options.force
 @click.option(
     "--no-state", "keep_state", is_flag=True, flag_value=False, default=True, help="Smaller file; training restarts."
@@ -113,6 +125,10 @@ def check(settings: FitSettings) -> None:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")
     if settings.val and settings.val_split:
         raise UsageError("--val-split: cannot be combined with --val; give one of the two")
+    if (*settings.data.data, *settings.val, *settings.extra).count("-") > 1:
+        raise UsageError("--data, --val, --extra: '-' is given twice, but stdin can be read only once; name a file")
+    if settings.data.group is not None and (settings.val or settings.val_split == 0):
+        raise UsageError("--group: says how rows are split, but nothing is; leave out --val and --val-split 0")
     if settings.val_labels is not None and not settings.val:
         raise UsageError("--val-labels: needs --val; give the array that the labels belong to")
     if settings.clip_norm is not None and settings.clip_value is not None:

@@ -1,6 +1,8 @@
-"""``dltool help TOPIC``."""
+"""``dltool help TOPIC``: the texts of ``dltool/help``, with tables made from the real lists of names."""
 
 import textwrap
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -9,21 +11,41 @@ from dltool.cli.command import Command
 from dltool.errors import UsageError
 from dltool.registry import nearest
 
+WIDTH = 78
+FOLDER = Path(__file__).parent.parent / "help"
+
+TOPICS = {
+    "data": "what --data takes: folders, arrays, lists; images; splits",
+    "exit-codes": "what the exit codes mean",
+    "layer-words": "one word per layer: the grammar, all kinds, all architectures",
+    "limits": "what dltool does not do",
+    "model-file": "what a model file holds, Keras, safety",
+    "numerics": "what is repeatable, lanes, precision",
+    "schedules": "learning rates that change during training",
+    "changelog": "what is new",
+}
+"""Topic -> what it is about; its text is in ``help/TOPIC.md``."""
+
 
 @click.command("help", cls=Command)
 @click.argument("topic", required=False, metavar="[TOPIC]")
 @options.common
 @click.pass_context
 def command(context: click.Context, topic: str | None) -> None:
-    """Explain a topic: layer-words, exit-codes.
+    """Explain a topic or a command.
 
-    A command's name gives that command's help.
+    \b
+      dltool help
+      dltool help layer-words
+      dltool help fit
+
+    Without a topic all topics are listed. A command's name gives the same as its --help.
     """
     console, group = context.obj, context.parent.command
     if topic is None:
-        console.results(context.parent.get_help().splitlines())
+        console.results([*context.parent.get_help().splitlines(), *topic_lines()])
     elif topic in TOPICS:
-        console.results(TOPICS[topic]())
+        console.results(text_of(topic))
     elif topic in group.list_commands(context):
         found = group.get_command(context, topic)
         with click.Context(found, info_name=topic, parent=context.parent) as inner:
@@ -35,50 +57,74 @@ def command(context: click.Context, topic: str | None) -> None:
         raise UsageError(f"{topic}: no such topic; {advice}")
 
 
+def topic_lines() -> list[str]:
+    """The list of topics, as it follows the group's help."""
+    width = max(map(len, TOPICS))
+    return ["", "Topics (dltool help TOPIC):", *(f"  {name:<{width}}  {about}" for name, about in TOPICS.items())]
+
+
+def text_of(topic: str) -> list[str]:
+    """The lines of a topic: marks of headings taken away, ``{name}`` on a line of its own replaced by that table."""
+    lines = []
+    for line in (FOLDER / f"{topic}.md").read_text(encoding="utf-8").splitlines():
+        name = line.removeprefix("{").removesuffix("}")
+        if line == f"{{{name}}}" and name in TABLES:
+            lines += TABLES[name]()
+        else:
+            lines.append(line.lstrip("#").lstrip() if line.startswith("#") else line)
+    return lines
+
+
 def exit_codes() -> list[str]:
-    """The table of exit codes, one line each."""
+    """One line per code."""
     from dltool.errors import EXIT_CODES
 
-    return [f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()]
+    lines = []
+    for code, meaning in EXIT_CODES.items():
+        lines += textwrap.wrap(meaning, WIDTH, initial_indent=f"  {code:>3}  ", subsequent_indent=" " * 7)
+    return lines
 
 
-def layer_words() -> list[str]:
-    """The grammar of layer words and every kind with its options."""
+def kinds() -> list[str]:
+    """Every kind of layer with its short names, and its options in order."""
     from dltool import names
-    from dltool.architectures.grammar import kinds
+    from dltool.architectures import grammar
 
     short: dict[str, list[str]] = {}
-    for kind, class_name in kinds().items():
+    for kind, class_name in grammar.kinds().items():
         short.setdefault(class_name, []).append(kind)
-    lines = GRAMMAR.strip("\n").splitlines()
+    lines = []
     for class_name, found in names.LAYERS.items():
-        written = [kind for kind in found if kind != "trainable"]
         aliases = sorted({kind for kind in short[class_name] if kind.islower()}, key=lambda k: (len(k), k))
         lines.append(f"  {', '.join(aliases)}")
-        lines += textwrap.wrap(", ".join(written), WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    activations = [name for name in names.ACTIVATIONS if not name.endswith("_keras2")]
-    return [*lines, "", *textwrap.wrap(f"Activations: {', '.join(activations)}.", WIDTH)]
+        lines += _wrapped(", ".join(key for key in found if key != "trainable"), 6)
+    return [*lines, "", "Every kind also takes trainable=false."]
 
 
-WIDTH = 80
-GRAMMAR = """
-A layer word is [name=]kind[:value,...,key=value,...][@input[+input...]]
+def activations() -> list[str]:
+    from dltool import names
 
-  conv2d:32,3,same,relu      numbers in Keras's order; bare activation,
-                             padding, regulariser (l2) or initializer will do
-  conv2d:32,3x5,strides=2    sizes as 3 or 3x5; any Keras keyword as key=value
-  dense:64,relu,l2=1e-4      l1= and l2= are weight penalties
-  4*(conv2d:64,3,same,relu)  repeats; quote it for the shell; several words
-                             may be inside, separated by spaces
-  y1=dense:100@x1            has a name, and takes x1, not the layer before it
-  both=concatenate@y1+x2     takes several
-  x1=input:28x28x1           an input; with a single one, --input does the same
+    return _wrapped(", ".join(name for name in names.ACTIVATIONS if not name.endswith("_keras2")), 2)
 
-Numbers may be written 1/255 or 1e-4, tuples (1,2). Layers that no other takes
-are the outputs. conv2d:32,3,3 is refused: the second 3 was the number of
-columns in old Keras and is a stride now.
 
-Kinds, and their options in order:
-"""
+def architectures() -> list[str]:
+    from dltool import names
 
-TOPICS = {"layer-words": layer_words, "exit-codes": exit_codes}
+    width = max(map(len, names.ARCHITECTURES))
+    return [
+        f"  {name:<{width}}  {','.join(f'{key}={value}' for key, value in known.items())}"
+        for name, known in names.ARCHITECTURES.items()
+    ]
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "exit-codes": exit_codes,
+    "kinds": kinds,
+    "activations": activations,
+    "architectures": architectures,
+}
+"""What may stand in a text as ``{name}``."""

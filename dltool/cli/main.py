@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from dltool import __version__
-from dltool.cli.command import CONTEXT
+from dltool.cli.command import CONTEXT, Layout
 from dltool.cli.console import Console, cannot_write
 from dltool.errors import DltoolError, OutputError
 from dltool.registry import nearest
@@ -22,9 +21,13 @@ COMMANDS = {
     "evaluate": "Measure a model on labelled data.",
     "predict": "Label files, folders and arrays.",
     "summary": "Show what a model file holds.",
-    "help": "Explain a topic: layer-words, exit-codes.",
+    "lr-find": "Find a learning rate: raise it until the loss diverges.",
+    "pseudo-label": "Label unlabelled images that the model is sure of, for further training.",
+    "finetune": "Give a trained model a new head and train it on other classes.",
+    "completion": "Print the completion of a shell: bash, zsh or fish.",
+    "help": "Explain a topic or a command.",
 }
-"""Command -> its line in the group's help; the module of the same name is imported only when it runs."""
+"""Command -> its line in the group's help; the module of the same name ("_" for "-") is imported only when it runs."""
 
 ANYWHERE = ("--quiet", "-q", "--verbose", "-v", "--debug")
 SINGLE_THREAD_BLAS = (
@@ -36,7 +39,7 @@ SINGLE_THREAD_BLAS = (
 )
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Layout, click.Group):
     """Knows its commands by name and imports a command's module when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,7 +48,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f"dltool.cli.{cmd_name}").command
+        return import_module(f"dltool.cli.{cmd_name.replace('-', '_')}").command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0]
@@ -55,9 +58,10 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"{name}: no such command; {advice}", ctx)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        super().format_options(ctx, formatter)
 
 
 @click.group(cls=LazyGroup, context_settings=CONTEXT, no_args_is_help=False, invoke_without_command=True)
@@ -70,6 +74,8 @@ def group(context: click.Context) -> None:
       dltool fit digits.h5 --data train/ --arch cnn
       dltool evaluate digits.h5 --data test/
       dltool predict digits.h5 photos/
+
+    'dltool help' lists topics, 'dltool COMMAND --help' the options of a command.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -90,6 +96,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except BaseException as error:
         if debug and isinstance(error, Exception) and not isinstance(error, BrokenPipeError | click.exceptions.Exit):
+            import traceback
+
             console.raw_error("".join(traceback.format_exception(error)))
         return report(error, console)
 

@@ -1,7 +1,7 @@
 """Options that several commands share: one option, one meaning, one help text. Decorators for click commands."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +18,11 @@ from dltool.cli.types import (
     SEED,
     ChoiceType,
     NameType,
+    PerOutput,
 )
-from dltool.settings import DataSettings
+
+if TYPE_CHECKING:
+    from dltool.settings import DataSettings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -52,10 +55,30 @@ common = together(
 model = click.argument("model", type=click.Path(), metavar="MODEL")
 """The model file."""
 
+
+def one_or_more(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Any:
+    """For options that are mostly given once: None, the one text, or all of them."""
+    return value if len(value) > 1 else next(iter(value), None)
+
+
 data = click.option(
-    "--data", multiple=True, metavar="PATH", help="A folder of class folders, x.npy, or x.npz; several are joined."
+    "--data",
+    multiple=True,
+    metavar="PATH",
+    help="A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); "
+    "several are joined. NAME=x.npy feeds one of a model's inputs.",
 )
-labels = click.option("--labels", metavar="FILE", help="Labels of an array: classes, one-hot rows, or numbers.")
+labels = click.option(
+    "--labels",
+    multiple=True,
+    callback=one_or_more,
+    metavar="FILE",
+    help="Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model's outputs.",
+)
+multi_label = click.option("--multi-label", is_flag=True, help="Label rows of 0 and 1 may have several ones.")
+group = click.option(
+    "--group", metavar="FILE", help="Rows that a split keeps together: a group per line, or path,group."
+)
 limit = click.option("--limit", type=POSITIVE, metavar="N", help="Use at most N rows.")
 class_names = click.option(
     "--class-names", type=NAMES, metavar="A,B|FILE", help="Names of the classes, in the order of the outputs."
@@ -67,7 +90,7 @@ image = together(
     click.option("--color", type=COLOR, help="Read images as colour or grey."),
     click.option("--resize", type=RESIZE, help="How images are brought to the size.  [stretch]"),
 )
-dataset = together(data, labels, image, class_names, limit, allow_empty, skip_bad)
+dataset = together(data, labels, multi_label, image, class_names, limit, allow_empty, skip_bad)
 
 batch_size = click.option(
     "--batch-size", type=POSITIVE, default=64, show_default=True, metavar="N", help="Rows per step."
@@ -93,9 +116,11 @@ arch = click.option(
 )
 loss = click.option(
     "--loss",
-    type=NameType("loss", names.LOSSES, names.LOSS_ALIASES, spec=True),
+    type=PerOutput(NameType("loss", names.LOSSES, names.LOSS_ALIASES, spec=True)),
+    multiple=True,
+    callback=one_or_more,
     metavar="NAME",
-    help="What is minimised.  [by the head]",
+    help="What is minimised; OUTPUT=NAME for one of several outputs.  [by the head]",
 )
 optimizer = click.option(
     "--optimizer",
@@ -125,6 +150,12 @@ rescale = click.option(
 )
 force = click.option("--force", "-f", is_flag=True, help="Replace an existing file.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Give the result as JSON.")
+output = click.option("--output", "-o", metavar="FILE", help="Write to this file instead.")
+top = click.option("--top", type=POSITIVE, metavar="K", help="Look at the K best labels of a row.")
+plot = click.option(
+    "--plot", metavar="FILE", help="Draw the curve into a .png, .svg or .pdf file; needs the extra dltool[plot]."
+)
+exact = click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
 val_split = click.option(
     "--val-split", type=FRACTION, metavar="PART", help="Part held out for validation, 0 for none.  [0.2]"
 )
@@ -141,7 +172,9 @@ warmup = click.option(
 )
 
 
-def data_settings(options: dict[str, Any]) -> DataSettings:
+def data_settings(options: dict[str, Any]) -> "DataSettings":
     """Take the options of ``dataset`` out of a command's options."""
+    from dltool.settings import DataSettings  # making dataclasses takes 4 ms, which help does not need
+
     names_of_fields = DataSettings.__dataclass_fields__
     return DataSettings(**{name: options.pop(name) for name in list(options) if name in names_of_fields})

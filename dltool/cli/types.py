@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dltool.errors import UsageError
 from dltool.registry import nearest
 
 
@@ -14,7 +15,8 @@ class NameType(click.ParamType):
     """A registered name; with ``spec`` followed by ``:key=value,...``. Gives the text as typed.
 
     Args:
-        known: the names; a mapping name -> options also checks the keys of a spec.
+        known: the names; a mapping name -> options also checks the keys of a spec, and where the options map to kinds
+            (``"number"``) or default values, what is written for them.
         aliases: short name -> name.
     """
 
@@ -30,18 +32,50 @@ class NameType(click.ParamType):
             advice = f"did you mean {close!r}?" if close else f"known: {', '.join(self.known)}"
             self.fail(f"unknown {self.name} {name!r}; {advice}", param, ctx)
         if colon and isinstance(self.known, dict):
-            for part in rest.split(","):
-                self._check_key(name, part, list(self.known[full]), param, ctx)
+            self._check_options(name, rest, self.known[full], param, ctx)
         return value
 
-    def _check_key(self, name: str, part: str, options: list[str], param: Any, ctx: Any) -> None:
-        key, equals, _ = part.partition("=")
-        if not equals:
-            self.fail(f"{part!r} is no key=value; write {name}:{options[0] if options else 'key'}=VALUE", param, ctx)
-        if key not in options:
-            close = nearest(key, options)
-            advice = f"did you mean {close!r}?" if close else f"it has {', '.join(options) or 'no options'}"
-            self.fail(f"{name} has no option {key!r}; {advice}", param, ctx)
+    def _check_options(self, name: str, rest: str, options: Any, param: Any, ctx: Any) -> None:
+        from dltool.architectures.literals import split_outside
+
+        try:
+            parts = split_outside(rest, ",", f"{name}:{rest}", keep_empty=True)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        for part in parts:
+            key, equals, value = (piece.strip() for piece in part.partition("="))
+            if not equals:
+                first = next(iter(options), "key")
+                self.fail(f"{part!r} is no key=value; write {name}:{first}=VALUE", param, ctx)
+            if key not in options:
+                close = nearest(key, list(options))
+                advice = f"did you mean {close!r}?" if close else f"it has {', '.join(options) or 'no options'}"
+                self.fail(f"{name} has no option {key!r}; {advice}", param, ctx)
+            if isinstance(options, dict):
+                self._check_value(f"{name}:{key}", value, options[key], param, ctx)
+
+    def _check_value(self, where: str, text: str, kind: Any, param: Any, ctx: Any) -> None:
+        """``kind`` is a word of ``dltool.names``, or the default value of an architecture's option."""
+        from dltool.architectures.literals import EXPECTED, fits, literal
+
+        if not isinstance(kind, str):
+            kind = "number" if isinstance(kind, float) else "int"
+        value = literal(text)
+        if text == "" or not fits(kind, value):
+            self.fail(f"{where} must be {EXPECTED.get(kind, 'a value')}, not {text!r}", param, ctx)
+
+
+class PerOutput(click.ParamType):
+    """``VALUE``, or ``NAME=VALUE`` for one of a model's outputs; the value is of another type."""
+
+    def __init__(self, inner: click.ParamType):
+        self.name, self.inner = inner.name, inner
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name, equals, rest = value.partition("=")
+        if not equals or ":" in name:
+            return str(self.inner.convert(value, param, ctx))
+        return f"{name}={self.inner.convert(rest, param, ctx)}"
 
 
 class ChoiceType(click.ParamType):
@@ -127,6 +161,24 @@ class NamesType(click.ParamType):
             self.fail(f"{path}: cannot be read as text ({error}); give a file with one name per line", param, ctx)
 
 
+class GateType(click.ParamType):
+    """accuracy=0.85: a metric's name and its limit."""
+
+    name = "gate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):
+            return value
+        name, _, number = value.rpartition("=")
+        try:
+            limit = float(number)
+        except ValueError:
+            limit = math.nan
+        if not name or not math.isfinite(limit):
+            self.fail(f"{value!r} is not NAME=NUMBER; write it as accuracy=0.85", param, ctx)
+        return name, limit
+
+
 POSITIVE = NumberType(int, 1, 2**31 - 1, "a whole number from 1 up")
 COUNT = NumberType(int, 0, 2**31 - 1, "a whole number from 0 up")
 SEED = NumberType(int, 0, 2**63 - 1, "a whole number from 0 up")
@@ -137,6 +189,9 @@ IMAGE_SIZE = SizeType(2, "28x28")
 SHAPE = SizeType()
 COLOR = ChoiceType("color", "rgb", "gray")
 RESIZE = ChoiceType("resize", "stretch", "crop", "pad")
+PROBABILITY = NumberType(float, 0.0, 1.0, "a probability from 0 to 1, as 0.7")
+BETA = NumberType(float, 0.0, 1000.0, "a number above 0, as 2", open_low=True)
+GATE = GateType()
 NAMES = NamesType()
 
 

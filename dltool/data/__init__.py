@@ -1,8 +1,10 @@
 """From paths to batches.
 
-``folder`` lists class folders, ``images`` is the one image reader, ``headers`` decides size and colour, ``arrays`` and
-``labels`` read .npy files, ``dataset`` and ``image_folder`` serve rows, ``split`` and ``loader`` choose and order them.
-``opening`` turns what the user typed into data sets, ``inputs`` into rows to predict.
+What the user typed becomes data sets in ``opening``, by way of ``image_opening`` and ``array_opening``, and rows to
+predict in ``inputs``. ``folder`` and ``lists`` find files and their labels (a ``listing``), ``images`` is the one image
+reader, ``headers`` decides size and colour, ``arrays``, ``npz`` and ``named_arrays`` read arrays, ``labels`` says what
+their labels mean. ``dataset`` and ``image_folder`` serve rows, ``split``, ``groups`` and ``loader`` choose and order
+them.
 
 Imports ``dltool.engine``, ``dltool.errors`` and ``dltool.registry`` only.
 """

@@ -12,8 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from dltool.data.arrays import check_finite, engine_dtype, sample_digest
+from dltool.data.arrays import check_finite, engine_dtype, expect_few_rows, sample_digest
 from dltool.data.capacity import store_limit
+from dltool.data.listing import joined_weights, taken
 from dltool.data.shapes import Shape, WantedShape, adapt_rows, shapes_text
 from dltool.engine.batch import Batch
 from dltool.errors import DataError
@@ -25,7 +26,10 @@ class Dataset(Protocol):
     Attributes:
         input_shapes: shape of one row of each input.
         classes: names in the order of the model's outputs, or None for regression.
-        labels: (n,) int64 class indices, or (n, ...) float32 targets.
+        labels: (n,) int64 class indices, or (n, ...) float32 targets; of the first output where there are several.
+        targets: the labels of every output.
+        weights: (n,) float32 sample weights, or None for all one.
+        groups: (n,) int64, rows with the same number stay together in a split; None when nobody said.
         fingerprint: SHA-256 of the content, independent of paths and times.
     """
 
@@ -35,6 +39,12 @@ class Dataset(Protocol):
     def classes(self) -> tuple[str, ...] | None: ...
     @property
     def labels(self) -> np.ndarray: ...
+    @property
+    def targets(self) -> tuple[np.ndarray, ...]: ...
+    @property
+    def weights(self) -> np.ndarray | None: ...
+    @property
+    def groups(self) -> np.ndarray | None: ...
     @property
     def fingerprint(self) -> str: ...
 
@@ -65,25 +75,36 @@ class ArrayDataset:
 
     Args:
         arrays: one per model input, each (n, ...), often memory maps.
-        labels: (n,) int64 classes or (n, ...) float32 targets.
+        labels: (n,) int64 classes or (n, ...) float32 targets; a tuple of such arrays for several outputs.
         classes: class names, or None.
         paths: of the arrays, for messages.
-        limit: bytes that may be read into memory; None: a quarter of the available memory.
+        limit: bytes that may be read into memory; None: a quarter of the available memory; 0: few rows will be read.
+        weights: (n,) float32, or None.
+        numbers: (n,) what to call the rows in messages; None: 0, 1, 2, ...
     """
 
     def __init__(
         self,
         arrays: Sequence[np.ndarray],
-        labels: np.ndarray,
+        labels: np.ndarray | tuple[np.ndarray, ...],
         classes: tuple[str, ...] | None,
         paths: Sequence[str],
         limit: int | None = None,
+        weights: np.ndarray | None = None,
+        numbers: np.ndarray | None = None,
     ):
-        self.labels, self.classes, self.paths = labels, classes, tuple(paths)
-        self.fingerprint = _digest([*map(sample_digest, arrays), hashlib.sha256(_bytes(labels)).hexdigest()])
+        self.targets = labels if isinstance(labels, tuple) else (labels,)
+        self.labels, self.classes, self.paths = self.targets[0], classes, tuple(paths)
+        self.weights, self.groups, self._numbers = weights, None, numbers
+        rest = [*self.targets, *([] if weights is None else [weights])]
+        self.fingerprint = _digest(
+            [*map(sample_digest, arrays), *(hashlib.sha256(_bytes(a)).hexdigest() for a in rest)]
+        )
         limit = store_limit() if limit is None else limit
         needed = sum(array.size * engine_dtype(array.dtype).itemsize for array in arrays)
         self._checked = needed <= limit
+        if limit == 0:
+            expect_few_rows(arrays)
         if self._checked:
             arrays = [load_rows(array, slice(None), path) for array, path in zip(arrays, self.paths, strict=True)]
         self.arrays = tuple(array[:, np.newaxis] if array.ndim == 1 else array for array in arrays)
@@ -100,10 +121,11 @@ class ArrayDataset:
             inputs = tuple(array.take(rows, axis=0) for array in self.arrays)
         else:
             inputs = tuple(load_rows(array, rows, path) for array, path in zip(self.arrays, self.paths, strict=True))
-        return Batch(inputs, (self.labels[rows],), rows=rows)
+        return Batch(inputs, tuple(target[rows] for target in self.targets), taken(self.weights, rows), rows)
 
     def names(self, rows: Sequence[int] | np.ndarray) -> list[str]:
-        return [f"{self.paths[0]}[{int(row)}]" for row in rows]
+        numbers = rows if self._numbers is None else self._numbers[np.asarray(rows, np.int64)]
+        return [f"{self.paths[0]}[{int(number)}]" for number in numbers]
 
     def is_ready(self, rows: np.ndarray | None = None) -> bool:
         return self._checked
@@ -128,7 +150,9 @@ class Subset:
 
     def __init__(self, dataset: Dataset, rows: np.ndarray):
         self.dataset, self.rows = dataset, np.asarray(rows, np.int64)
-        self.labels, self.classes = dataset.labels[self.rows], dataset.classes
+        self.targets, self.classes = tuple(target[self.rows] for target in dataset.targets), dataset.classes
+        self.labels = self.targets[0]
+        self.weights, self.groups = taken(dataset.weights, self.rows), taken(dataset.groups, self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -164,14 +188,17 @@ class Concatenated:
     def __init__(self, datasets: Sequence[Dataset]):
         first = datasets[0]
         for other in datasets[1:]:
-            if other.input_shapes != first.input_shapes or other.labels.shape[1:] != first.labels.shape[1:]:
+            if other.input_shapes != first.input_shapes or _target_shapes(other) != _target_shapes(first):
                 raise DataError(
                     f"{other.names([0])[0]}: rows are {shapes_text(other.input_shapes)}, those of "
                     f"{first.names([0])[0]} are {shapes_text(first.input_shapes)}; "
                     "only data of the same shape and labels can be joined"
                 )
         self.datasets, self.classes = tuple(datasets), first.classes
-        self.labels = np.concatenate([dataset.labels for dataset in datasets])
+        self.targets = tuple(np.concatenate(parts) for parts in zip(*(d.targets for d in datasets), strict=True))
+        self.labels = self.targets[0]
+        self.weights = joined_weights([(len(dataset), dataset.weights) for dataset in datasets])
+        self.groups = None if any(d.groups is None for d in datasets) else np.concatenate([d.groups for d in datasets])
         self._starts = np.cumsum([0, *map(len, datasets)])
 
     def __len__(self) -> int:
@@ -195,7 +222,7 @@ class Concatenated:
             for place, part in parts:
                 whole[place] = part
             inputs.append(whole)
-        return Batch(tuple(inputs), (self.labels[rows],), rows=rows)
+        return Batch(tuple(inputs), tuple(target[rows] for target in self.targets), taken(self.weights, rows), rows)
 
     def _located(self, rows: np.ndarray) -> list[tuple[np.ndarray, Dataset, np.ndarray]]:
         """(places in ``rows``, data set, its own rows) of every data set that is asked."""
@@ -230,11 +257,21 @@ class ClassCount:
 
 
 def summary_counts(dataset: Dataset) -> list[ClassCount]:
-    """Rows per class in the order of the classes, zeros included; empty for regression."""
+    """Rows per class in the order of the classes, zeros included; empty for regression.
+
+    A row with several labels counts for each of them.
+    """
     if dataset.classes is None:
         return []
-    counts = np.bincount(dataset.labels, minlength=len(dataset.classes)).tolist()
-    return [ClassCount(name, count) for name, count in zip(dataset.classes, counts, strict=True)]
+    if dataset.labels.ndim > 1:
+        counts = dataset.labels.sum(axis=0, dtype=np.int64)
+    else:
+        counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
+    return [ClassCount(name, count) for name, count in zip(dataset.classes, counts.tolist(), strict=True)]
+
+
+def _target_shapes(dataset: Dataset) -> list[Shape]:
+    return [target.shape[1:] for target in dataset.targets]
 
 
 def load_rows(array: np.ndarray, rows: np.ndarray | slice, path: str) -> np.ndarray:

@@ -6,15 +6,14 @@ is ever opened: entries are judged by name and ``stat``. Imports the standard li
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from dltool.data.listing import Listing, natural_key
 from dltool.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
@@ -23,18 +22,6 @@ IMAGE_SUFFIXES = frozenset(
 PARTS = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
 
 Identity = tuple[int, int]
-
-
-def natural_key(name: str) -> tuple:
-    """Sort key with numbers compared as numbers: "img2" before "img10"; equal numbers ("1", "01") by spelling."""
-    pieces = re.split(r"([0-9]+)", name)
-    # Numbers as (digits, text), not int(): Python refuses to convert very long ones.
-    return [_number_key(piece) if i % 2 else (0, piece) for i, piece in enumerate(pieces)], name
-
-
-def _number_key(digits: str) -> tuple[int, str]:
-    significant = digits.lstrip("0")
-    return len(significant), significant
 
 
 @dataclass
@@ -132,49 +119,6 @@ def is_image_name(entry: os.DirEntry) -> bool:
     return os.path.splitext(os.path.realpath(entry.path))[1].lower() in IMAGE_SUFFIXES | {""}
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The images below one or several roots.
-
-    Attributes:
-        paths: what to open, each beginning with its root as the user typed it.
-        relative: the same relative to the root, with "/" on every system.
-        sizes: (n,) int64 bytes. labels: (n,) int64 index into ``classes``.
-        classes: class names in natural order.
-        ignored: number of entries left out.
-    """
-
-    paths: list[str]
-    relative: list[str]
-    sizes: np.ndarray
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    ignored: int
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def keep(self, rows: np.ndarray) -> Listing:
-        """The same with only some rows."""
-        chosen = [int(row) for row in rows]
-        paths, relative = [self.paths[row] for row in chosen], [self.relative[row] for row in chosen]
-        return Listing(paths, relative, self.sizes[rows], self.labels[rows], self.classes, self.ignored)
-
-    def with_classes(self, classes: tuple[str, ...]) -> Listing:
-        """The same with labels counted in another list of names, which holds all of ours."""
-        place = np.array([classes.index(name) for name in self.classes], np.int64)
-        labels = place[self.labels] if len(self.labels) else self.labels
-        return Listing(self.paths, self.relative, self.sizes, labels, classes, self.ignored)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the sorted relative names, sizes and class names: the same wherever and whenever copied."""
-        lines = sorted(
-            f"{name}\0{size}\0{self.classes[label]}\n".encode("utf-8", "surrogateescape")
-            for name, size, label in zip(self.relative, self.sizes.tolist(), self.labels.tolist(), strict=True)
-        )
-        return hashlib.sha256(b"".join(lines)).hexdigest()
-
-
 def list_classes(root: str, allow_empty: bool = False) -> Listing:
     """The images of a folder of class folders.
 
@@ -247,50 +191,3 @@ def find_parts(root: str) -> dict[str, str] | None:
     if "train" not in found or len(found) < 2:
         return None
     return found if any(entry.is_dir() for entry in scan(found["train"])) else None
-
-
-def merge(listings: list[Listing], classes: tuple[str, ...] | None = None) -> Listing:
-    """Several listings as one; classes of the same name are one class.
-
-    Args:
-        classes: names in the order of a model's outputs; the data may lack some. None: all names, in natural order.
-
-    Raises:
-        DataError: a class that ``classes`` does not have.
-    """
-    present = {name for listing in listings for name in listing.classes}
-    if classes is None:
-        classes = tuple(sorted(present, key=natural_key))
-    for listing in listings:
-        _check_known(listing, classes)
-    listings = [_drop_unused(listing, classes).with_classes(classes) for listing in listings]
-    return Listing(
-        [path for listing in listings for path in listing.paths],
-        [name for listing in listings for name in listing.relative],
-        np.concatenate([listing.sizes for listing in listings]),
-        np.concatenate([listing.labels for listing in listings]),
-        classes,
-        sum(listing.ignored for listing in listings),
-    )
-
-
-def _check_known(listing: Listing, classes: tuple[str, ...]) -> None:
-    for label, name in enumerate(listing.classes):
-        rows = np.flatnonzero(listing.labels == label)
-        if name not in classes and rows.size:
-            known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-            raise DataError(
-                f"{listing.paths[rows[0]]}: unknown class {name!r}; the classes are {known}; "
-                "remove or rename the folder, or give the right --class-names"
-            )
-
-
-def _drop_unused(listing: Listing, classes: tuple[str, ...]) -> Listing:
-    """Leave out empty class folders whose name is not wanted (they got here by --allow-empty)."""
-    kept = [label for label, name in enumerate(listing.classes) if name in classes]
-    if len(kept) == len(listing.classes):
-        return listing
-    place = np.full(len(listing.classes), -1, np.int64)
-    place[kept] = np.arange(len(kept))
-    names = tuple(listing.classes[label] for label in kept)
-    return Listing(listing.paths, listing.relative, listing.sizes, place[listing.labels], names, listing.ignored)

@@ -5,7 +5,8 @@ Imports numpy, Pillow (through ``images``) and ``dltool.errors``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,14 @@ from dltool.data.parallel import map_in_order
 from dltool.errors import DataError
 
 ROUNDING = 32
+UNUSUAL = {
+    "cmyk": "{} converted from CMYK",
+    "deep": "{} scaled from 16 bits to 8",
+    "transparent": "{} laid over white where transparent",
+    "animated": "{} read by the first frame only",
+    "turned": "{} turned upright as the camera says (EXIF)",
+}
+"""Kinds of images that are read in a way the user should know of, with the sentence that says it."""
 _TURNED = frozenset((5, 6, 7, 8))
 
 
@@ -27,11 +36,13 @@ class Headers:
         sizes: (n, 2) int64 upright height and width; zeros where ``errors`` has an entry.
         grey: (n,) bool, the file stores no colour.
         errors: position -> what is wrong with that file.
+        unusual: kind of image (a key of ``UNUSUAL``) -> how many there are.
     """
 
     sizes: np.ndarray
     grey: np.ndarray
     errors: dict[int, DataError]
+    unusual: Counter[str]
 
     @property
     def good_rows(self) -> np.ndarray:
@@ -41,37 +52,73 @@ class Headers:
 
 def read_header(path: str) -> tuple[int, int, bool]:
     """(height, width, is grey) of one image. Raises DataError as ``ImageReader.read`` does."""
+    return look_at(path)[:3]
+
+
+def look_at(path: str) -> tuple[int, int, bool, tuple[str, ...]]:
+    """(height, width, is grey, keys of ``UNUSUAL``) of one image. Raises DataError as ``ImageReader.read`` does."""
     check_regular(path)
     try:
         with Image.open(path, formats=FORMATS) as image:
             check_pixels(image, path)
             width, height = image.size
-            if _is_turned(image):
+            turn = _orientation(image)
+            if turn in _TURNED:
                 width, height = height, width
-            return height, width, is_grey(image)
+            return height, width, is_grey(image), _unusual(image, turn)
     except DataError:
         raise
     except Exception as error:  # see ImageReader.read
         raise DataError(f"{path}: {explain(error, path)}") from error
 
 
-def _is_turned(image: Image.Image) -> bool:
+def _unusual(image: Image.Image, turn: int) -> tuple[str, ...]:
+    found = {
+        "cmyk": image.mode == "CMYK",
+        "deep": image.mode.startswith("I") or (image.format == "PNG" and ";16" in str(image.tile)),
+        "transparent": image.has_transparency_data,
+        "animated": _is_animated(image),
+        "turned": turn != 1,
+    }
+    return tuple(kind for kind, applies in found.items() if applies)
+
+
+def _is_animated(image: Image.Image) -> bool:
+    try:  # last, because a GIF reads on to its second frame for this
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # what follows the first frame may be damaged; that is not read
+        return False
+
+
+def unusual_notes(counts: Mapping[str, int]) -> list[str]:
+    """One sentence for each kind of image that is there."""
+    found = []
+    for kind, sentence in UNUSUAL.items():
+        if counts.get(kind):
+            found.append(sentence.format(f"{counts[kind]:,} {'image' if counts[kind] == 1 else 'images'}"))
+    return found
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 also where nothing is left to turn."""
     # A PNG without EXIF before its pixels would be decoded by getexif; TIFF sizes are upright already.
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
-        return False
-    return orientation(image) in _TURNED
+        return 1
+    return orientation(image)
 
 
 def read_headers(paths: Sequence[str], workers: int) -> Headers:
     """The headers of many files, read in threads (which pays on slow disks; 60,000 small local files take 2 s)."""
     silence_pillow()
     sizes, grey, errors = np.zeros((len(paths), 2), np.int64), np.zeros(len(paths), bool), {}
-    for row, result in enumerate(map_in_order(read_header, paths, workers, chunk=256)):
+    unusual: Counter[str] = Counter()
+    for row, result in enumerate(map_in_order(look_at, paths, workers, chunk=256)):
         if isinstance(result, DataError):
             errors[row] = result
         else:
             sizes[row], grey[row] = result[:2], result[2]
-    return Headers(sizes, grey, errors)
+            unusual.update(result[3])
+    return Headers(sizes, grey, errors, unusual)
 
 
 def decide_size(sizes: np.ndarray) -> tuple[tuple[int, int], str | None]:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dltool.data.capacity import store_limit
-from dltool.data.folder import Listing
 from dltool.data.images import ImageReader
+from dltool.data.listing import Listing, taken
 from dltool.data.parallel import map_in_order
 from dltool.data.shapes import Shape, WantedShape, matches, shapes_text
 from dltool.engine.batch import Batch
@@ -65,14 +65,15 @@ class ImageFolder:
     """Images on disk, decoded when first fetched.
 
     Args:
-        listing: the files and their classes.
+        listing: the files and their classes (or numbers), with weights and groups where those are known.
         reader: decides size and colour.
         limit: bytes of decoded pixels to keep; None: a quarter of the available memory.
     """
 
     def __init__(self, listing: Listing, reader: ImageReader, limit: int | None = None):
         self.listing, self.reader = listing, reader
-        self.labels = listing.labels
+        self.labels, self.targets = listing.labels, (listing.labels,)
+        self.weights, self.groups = listing.weights, listing.groups
         self.classes: tuple[str, ...] | None = listing.classes
         self.store = PixelStore(len(listing), reader.shape, store_limit() if limit is None else limit)
 
@@ -88,7 +89,7 @@ class ImageFolder:
         return self.listing.fingerprint()
 
     def fetch(self, rows: np.ndarray) -> Batch:
-        return Batch((self._pixels(rows),), (self.labels[rows],), rows=rows)
+        return Batch((self._pixels(rows),), (self.labels[rows],), taken(self.weights, rows), rows)
 
     def _pixels(self, rows: np.ndarray) -> np.ndarray:
         there = self.store.has(rows)

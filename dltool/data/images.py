@@ -17,10 +17,14 @@ JPEG's reduced-size decoding is not used: it changes pixels. Imports numpy, Pill
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import logging
 import os
 import stat
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import (
@@ -110,6 +114,8 @@ class ImageReader:
         try:
             with Image.open(path, formats=FORMATS) as image:
                 check_pixels(image, path)
+                if image.format == "TIFF":
+                    silence_libtiff()
                 image.load()
                 pixels = np.asarray(self._fit(to_color(upright(image), COLORS[self.color], path)))
         except DataError:
@@ -135,6 +141,14 @@ def silence_pillow() -> None:
     A process-wide filter, because ``warnings.catch_warnings`` is not safe in the loader's threads.
     """
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+@cache
+def silence_libtiff() -> None:
+    """Keep libtiff from writing to stderr itself; its errors still reach Pillow as failed decoding."""
+    with contextlib.suppress(OSError, AttributeError):  # another libtiff, built into Pillow or hidden
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 def check_regular(path: str) -> None:

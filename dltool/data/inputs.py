@@ -1,4 +1,4 @@
-"""Rows to predict: files, folders and .npy files, in the order given, failures included.
+"""Rows to predict: files, folders, lists and arrays, in the order given, failures included.
 
 Imports numpy and ``dltool.errors``.
 """
@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dltool.data.arrays import map_array
 from dltool.data.dataset import load_rows
 from dltool.data.folder import list_images
 from dltool.data.images import COLORS, MAX_PIXELS, RESIZES, ImageReader
+from dltool.data.lists import FileList, array_row, is_list, read_list
+from dltool.data.named_arrays import arrays_by_name, rows_of
 from dltool.data.parallel import default_workers, map_in_order
 from dltool.data.shapes import WantedShape, adapt_rows
 from dltool.errors import DataError
@@ -28,11 +29,15 @@ _ARRAY_ROWS = 256
 
 @dataclass(frozen=True)
 class InputRow:
-    """One row to predict: its name, and either its value (uint8 or float32) or why there is none."""
+    """One row to predict: its name, and either its value (uint8 or float32) or why there is none.
+
+    ``others`` are its values for a model's further inputs.
+    """
 
     name: str
     value: np.ndarray | None
     error: DataError | None = None
+    others: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,15 @@ class _Failed:
 
 @dataclass(frozen=True)
 class _Array:
+    """Rows of an array; ``rows`` are those of a list, None takes all. ``others`` belong to further inputs."""
+
     path: str
     values: np.ndarray
+    rows: np.ndarray | None = None
+    others: tuple[_Array, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values if self.rows is None else self.rows)
 
 
 Source = _Failed | _Array | list[str]
@@ -96,7 +108,7 @@ def open_inputs(
     *,
     workers: int | None = None,
 ) -> Inputs:
-    """The rows of files, folders (recursive, natural order) and .npy files.
+    """The rows of files, folders (recursive, natural order), .npy and .npz files, and lists of files.
 
     What cannot be read is a row with an error, never an exception, so that there is one row per input.
 
@@ -111,12 +123,13 @@ def open_inputs(
     sources: list[Source] = []
     ignored = 0
     for path in map(os.fspath, paths):
-        source, left_out = _expand(path, input_shape)
+        found, left_out = _expand(path, input_shape)
         ignored += left_out
-        if isinstance(source, list) and sources and isinstance(sources[-1], list):
-            sources[-1].extend(source)  # one long list of images is read ahead across arguments
-        else:
-            sources.append(source)
+        for source in found:
+            if isinstance(source, list) and sources and isinstance(sources[-1], list):
+                sources[-1].extend(source)  # one long list of images is read ahead across arguments
+            else:
+                sources.append(source)
     return Inputs(sources, ignored, reader, default_workers() if workers is None else workers)
 
 
@@ -142,48 +155,92 @@ def reader_from(preprocessing: Mapping[str, Any], source: str) -> ImageReader:
     return ImageReader(height, width, color, resize)
 
 
-def _expand(path: str, input_shape: WantedShape | None) -> tuple[Source, int]:
+def open_named_inputs(paths: Sequence[str], names: Sequence[str], shapes: Sequence[WantedShape]) -> Inputs:
+    """The rows for a model of several inputs: ``a=x1.npy b=x2.npy``, or one archive with arrays of these names.
+
+    Raises:
+        UsageError: an input without an array. DataError: arrays of different lengths or shapes.
+    """
+    found = arrays_by_name("inputs", paths, names)
+    for path, values in found[1:]:
+        if len(values) != len(found[0][1]):
+            raise DataError(
+                f"{path}: {len(values)} rows, but {found[0][0]} has {len(found[0][1])}; rows belong together"
+            )
+    first, *others = (
+        _Array(path, adapt_rows(_at_least_2d(values), shape, path))
+        for (path, values), shape in zip(found, shapes, strict=True)
+    )
+    return Inputs([replace(first, others=tuple(others))], 0, None, 0)
+
+
+def _expand(path: str, input_shape: WantedShape | None) -> tuple[list[Source], int]:
     try:
         if stat.S_ISDIR(os.stat(path).st_mode):
             found, ignored = list_images(path)
             if not found:
                 raise DataError(f"{path}: no images in this folder; check the path")
-            return found, ignored
-        if path.lower().endswith(".npy"):
-            return _Array(path, _adapted(path, input_shape)), 0
+            return [found], ignored
+        if path.lower().endswith((".npy", ".npz")):
+            return [_Array(path, _adapted(path, input_shape))], 0
+        if is_list(path):
+            return list(_listed(read_list(path, labelled=False), input_shape)), 0
     except DataError as error:
-        return _Failed(path, error), 0
+        return [_Failed(path, error)], 0
     except (OSError, ValueError):
         pass  # the reader says what is wrong with it
-    return [path], 0
+    return [[path]], 0
+
+
+def _listed(listed: FileList, input_shape: WantedShape | None) -> Iterator[Source]:
+    """The rows of a list in its order: images, and runs of rows of the same array."""
+    for path, run in groupby(listed.rows, key=lambda row: (array_row(row.path) or ("",))[0]):
+        rows = list(run)
+        if not path:
+            yield [row.path for row in rows]
+            continue
+        numbers = np.array([array_row(row.path)[1] for row in rows], np.int64)
+        try:
+            values = _adapted(path, input_shape)
+            beyond = np.flatnonzero(numbers >= len(values))
+            if beyond.size:
+                raise DataError(f"{listed.where(rows[beyond[0]])}: {path} has only {len(values)} rows")
+            yield _Array(path, values, numbers)
+        except DataError as error:
+            yield from (_Failed(row.path, error) for row in rows)
 
 
 def _adapted(path: str, input_shape: WantedShape | None) -> np.ndarray:
-    array = map_array(path)
-    if array.ndim == 1:
-        array = array[:, np.newaxis]
+    array = _at_least_2d(rows_of(path))
     return array if input_shape is None else adapt_rows(array, input_shape, path)
 
 
+def _at_least_2d(array: np.ndarray) -> np.ndarray:
+    return array[:, np.newaxis] if array.ndim == 1 else array
+
+
 def _num_rows(source: Source) -> int:
-    if isinstance(source, _Failed):
-        return 1
-    return len(source.values) if isinstance(source, _Array) else len(source)
+    return 1 if isinstance(source, _Failed) else len(source)
 
 
 def _array_rows(source: _Array) -> Iterator[InputRow]:
-    for start in range(0, len(source.values), _ARRAY_ROWS):
-        rows = np.arange(start, min(start + _ARRAY_ROWS, len(source.values)))
+    for start in range(0, len(source), _ARRAY_ROWS):
+        stop = min(start + _ARRAY_ROWS, len(source))
+        rows = np.arange(start, stop) if source.rows is None else source.rows[start:stop]
         try:
-            values = load_rows(source.values, slice(rows[0], rows[-1] + 1), source.path)
-            yield from (InputRow(f"{source.path}[{row}]", value) for row, value in zip(rows, values, strict=True))
+            values = [load_rows(part.values, rows, part.path) for part in (source, *source.others)]
         except DataError:  # some row of these is bad: one by one
             yield from (_array_row(source, row) for row in rows.tolist())
+            continue
+        for place, row in enumerate(rows.tolist()):
+            first, *others = (array[place] for array in values)
+            yield InputRow(f"{source.path}[{row}]", first, others=tuple(others))
 
 
 def _array_row(source: _Array, row: int) -> InputRow:
     name = f"{source.path}[{row}]"
     try:
-        return InputRow(name, load_rows(source.values, slice(row, row + 1), source.path)[0])
+        first, *others = (load_rows(p.values, slice(row, row + 1), p.path)[0] for p in (source, *source.others))
     except DataError as error:
         return InputRow(name, None, error)
+    return InputRow(name, first, others=tuple(others))

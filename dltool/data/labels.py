@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dltool.data.arrays import STRINGS, check_finite
-from dltool.data.folder import natural_key
+from dltool.data.listing import natural_key
 from dltool.errors import DataError
 
 
@@ -44,30 +44,33 @@ def parse_labels(
     Args:
         class_names: in the order of the model's outputs; None: from the data.
         num_classes: of the model, when it has no names.
-        wants: "classes" (softmax head), "values" (regression head) or None.
-        multi_label: 0/1 rows are independent targets, whatever they sum to.
+        wants: "classes" (softmax head), "labels" (independent sigmoid units, which take classes too), "values"
+            (regression head) or None.
+        multi_label: the labels must be 0/1 rows, each 1 a label of its own; float32 (n, classes) comes out.
 
     Raises:
         DataError: NaN, negative or too large classes, fractions where classes are wanted, unknown names.
     """
+    if multi_label or (wants == "labels" and _has_several_ones(array)):
+        return _several(array, path, class_names, num_classes)
     if array.dtype.kind in STRINGS:
         return _named(array, path, class_names)
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             array = np.asarray(array, np.float32)
         check_finite(array, path)
-    if multi_label or wants == "values":
+    if wants == "values":
         return Labels(_as_targets(array), None)
     if _is_column(array):
         column = array.reshape(len(array))
         if array.dtype.kind != "f":
             return _numbered(column.astype(np.int64), path, class_names, num_classes)
-        if wants == "classes":
+        if wants in ("classes", "labels"):
             return _numbered(_whole(column, path), path, class_names, num_classes)
         return Labels(_as_targets(array), None)
     if array.ndim == 2 and _is_binary(array):
         return _one_hot(array, path, class_names, num_classes)
-    if array.dtype.kind != "f" or wants == "classes":
+    if array.dtype.kind != "f" or wants in ("classes", "labels"):
         raise DataError(
             f"{path}: labels of shape {array.shape} are neither one class per row nor one-hot; "
             "save class numbers of shape (rows,), or floats for regression"
@@ -81,6 +84,13 @@ def _is_column(array: np.ndarray) -> bool:
 
 def _is_binary(array: np.ndarray) -> bool:
     return bool(((array == 0) | (array == 1)).all())
+
+
+def _has_several_ones(array: np.ndarray) -> bool:
+    """True for 0/1 rows of which some have not exactly a single 1."""
+    if array.dtype.kind in STRINGS or array.ndim != 2 or array.shape[1] == 1 or not _is_binary(array):
+        return False
+    return bool((array.sum(axis=1, dtype=np.int64) != 1).any())
 
 
 def _as_targets(array: np.ndarray) -> np.ndarray:
@@ -108,6 +118,17 @@ def _one_hot(array: np.ndarray, path: str, class_names: tuple[str, ...] | None, 
         raise DataError(f"{path}: one-hot labels for {array.shape[1]} classes, the model has {width}; give its labels")
     names = class_names or tuple(str(label) for label in range(width))
     return Labels(array.argmax(axis=1).astype(np.int64), names)
+
+
+def _several(array: np.ndarray, path: str, class_names: tuple[str, ...] | None, num_classes: int | None) -> Labels:
+    """0/1 rows that may hold any number of ones."""
+    if array.dtype.kind in STRINGS or array.ndim != 2 or not _is_binary(array):
+        raise DataError(f"{path}: labels for --multi-label are rows of 0 and 1, of shape (rows, classes); save them so")
+    width = len(class_names) if class_names else num_classes or array.shape[1]
+    if width != array.shape[1]:
+        raise DataError(f"{path}: rows of {array.shape[1]} labels, the model has {width}; give its labels")
+    names = class_names or tuple(str(label) for label in range(width))
+    return Labels(np.ascontiguousarray(array, np.float32), names)
 
 
 def _numbered(labels: np.ndarray, path: str, names: tuple[str, ...] | None, num_classes: int | None) -> Labels:

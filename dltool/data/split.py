@@ -28,6 +28,36 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
+def grouped_split(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out whole groups, near a share of every class.
+
+    The groups are looked at in an order drawn at random; one is held out when that brings the held-out share of the
+    classes nearer to ``fraction``, measured by the squared differences. At least one group is held out and one is not.
+
+    Args:
+        labels: as for ``stratified_split``. groups: (n,) integers, of two or more different values.
+
+    Returns:
+        (training rows, validation rows), each int64 and in rising order.
+    """
+    numbers, place = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(numbers), 0))
+    for _, rows in _groups(labels):
+        share = np.bincount(place[rows], minlength=len(numbers)) / len(rows)
+        counts = np.column_stack([counts, share])
+    held, share = np.zeros(len(numbers), bool), np.zeros(counts.shape[1])
+    order = generator(seed, "groups", 0).permutation(len(numbers))
+    for group in order if fraction > 0 else ():
+        if np.square(share + counts[group] - fraction).sum() < np.square(share - fraction).sum():
+            held[group] = True
+            share += counts[group]
+    if fraction > 0 and not held.any():
+        held[order[np.square(counts[order] - fraction).sum(axis=1).argmin()]] = True
+    if held.all():
+        held[order[-1]] = False
+    return np.flatnonzero(~held[place]), np.flatnonzero(held[place])
+
+
 def limit_rows(labels: np.ndarray, limit: int, seed: int = 0) -> np.ndarray:
     """At most ``limit`` rows with the classes in their proportions, drawn at random, in rising order.
 

@@ -9,7 +9,7 @@ It is *full* (rows for the whole batch, in shared memory, seen by all lanes) whe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Workspace:
     """
 
     temporaries: dict[str, np.ndarray] = field(default_factory=dict)
-    scratch: dict[Buffer, np.ndarray] = field(default_factory=dict)
+    scratch: dict[Storage, np.ndarray] = field(default_factory=dict)
     saved: dict[tuple, object] = field(default_factory=dict)
 
     def temp(self, name: str, shape: tuple[int, ...], dtype: object = np.float32) -> np.ndarray:
@@ -72,7 +72,8 @@ def aligned(num_bytes: int) -> np.ndarray:
 class Piece:
     """Some work of one lane: rows ``start:stop`` of a batch of ``total`` rows (a shard's micro-batch), or one tile.
 
-    ``first`` and ``last`` say that it is the first or last micro-batch of its shard, where sums start and end.
+    ``first`` says that it is the first micro-batch of its shard, so that sums over a shard start there.
+    ``banded``: the tile is a band of image rows, and ``Buffer.interior`` gives just that band.
     """
 
     start: int
@@ -81,16 +82,12 @@ class Piece:
     workspace: Workspace
     shard: int = 0
     first: bool = True
-    last: bool = True
     tile: int = 0
     num_tiles: int = 1
+    banded: bool = False
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-    def as_first(self) -> Piece:
-        """The same rows for a sum over the shard that is written only once."""
-        return replace(self, first=True)
 
     def temp(self, name: str, shape: tuple[int, ...], dtype: object = np.float32) -> np.ndarray:
         return self.workspace.temp(name, shape, dtype)
@@ -99,25 +96,49 @@ class Piece:
         """This tile's part of an axis of ``size``: the cut depends on the shape only, never on the lanes."""
         return slice(size * self.tile // self.num_tiles, size * (self.tile + 1) // self.num_tiles)
 
+    def band(self, height: int) -> slice:
+        """The image rows of this piece: its band, or all."""
+        return self.span(height) if self.banded else slice(0, height)
+
+
+@dataclass(eq=False)
+class Storage:
+    """Memory for ``rows`` of ``shape`` (border included): ``array`` is shared; without it every lane has its own."""
+
+    rows: int
+    shape: tuple[int, ...]
+    array: np.ndarray | None = None
+
+    @classmethod
+    def full(cls, rows: int, shape: tuple[int, ...]) -> Storage:
+        return cls(rows, shape, shared_zeros((rows, *shape)))
+
+    def rows_for(self, piece: Piece) -> np.ndarray:
+        if self.array is not None:
+            return self.array[piece.start : piece.stop]
+        held = piece.workspace.scratch
+        if self not in held:
+            size = self.rows * math.prod(self.shape) * 4
+            held[self] = aligned(size).view(np.float32).reshape(self.rows, *self.shape)
+            held[self][...] = 0
+        return held[self][: len(piece)]
+
 
 class Buffer:
-    """Rows of ``shape`` with a border; see the module's docstring.
+    """Float32 rows of ``shape`` with a border; see the module's docstring.
 
-    Args:
-        rows: the most rows that are ever held (the batch size; a micro-batch for scratch).
-        shape: one row's shape; a border needs (height, width, channels).
+    It has no memory until ``storage`` is set. A border needs a shape (height, width, channels).
     """
 
-    def __init__(self, shape: tuple[int, ...], padding: Padding = NO_PADDING, dtype: object = np.float32):
-        self.shape, self.padding, self.dtype = tuple(shape), padding, np.dtype(dtype)
-        self.array: np.ndarray | None = None
-        self.rows = 0
+    def __init__(self, shape: tuple[int, ...], padding: Padding = NO_PADDING):
+        self.shape, self.padding = tuple(shape), padding
+        self.storage: Storage | None = None
         self.source: Buffer | None = None
 
     @classmethod
     def alias(cls, source: Buffer, shape: tuple[int, ...]) -> Buffer:
         """The same memory under another row shape; the source must have no border."""
-        buffer = cls(shape, dtype=source.dtype)
+        buffer = cls(shape)
         buffer.source = source
         return buffer
 
@@ -136,32 +157,25 @@ class Buffer:
 
     @property
     def is_full(self) -> bool:
-        return self.source.is_full if self.source else self.array is not None
-
-    def allocate_full(self, rows: int) -> None:
-        self.rows = rows
-        self.array = shared_zeros((rows, *self.padded_shape), self.dtype)
-
-    def allocate_scratch(self, rows: int) -> None:
-        self.rows = rows
+        """True when all lanes see all rows of a batch."""
+        storage = self.root.storage
+        return storage is not None and storage.array is not None
 
     def padded(self, piece: Piece) -> np.ndarray:
         """The piece's rows with their border."""
         if self.source is not None:
-            return self.source.padded(piece).reshape(len(piece), *self.shape)
-        if self.array is not None:
-            return self.array[piece.start : piece.stop]
-        held = piece.workspace.scratch
-        if self not in held:
-            size = self.rows * math.prod(self.padded_shape) * self.dtype.itemsize
-            held[self] = aligned(size).view(self.dtype).reshape(self.rows, *self.padded_shape)
-            held[self][...] = 0
-        return held[self][: len(piece)]
+            return self.source.image(piece).reshape(len(piece), *self.shape)
+        return self.storage.rows_for(piece)
 
-    def interior(self, piece: Piece) -> np.ndarray:
+    def image(self, piece: Piece) -> np.ndarray:
         """The piece's rows without the border."""
         rows = self.padded(piece)
         if not self.padding:
             return rows
         top, _, left, _ = self.padding.sides
         return rows[:, top : top + self.shape[0], left : left + self.shape[1]]
+
+    def interior(self, piece: Piece) -> np.ndarray:
+        """As ``image``, but only the piece's band of image rows where it is one."""
+        rows = self.image(piece)
+        return rows[:, piece.band(self.shape[0])] if piece.banded else rows

@@ -12,14 +12,15 @@ import numpy as np
 
 from dltool.engine.batch import Batch
 from dltool.engine.blas import limit_blas_threads
-from dltool.engine.buffers import Workspace
-from dltool.engine.lanes import Calls, start_lanes
+from dltool.engine.buffers import Buffer, Piece, Workspace
+from dltool.engine.lanes import Calls
 from dltool.engine.losses import Loss
 from dltool.engine.memory import shared_zeros
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
 from dltool.engine.planning import Plan, PlanSettings
 from dltool.engine.program import CallStage, Program
+from dltool.engine.starting import start_lanes
 from dltool.engine.update import ParameterUpdate, ShardSums
 from dltool.engine.weights import Span
 
@@ -38,7 +39,7 @@ class Executor:
         spans: what trains, by default all that is not frozen.
         seed: of dropout and other random layers.
         jobs: lanes, by default one per processor.
-        backend: "auto", "threads" or "processes", see ``lanes.start_lanes``.
+        backend: "auto", "threads" or "processes", see ``starting.start_lanes``.
         exact: leave out algorithms with larger rounding errors than a direct computation (Winograd).
 
     Attributes:
@@ -124,7 +125,7 @@ class Executor:
             penalty = self._update.penalty()
             self._update.prepare(step, learning_rate, self.memory)
         self._lanes.run(TRAIN, rows, *types)
-        self.predictions = tuple(loss.predictions.array[:rows] for loss in plan.losses)
+        self.predictions = tuple(loss.predictions.storage.array[:rows] for loss in plan.losses)
         return sum(loss.total(rows) for loss in plan.losses) + penalty
 
     def forward(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
@@ -138,7 +139,7 @@ class Executor:
             count = rows.stop - rows.start
             self._lanes.run(INFER, count, *types)
             for result, buffer in zip(results, plan.outputs, strict=True):
-                np.copyto(result[rows], buffer.root.array[:count].reshape(count, *buffer.shape))
+                np.copyto(result[rows], _rows(buffer, count))
         return tuple(results)
 
     def close(self) -> None:
@@ -159,6 +160,11 @@ class Executor:
             kernel.dtype = INPUT_TYPES[code]
         workspace = self._workspaces.setdefault(lane, Workspace())
         return self._programs[kind].bind(lane, num_lanes, rows, workspace, sync)
+
+
+def _rows(buffer: Buffer, count: int) -> np.ndarray:
+    """The first rows of a full buffer, without a border."""
+    return buffer.image(Piece(0, count, count, Workspace()))
 
 
 def _refreshed(plan: Plan) -> list:

@@ -6,6 +6,7 @@ chains. Shapes are checked when a graph is made, so a graph that exists is consi
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,9 @@ from typing import Any
 from dltool.engine.layers.base import Layer, Shape, WeightSpec, describe
 from dltool.engine.layers.core import InputLayer
 from dltool.errors import UsageError
+
+MAX_ROW_VALUES = 2**31
+"""Numbers that one layer may give for one row: 8 GB. A file can promise more in a few bytes."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Graph:
             raise UsageError(f"{where}: {error}") from None
         if any(size is not None and size <= 0 for size in output):
             raise UsageError(f"{where}: input {describe(shape)} is too small, its output would be {describe(output)}")
+        if math.prod(size for size in output if size is not None) > MAX_ROW_VALUES:
+            raise UsageError(f"{where}: its output would be {describe(output)}, more than any memory holds")
         if node.name in self.specs and [s.shape for s in self.specs[node.name]] != [s.shape for s in specs]:
             raise UsageError(f"{where}: shared with another place where its input has a different shape")
         self.layers[node.name] = layer

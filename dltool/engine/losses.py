@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dltool.engine.activations import activation
 from dltool.errors import DataError, UsageError
 from dltool.registry import Registry
 
@@ -80,6 +81,14 @@ class Loss:
         """The same loss for the input of the ``fused_activation`` instead of its output: exact where probabilities
         are so near to 0 or 1 that float32 cannot tell, and cheaper."""
         return replace(self, from_logits=True)
+
+    def with_head(self, y_true: Array, z: Array, prediction: Array) -> tuple[Array, Array]:
+        """Values and gradient for the input z of the ``fused_activation``, whose output goes into ``prediction``.
+
+        One pass instead of the activation and ``on_logits`` apart; this loss must not have ``from_logits``.
+        """
+        np.copyto(prediction, activation(self.fused_activation)(z)[0])
+        return self.on_logits()(y_true, z)
 
     def config(self) -> dict[str, Any]:
         """The fields by Keras's names."""
@@ -151,13 +160,21 @@ class SparseCategoricalCrossentropy(Loss):
             one_hot = np.zeros_like(y_pred)
             np.put_along_axis(one_hot, classes[..., None], 1.0, axis=-1)
             return _probability_crossentropy(one_hot, y_pred)
-        log_softmax, gradient = _log_softmax(y_pred)
-        rows = np.arange(classes.size)
-        picked = classes.reshape(-1)
-        count = y_pred.shape[-1]
-        values = -log_softmax.reshape(-1, count)[rows, picked].reshape(classes.shape)
-        gradient.reshape(-1, count)[rows, picked] -= 1.0
-        return values, gradient
+        return self._from_logits(classes, *_log_softmax(y_pred))
+
+    def with_head(self, y_true: Array, z: Array, prediction: Array) -> tuple[Array, Array]:
+        log_softmax, softmax = _log_softmax(z)
+        np.copyto(prediction, softmax)
+        return self._from_logits(self._classes(y_true, z), log_softmax, softmax)
+
+    @staticmethod
+    def _from_logits(classes: Array, log_softmax: Array, softmax: Array) -> tuple[Array, Array]:
+        """Values and gradient; ``softmax`` becomes the gradient."""
+        count = softmax.shape[-1]
+        places = np.arange(0, softmax.size, count) + classes.reshape(-1)
+        values = -log_softmax.reshape(-1)[places].reshape(classes.shape)
+        softmax.reshape(-1)[places] -= 1.0
+        return values, softmax
 
     def _classes(self, y_true: Array, y_pred: Array) -> Array:
         classes = np.asarray(y_true)

@@ -171,6 +171,11 @@ class TopKCategoricalAccuracy(MeanMetric):
     registered: ClassVar[str] = "top_k_categorical_accuracy"
     short: ClassVar[str] = "top-k"
 
+    def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+            raise UsageError(f"metric {self.registered}: k is {self.k}; give a whole number from 1 up")
+        super().__post_init__()
+
     def values(self, y_true: Array, y_pred: Array) -> Array:
         right = np.take_along_axis(y_pred, _classes(y_true, y_pred)[..., None], axis=-1)
         ahead = (y_pred > right).sum(axis=-1)

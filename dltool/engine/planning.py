@@ -12,17 +12,23 @@ import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
 from dltool.engine.kernels import choosing, dense, elementwise, merging, normalization, pooling  # noqa: F401 - register
-from dltool.engine.kernels.base import NUM_SHARDS, PLANNERS, Kernel, Phase, Site
+from dltool.engine.kernels.base import NUM_BANDS, NUM_SHARDS, PLANNERS, Kernel, Phase, Site
+from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.elementwise import CopyKernel
 from dltool.engine.kernels.fallback import ReferenceKernel
 from dltool.engine.kernels.heads import InputKernel, LossKernel, Staging
+from dltool.engine.kernels.normalization import FrozenNormalizationKernel
 from dltool.engine.layers.core import Activation, InputLayer
 from dltool.engine.losses import Loss
 from dltool.engine.lowering import Lowered, Step, lower
 from dltool.engine.memory import shared_zeros
 from dltool.engine.model import Model
-from dltool.engine.program import ShardStage, TileStage, arrange, place_buffers
+from dltool.engine.placement import place_buffers
+from dltool.engine.program import ShardStage, TileStage, arrange
 from dltool.errors import UsageError
+
+SMALL_BATCH = 4
+"""Inference on fewer rows cuts images into bands instead of the batch into shards."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Plan:
         self.inputs: list[InputKernel] = []
         self.partials: list[tuple[int, np.ndarray, bool]] = []
         self.steps = [self._plan_step(lowered, step) for step in lowered.steps]
+        self._fold_normalizations()
         self._fuse_relus()
         self.wants_gradient = self._wanted_gradients()
         self._make_buffers()
@@ -77,11 +84,8 @@ class Plan:
             self._fold_relu_gradients()
             self._make_losses()
             self._make_gradients()
-        self.stages = self._arrange()
         self.outputs = [self.steps[i].site.y for i in self.outputs_at]
-        for buffer in () if settings.training else self.outputs:
-            if not buffer.is_full:
-                buffer.root.allocate_full(settings.batch_size)
+        self.stages = self._arrange()
 
     def _plan_step(self, lowered: Lowered, step: Step) -> Planned:
         model, layer = self.model, step.layer
@@ -115,23 +119,40 @@ class Plan:
         """Steps that read a step's output, once per reading."""
         return [i for i, p in enumerate(self.steps) if p.kernel is not None for s in p.inputs if s == index]
 
+    def _fold_normalizations(self) -> None:
+        """In inference a normalisation whose producer is a convolution becomes part of its weights."""
+        for index, planned in enumerate(self.steps):
+            if self.settings.training or not isinstance(planned.kernel, FrozenNormalizationKernel):
+                continue
+            producer = self._sole_producer(index)
+            if isinstance(producer, ConvolutionKernel) and producer.normalization is None:
+                producer.fold(planned.kernel)
+                self._absorb(index)
+
     def _fuse_relus(self) -> None:
         """A relu whose producer can apply it, and has no other reader, becomes part of the producer."""
         for index, planned in enumerate(self.steps):
             layer = planned.step.layer
             if planned.kernel is None or not isinstance(layer, Activation) or layer.activation != "relu":
                 continue
-            (source,) = planned.inputs
-            producer = self.steps[source]
-            if producer.kernel is None or not producer.kernel.fuses_relu or producer.site.relu:
-                continue
-            if self.readers(source) != [index] or source in self.outputs_at:
-                continue
-            producer.site.relu = True
-            planned.kernel = None
-            for later in self.steps:
-                later.inputs = tuple(source if i == index else i for i in later.inputs)
-            self.outputs_at = [source if i == index else i for i in self.outputs_at]
+            producer = self._sole_producer(index)
+            if producer is not None and producer.fuses_relu and not producer.site.relu:
+                producer.site.relu = True
+                self._absorb(index)
+
+    def _sole_producer(self, index: int) -> Kernel | None:
+        """The kernel whose output only this step reads, or None."""
+        (source,) = self.steps[index].inputs
+        alone = self.readers(source) == [index] and source not in self.outputs_at
+        return self.steps[source].kernel if alone else None
+
+    def _absorb(self, index: int) -> None:
+        """The step's producer has taken it over: readers and outputs look there."""
+        (source,) = self.steps[index].inputs
+        self.steps[index].kernel = None
+        for later in self.steps:
+            later.inputs = tuple(source if i == index else i for i in later.inputs)
+        self.outputs_at = [source if i == index else i for i in self.outputs_at]
 
     def _wanted_gradients(self) -> list[bool]:
         """For every step whether anything that trains lies in it or before it."""
@@ -256,12 +277,33 @@ class Plan:
             kernel, site = planned.kernel, planned.site
             if kernel is not None and site.dy is not None and (site.trains_weights or site.wants_dx):
                 backward += [(kernel, phase) for phase in kernel.backward_phases()]
-        stages = arrange(forward + heads + backward)
-        place_buffers(stages, self.settings.batch_size)
+        if not self.settings.training and self.settings.batch_size < SMALL_BATCH:
+            forward = [(kernel, in_tiles(kernel, phase)) for kernel, phase in forward]
+        stages = arrange(forward + heads + in_rounds(backward))
+        place_buffers(stages, self.settings.batch_size, kept=() if self.settings.training else self.outputs)
         return stages
 
     def kernels(self) -> list[Kernel]:
         return [planned.kernel for planned in self.steps if planned.kernel is not None]
+
+
+def in_tiles(kernel: Kernel, phase: Phase) -> Phase:
+    """A forward phase for a batch too small for shards: bands of image rows, or one tile, each behind a barrier."""
+    if phase.scope != "shard":
+        return phase
+    banded = kernel.runs_in_bands and len(kernel.site.output_shape) == 3
+    return Phase("tile", phase.bind, phase.touches, None, True, NUM_BANDS if banded else 1, banded)
+
+
+def in_rounds(phases: list[tuple[Kernel, Phase]]) -> list[tuple[Kernel, Phase]]:
+    """Phases in place first, then those deferred to the first and second round, each round behind a barrier."""
+    ordered = [(kernel, phase) for kernel, phase in phases if not phase.deferred]
+    for round_number in (1, 2):
+        found = [(kernel, phase) for kernel, phase in phases if phase.deferred == round_number]
+        for position, (_, phase) in enumerate(found):
+            phase.needs_all = position == 0
+        ordered += found
+    return ordered
 
 
 def check_sizes(model: Model) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dltool.engine.buffers import Buffer, Piece, Workspace
+from dltool.engine.buffers import Piece, Workspace
 from dltool.engine.kernels.base import NUM_SHARDS, WHOLE_SHARD, Kernel, Phase, Run
 
 CACHE_ROWS_BYTES = 1 << 20
@@ -73,7 +73,7 @@ class ShardStage:
                 step = group.rows(stop - start)
                 for first in range(start, stop, step):
                     last = min(first + step, stop)
-                    piece = Piece(first, last, rows, workspace, shard, first == start, last == stop)
+                    piece = Piece(first, last, rows, workspace, shard, first == start)
                     for _, phase in group.phases:
                         yield from _bound(phase, piece)
 
@@ -85,9 +85,12 @@ class TileStage:
     phases: list[tuple[Kernel, Phase]] = field(default_factory=list)
 
     def bind(self, lane: int, num_lanes: int, rows: int, workspace: Workspace) -> Iterator[Run]:
-        for _, phase in self.phases:
+        for kernel, phase in self.phases:
             for tile in share(phase.num_tiles, lane, num_lanes):
-                yield from _bound(phase, Piece(0, rows, rows, workspace, tile=tile, num_tiles=phase.num_tiles))
+                piece = Piece(0, rows, rows, workspace, tile=tile, num_tiles=phase.num_tiles, banded=phase.banded)
+                band = piece.band(kernel.site.output_shape[0]) if phase.banded else None
+                if band is None or band.start < band.stop:
+                    yield from _bound(phase, piece)
 
 
 @dataclass
@@ -135,39 +138,6 @@ def arrange(phases: Iterable[tuple[Kernel, Phase]]) -> list[ShardStage | TileSta
                 stage.groups.append(Group())
             stage.groups[-1].add(kernel, phase)
     return stages
-
-
-def place_buffers(stages: Iterable[ShardStage | TileStage], batch_size: int) -> None:
-    """Give every buffer that phases touch its memory: scratch when one group is all that touches it, else full."""
-    users: dict[Buffer, set[tuple[int, int] | None]] = {}
-    groups: dict[tuple[int, int], Group] = {}
-    for s, stage in enumerate(stages):
-        if isinstance(stage, TileStage):
-            for kernel, phase in stage.phases:
-                _note(users, kernel, phase, None)
-            continue
-        for g, group in enumerate(stage.groups):
-            groups[s, g] = group
-            for kernel, phase in group.phases:
-                _note(users, kernel, phase, (s, g))
-    longest = shard_rows(batch_size, 0)[1]
-    for buffer, places in users.items():
-        if buffer.is_full:
-            continue
-        only = next(iter(places)) if len(places) == 1 else None
-        if only is None:
-            buffer.allocate_full(batch_size)
-        else:
-            buffer.allocate_scratch(groups[only].rows(longest))
-
-
-def _note(users: dict, kernel: Kernel, phase: Phase, place: tuple[int, int] | None) -> None:
-    site = kernel.site
-    held = {"x": site.x, "y": (site.y,), "dx": site.dx, "dy": (site.dy,)}
-    for name in phase.touches:
-        for buffer in held[name]:
-            if buffer is not None:
-                users.setdefault(buffer.root, set()).add(place)
 
 
 @dataclass

@@ -16,7 +16,8 @@ from dltool.engine.graph import Graph
 from dltool.engine.layers.base import Array, Call
 from dltool.engine.losses import Loss
 from dltool.engine.model import Model
-from dltool.engine.optimizers import Optimizer, step_vector
+from dltool.engine.optimizers import Optimizer
+from dltool.engine.stepping import step_vector
 from dltool.engine.streams import Stream
 from dltool.engine.weights import ParameterStore, Span
 

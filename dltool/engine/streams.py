@@ -20,8 +20,8 @@ def _words(text: str) -> int:
 
 
 def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
-    """A generator for one purpose ("weights", "shuffle", "split") and place, independent of all others."""
-    counter = [0, *indices, 0, 0][:4] if len(indices) <= 3 else [0, *indices[:3]]
+    """A generator for one purpose ("weights", "split") and up to three indices, independent of all others."""
+    counter = [0, *indices[:3], 0, 0, 0][:4]
     return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), _words(purpose)], counter=counter))
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from dltool.engine.buffers import Workspace
 from dltool.engine.kernels.base import NUM_SHARDS, Run
 from dltool.engine.memory import shared_zeros
-from dltool.engine.optimizers import BLOCK, Optimizer, clip_gradients, merge_spans, step_coefficients
+from dltool.engine.optimizers import Optimizer
 from dltool.engine.program import CallStage, Stage, share
 from dltool.engine.regularizers import Regularizer
+from dltool.engine.stepping import BLOCK, clip_gradients, merge_spans, step_coefficients
 from dltool.engine.weights import ParameterStore, Span
 
 MOST_COEFFICIENTS = 16

@@ -66,9 +66,9 @@ class ParameterStore:
         self.gradient = shared_zeros(self.num_trainable)
         self.views: dict[str, tuple[np.ndarray, ...]] = {}
         self.gradients: dict[str, tuple[np.ndarray | None, ...]] = {}
+        places = {(s.layer, s.index): s for s in self.slots}
         for name, found in graph.specs.items():
-            mine = {s.index: s for s in self.slots if s.layer == name}
-            order = [mine[i] for i in range(len(found))]
+            order = [places[name, i] for i in range(len(found))]
             self.views[name] = tuple(self.vector[s.start : s.stop].reshape(s.spec.shape) for s in order)
             self.gradients[name] = tuple(
                 self.gradient[s.start : s.stop].reshape(s.spec.shape) if s.spec.trainable else None for s in order

@@ -40,25 +40,18 @@ KERNEL_TRANSFORM = np.array(
 )
 """G (6, 3)."""
 
+KERNEL_PRODUCT = np.kron(KERNEL_TRANSFORM, KERNEL_TRANSFORM)
+"""(36, 9): G kernel G^T of a flattened kernel. Its transpose is the adjoint, dg = G^T dU G."""
+
+TILE_SUM = 7
+"""Of dM = A dY A^T, the entry (1, 1) is the sum of a tile: that row of A is all ones. It gives the bias's gradient."""
+
 TWO, FOUR, FIVE = np.float32(2), np.float32(4), np.float32(5)
 
 
 def transform_kernel(kernel: Array, out: Array) -> None:
     """``out`` (36, inputs, outputs) = G kernel G^T for a kernel (3, 3, inputs, outputs)."""
-    inputs, outputs = kernel.shape[2:]
-    rows = np.matmul(KERNEL_TRANSFORM, kernel.reshape(3, -1)).reshape(6, 3, -1)
-    np.matmul(KERNEL_TRANSFORM, rows, out=out.reshape(6, 6, inputs * outputs))
-
-
-def transform_kernel_back(products: Array, scratch: Array, out: Array) -> None:
-    """``out`` (3, 3, inputs * outputs) = G^T products G for products (36, inputs, outputs): the adjoint.
-
-    ``scratch``: (3, 6, inputs * outputs).
-    """
-    size = products.shape[1] * products.shape[2]
-    transposed = KERNEL_TRANSFORM.T
-    np.matmul(transposed, products.reshape(6, 6 * size), out=scratch.reshape(3, 6 * size))
-    np.matmul(transposed, scratch, out=out)
+    np.matmul(KERNEL_PRODUCT, kernel.reshape(9, -1), out=out.reshape(36, -1))
 
 
 def input_rows(s: Rows, o: Rows, scratch: tuple[Array, Array]) -> None:

@@ -16,6 +16,10 @@ from dltool.engine.layers import LAYERS
 from dltool.engine.layers.base import Layer
 from dltool.engine.regularizers import Regularizer
 from dltool.errors import ModelFileError, UsageError
+from dltool.modelfile.json_text import is_layer_name
+
+MAX_LAYERS, MAX_NODES, MAX_LINKS = 10_000, 20_000, 200_000
+"""Layers, calls of layers, and inputs of all calls together. The largest models of Keras have a tenth of these."""
 
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
@@ -53,16 +57,22 @@ def graph_from_json(canonical: dict[str, Any]) -> Graph:
         ModelFileError: an unknown class, a config that the layer refuses, shapes that do not fit; without the file's
             name, which the caller adds.
     """
+    nodes = canonical["nodes"]
+    too_large = len(canonical["layers"]) > MAX_LAYERS or len(nodes) > MAX_NODES
+    if too_large or sum(len(inputs) for _, inputs in nodes) > MAX_LINKS:
+        raise ModelFileError("has more layers or links between them than any real model; the file is damaged")
     layers = {name: build_layer(name, entry) for name, entry in canonical["layers"].items()}
     try:
-        nodes = tuple(Node(layers[name], tuple(inputs)) for name, inputs in canonical["nodes"])
-        return Graph(nodes, tuple(canonical["outputs"]), canonical["name"])
+        calls = tuple(Node(layers[name], tuple(inputs)) for name, inputs in nodes)
+        return Graph(calls, tuple(canonical["outputs"]), canonical["name"])
     except UsageError as error:
         raise ModelFileError(str(error)) from None
 
 
 def build_layer(name: str, entry: dict[str, Any]) -> Layer:
     """One engine layer of ``{"class_name", "config"}``. Raises ModelFileError naming the layer."""
+    if not is_layer_name(name.replace("/", "_") or "layer"):  # as keras_config.keras_names makes it
+        raise ModelFileError(f"{name[:60]!r} is not a possible layer name")
     where = f"layer {name!r} ({entry['class_name']})"
     cls = layer_class(entry["class_name"], name)
     config = {key: tuples(value) for key, value in entry["config"].items()}

@@ -16,6 +16,7 @@ import math
 import os
 import struct
 import sys
+import time
 
 FORMAT_LIMITS = {"layers": 10_000, "names": 100_000, "text": 16 * 2**20, "expansion": 100, "rank": 8, "depth": 64}
 ALLOWED_FILTERS = {1, 2, 3}
@@ -55,12 +56,13 @@ def main(source: int | str, read_fd: int, write_fd: int, megabytes: int, cpu_sec
 
 
 def limit_resources(megabytes: int, cpu_seconds: int) -> None:
-    """At most ``megabytes`` beyond what is mapped now, and ``cpu_seconds`` in all. Without effect on Windows."""
+    """At most ``megabytes`` and ``cpu_seconds`` beyond what has been taken so far. Without effect on Windows."""
     try:
         import resource
     except ImportError:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    cpu_seconds += round(time.process_time())
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     try:
         with open("/proc/self/statm") as statm:

@@ -14,10 +14,12 @@ from itertools import pairwise
 from typing import Any
 
 from dltool.errors import ModelFileError
+from dltool.modelfile.graph_json import MAX_LAYERS, MAX_LINKS, MAX_NODES
+from dltool.modelfile.json_text import is_layer_name
 from dltool.modelfile.layer_config import canonical_config
 
 MODEL_CLASSES = ("Functional", "Model", "Sequential")
-MAX_LAYERS, MAX_NODES, MAX_DEPTH = 10_000, 20_000, 32
+MAX_DEPTH = 32
 
 Reference = tuple[str, int, int]
 """Layer name, call, tensor."""
@@ -43,6 +45,13 @@ class Wiring:
     version: int
     nodes: list[list[Any]] = field(default_factory=list)
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    links: int = 0
+
+    def spend(self, count: int) -> None:
+        """Count links; models nested in models can repeat a short text a billion times."""
+        self.links += count
+        if self.links > MAX_LINKS:
+            raise ModelFileError(f"has more than {MAX_LINKS} links between layers; the file is damaged")
 
     def add_call(self, name: str, entry: dict[str, Any], inputs: list[int]) -> int:
         """Append a node, and its layer when this is the first call. Returns the node's index."""
@@ -50,6 +59,7 @@ class Wiring:
             if len(self.layers) >= MAX_LAYERS:
                 raise ModelFileError(f"has more than {MAX_LAYERS} layers")
             self.layers[name] = canonical_config(name, entry, self.version)
+        self.spend(len(inputs))
         if len(self.nodes) >= MAX_NODES:
             raise ModelFileError(f"has more than {MAX_NODES} layer calls")
         self.nodes.append([name, inputs])
@@ -144,7 +154,7 @@ def named_entries(layers: list[Any]) -> dict[str, dict[str, Any]]:
             raise ModelFileError(f"layer {position + 1} of its model_config is not a layer; the file is damaged")
         config = entry["config"] if isinstance(entry["config"], dict) else {}
         name = entry.get("name") or config.get("name") or f"{entry['class_name'].lower()}_{position}"
-        if not isinstance(name, str) or any(step in ("", ".", "..") for step in name.split("/")):
+        if not is_layer_name(name):
             raise ModelFileError(f"layer {position + 1}: {str(name)[:60]!r} is not a possible layer name")
         if name in found:
             raise ModelFileError(f"layer {name!r}: two layers have this name")
@@ -250,6 +260,7 @@ def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int) 
     """Append the nodes of all calls of a model, each after those that it reads; returns the outputs' nodes."""
     if depth > MAX_DEPTH:
         raise ModelFileError(f"nests more than {MAX_DEPTH} models")
+    wiring.spend(len(part.entries) + len(inputs))
     values: dict[tuple[str, int], list[int]] = {(n, 0): [i] for n, i in zip(part.inputs, inputs, strict=True)}
     subparts = {name: part_of(entry, wiring.version) for name, entry in part.entries.items() if is_model(entry)}
     for name, call in call_order(part):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +17,11 @@ from dltool.modelfile import keras2, keras3
 from dltool.modelfile.digest import content_digest
 from dltool.modelfile.graph_json import graph_from_json
 from dltool.modelfile.hdf5 import ModelSource
+from dltool.modelfile.json_text import parse_json
 from dltool.modelfile.optimizer_state import read_state
+from dltool.modelfile.own_texts import own_texts, state_counters
 from dltool.modelfile.saved import SavedModel, TrainingConfig, TrainingState
 from dltool.modelfile.training_config import major, read_training_config, training_from_json
-
-LAYOUT_VERSION = 1
-"""Of the ``/dltool`` group; a file with a later one needs a later dltool."""
 
 
 def read(path: str | os.PathLike[str], *, with_state: bool = True) -> SavedModel:
@@ -65,7 +62,7 @@ def read_source(source: ModelSource, with_state: bool) -> SavedModel:
         graph = with_known_statistics(graph)
     order = own_order(ours["graph"], groups) if "graph" in ours else groups
     model = load_model(source, graph, groups_of_slots(graph, order), own)
-    saved = SavedModel(model, keras_version=version)
+    saved = SavedModel(model, keras_version=version, foreign=own is None)
     if own is not None:
         fill_own(saved, ours, own["state"] if with_state else None, source)
         return saved
@@ -87,21 +84,6 @@ def check_whole_model(source: ModelSource) -> None:
         raise ModelFileError("has no model_config; it is not a model that Keras or dltool wrote")
     if source.header["layers"] is None:
         raise ModelFileError("has a model_config but no weights; save the whole model in Keras with model.save('m.h5')")
-
-
-def parse_json(text: str, name: str) -> Any:
-    """JSON in which no key repeats (two readers could then see two different models)."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ModelFileError(f"its {name} names a key twice; the file is damaged or made to deceive")
-        return found
-
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except ValueError as error:
-        raise ModelFileError(f"its {name} is not valid JSON ({str(error)[:80]}); the file is damaged") from None
 
 
 def upgrade(config: Any, version: str) -> tuple[dict[str, Any], keras2.Groups]:
@@ -201,20 +183,13 @@ def check_digest(source: ModelSource, model: Model, places: list[tuple[str, int]
 # -- what dltool wrote itself
 
 
-def own_texts(own: dict[str, Any]) -> dict[str, Any]:
-    """The JSON values of the ``/dltool`` group. Raises ModelFileError for a layout of the future."""
-    texts = own["texts"]
-    version = texts.get("version", "")
-    if not version.isdigit() or int(version) > LAYOUT_VERSION:
-        raise ModelFileError(f"was written by a later dltool (layout {version[:20]!r}); update dltool")
-    return {name: parse_json(text, name) for name, text in texts.items() if name not in ("version", "sha256")}
-
-
 def fill_own(saved: SavedModel, ours: dict[str, Any], state: dict[str, Any] | None, source: ModelSource) -> None:
     """Everything beside the model itself; the digest has already vouched for the texts."""
     saved.classes = tuple(ours["classes"]) if ours.get("classes") is not None else None
     saved.preprocessing = ours.get("preprocessing")
-    saved.training_config = guarded(training_from_json, ours["training"]) if ours.get("training") else None
+    saved.training_config = (
+        own_training(ours["training"], len(saved.model.graph.outputs)) if ours.get("training") else None
+    )
     saved.recipe = ours.get("recipe") or {}
     saved.history = ours.get("history") or []
     saved.split = ours.get("split")
@@ -223,16 +198,20 @@ def fill_own(saved: SavedModel, ours: dict[str, Any], state: dict[str, Any] | No
         saved.state = own_state(source, saved.model, state)
 
 
-def guarded(make: Callable[[dict[str, Any]], TrainingConfig], raw: dict[str, Any]) -> TrainingConfig:
+def own_training(raw: dict[str, Any], num_outputs: int) -> TrainingConfig:
+    """The training section. Raises ModelFileError when it says something that this dltool or this model has not."""
     try:
-        return make(raw)
-    except (DltoolError, TypeError, KeyError, AttributeError) as error:
+        found = training_from_json(raw)
+    except (DltoolError, TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         raise ModelFileError(f"its training section cannot be used ({error}); update dltool") from None
+    if {len(found.losses), len(found.loss_names), len(found.loss_weights)} != {num_outputs}:
+        raise ModelFileError("its training section is for another model; the file is damaged")
+    return found
 
 
 def own_state(source: ModelSource, model: Model, state: dict[str, Any]) -> TrainingState:
     """``/dltool/state``: last weights (absent when they are the model's), slots and counters, with a digest."""
-    meta = parse_json(state["texts"].get("counters", "{}"), "state")
+    meta = state_counters(state)
     size, trainable = model.weights.num_parameters, model.weights.num_trainable
     arrays: dict[str, np.ndarray] = {}
     for name, number in state["arrays"].items():

@@ -68,6 +68,7 @@ class SavedModel:
         state: where training stopped, None when not kept or not asked for.
         keras_version: of the file, "" when it does not say.
         split: how the data were split, JSON values. fingerprint: of the training data.
+        foreign: it was read from a file that dltool did not write.
     """
 
     model: Model
@@ -80,3 +81,11 @@ class SavedModel:
     keras_version: str = ""
     split: dict[str, Any] | None = None
     fingerprint: str = ""
+    foreign: bool = False
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know before using the model: a sentence when weights are no numbers."""
+        vector = self.model.weights.vector
+        bad = int(vector.size - np.isfinite(vector).sum())
+        return (f"{bad:,} of {vector.size:,} weights are NaN or infinite; train the model again",) if bad else ()

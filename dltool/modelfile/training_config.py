@@ -193,6 +193,10 @@ def training_to_json(config: TrainingConfig) -> dict[str, Any]:
 
 
 def training_from_json(raw: dict[str, Any]) -> TrainingConfig:
+    """The inverse of ``training_to_json``. Raises UsageError for what the engine does not know."""
+    for entry in raw["metrics"]:
+        if entry not in GENERIC_METRICS:
+            metric(entry)
     return TrainingConfig(
         losses=tuple(None if one is None else loss(one) for one in raw["losses"]),
         loss_names=tuple(raw["loss_names"]),

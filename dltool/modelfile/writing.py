@@ -20,7 +20,7 @@ from dltool.modelfile.atomic import replacing
 from dltool.modelfile.digest import content_digest
 from dltool.modelfile.graph_json import graph_to_json
 from dltool.modelfile.keras_config import KERAS_VERSION, keras_model_config, keras_names
-from dltool.modelfile.reading import LAYOUT_VERSION
+from dltool.modelfile.own_texts import LAYOUT_VERSION
 from dltool.modelfile.saved import SavedModel, TrainingState
 from dltool.modelfile.training_config import keras_training_config, training_to_json
 
@@ -194,6 +194,8 @@ def put_names(group: Any, key: str, names: list[str]) -> None:
     """A list of names as fixed-length bytes, split into ``key0``, ``key1``... when it is too long for one attribute."""
     array = np.asarray([name.encode() for name in names]) if names else np.zeros(0, "S1")
     chunks = [array]
+    if array.itemsize > ATTRIBUTE_BYTES:
+        raise ValueError(f"a name of {array.itemsize} bytes does not fit into an attribute")
     while any(chunk.nbytes > ATTRIBUTE_BYTES for chunk in chunks):
         chunks = np.array_split(array, len(chunks) + 1)
     if len(chunks) == 1:

@@ -146,9 +146,17 @@ def make_objective(
 
 def usual_metrics(head: Head, rule: Loss) -> tuple[str, ...]:
     """accuracy for classes; the mean absolute error for numbers (unless it is the loss itself)."""
+    if head.activation == "sigmoid" and head.size > 1 and rule.name == "binary_crossentropy":
+        return ("binary_accuracy",)
     if head.num_classes is not None or "crossentropy" in rule.name:
         return ("accuracy",)
     return () if rule.name == "mean_absolute_error" else ("mean_absolute_error",)
+
+
+def common_metrics(found: Sequence[Head], rules: Sequence[Loss]) -> tuple[str, ...]:
+    """The usual metrics that suit every output: a model file has one list for all of them."""
+    usual = [usual_metrics(head, rule) for head, rule in zip(found, rules, strict=True)]
+    return tuple(name for name in usual[0] if all(name in names for names in usual))
 
 
 def class_indices(target: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
-"""``dltool build``: layer words or a ready architecture, and data if given -> an untrained model file.
+"""``dltool build``: layer words, a ready architecture or another file's network, and data if given -> a model file.
 
 What the user does not say comes from the data (shape, classes, kind of labels) and from the head (loss, metrics).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from dltool.architectures.catalog import architecture
 from dltool.architectures.literals import spec
 from dltool.architectures.words import from_words
+from dltool.data.capacity import available_bytes
 from dltool.data.dataset import Dataset
 from dltool.data.opening import OpenedData, open_data, preprocessing_for
 from dltool.engine.graph import Graph, describe
@@ -19,14 +22,16 @@ from dltool.engine.losses import LOSSES, Loss, loss
 from dltool.engine.metrics import METRICS, metric
 from dltool.engine.model import Model
 from dltool.engine.optimizers import OPTIMIZERS, Optimizer, optimizer
-from dltool.errors import UsageError
+from dltool.errors import UnknownNameError, UsageError
 from dltool.modelfile.atomic import check_target
 from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, DataSettings
 from dltool.training.advice import Facts, most_important
 from dltool.training.labels import Head, default_loss, heads
-from dltool.training.objective import usual_metrics
+from dltool.training.objective import common_metrics
+from dltool.workflows.build_pattern import Pattern, model_like, read_pattern
+from dltool.workflows.model_data import check_output_names, loss_of
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,11 @@ def run(settings: BuildSettings) -> BuildResult:
     """
     if settings.model is not None:
         check_target(settings.model, overwrite=settings.force)
-    data = settings.data if settings.data is not None and settings.data.data else None
-    opened = open_dataset(data) if data is not None else None
-    result = build_model(settings, opened)
+    pattern = read_pattern(settings)
+    opened = None
+    if settings.data is not None and settings.data.data:
+        opened = open_dataset(settings.data) if pattern is None else _open_like(settings.data, pattern)
+    result = build_model(settings, opened, pattern)
     if settings.model is not None:
         write(result.saved, settings.model, overwrite=settings.force)
     return result
@@ -85,21 +92,42 @@ def open_dataset(data: DataSettings, seed: int = 0) -> OpenedData:
         limit=data.limit,
         allow_empty=data.allow_empty,
         skip_bad=data.skip_bad,
+        multi_label=data.multi_label,
+        groups=data.group,
         seed=seed,
     )
 
 
-def build_model(settings: BuildSettings, opened: OpenedData | None = None) -> BuildResult:
+def _open_like(data: DataSettings, pattern: Pattern) -> OpenedData:
+    """The data as the pattern's one input takes them."""
+    graph = pattern.graph
+    if len(graph.inputs) > 1 or len(graph.outputs) > 1:
+        raise UsageError(
+            f"--data: {pattern.source} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
+            "only one of each can be fed"
+        )
+    reading = _reading(data, pattern.shape, pattern.preprocessing)
+    if reading is not None:
+        size = (reading["height"], reading["width"])
+        data = replace(data, image_size=size, color=reading["color"], resize=reading["resize"])
+    return open_dataset(data).adapt_to(pattern.shape)
+
+
+def build_model(
+    settings: BuildSettings, opened: OpenedData | None = None, pattern: Pattern | None = None
+) -> BuildResult:
     """The model in memory, for data that are open already (``fit --arch`` comes here).
 
     Args:
         opened: what ``open_data`` gave, or None without data.
+        pattern: the network to take, or None for words and architectures.
     """
-    known = known_from(settings, opened)
-    graph = _graph(settings, known)
+    known = known_from(settings, opened) if pattern is None else _known_of_pattern(settings, opened, pattern)
+    graph = _graph(settings, known) if pattern is None else pattern.graph
     _check_outputs(graph, settings, known)
-    model = Model.build(graph, settings.seed)
-    config = compile_step(graph, settings, known.labels)
+    _check_memory(graph)
+    config = compile_step(graph, settings, known.labels, pattern.compiled if pattern is not None else None)
+    model = Model.build(graph, settings.seed) if pattern is None else model_like(pattern, settings.seed)
     saved = SavedModel(model, known.classes, known.preprocessing, config)
     return BuildResult(saved, describe_line(graph, config), (*known.hints, *_advice(settings, graph, config)))
 
@@ -110,6 +138,16 @@ def _advice(settings: BuildSettings, graph: Graph, config: TrainingConfig) -> tu
     facts = Facts(graph if settings.arch is None else None, config.losses, rule.name, rule.learning_rate)
     found = most_important(facts)
     return (found.words,) if found is not None else ()
+
+
+def _check_memory(graph: Graph) -> None:
+    """Refuse what could not even be held; a zero too many in a word asks for terabytes."""
+    needed, there = 8 * graph.num_parameters, available_bytes()  # weights and gradients
+    if needed > there:
+        raise UsageError(
+            f"build: {graph.num_parameters:,} parameters need {needed / 1e9:,.0f} GB of memory and {there / 1e9:,.0f} "
+            "are free; make the layers smaller"
+        )
 
 
 def known_from(settings: BuildSettings, opened: OpenedData | None) -> Known:
@@ -124,7 +162,7 @@ def known_from(settings: BuildSettings, opened: OpenedData | None) -> Known:
     if classes is not None and settings.classes is not None and settings.classes != len(classes):
         raise UsageError(f"--classes: {settings.classes}, but the data have {len(classes)} classes; leave it out")
     if classes is not None:
-        num_outputs, activation = len(classes), "softmax"
+        num_outputs, activation = len(classes), "softmax" if labels.ndim == 1 else "sigmoid"
     else:
         num_outputs = 1 if labels.ndim == 1 else int(labels.shape[-1])
         activation = "linear"
@@ -148,7 +186,7 @@ def _shape_for(settings: BuildSettings, dataset: Dataset) -> Shape:
     return deeper if len(shape) == 2 and wants_images else shape
 
 
-def _known_without_data(settings: BuildSettings) -> Known:
+def _known_without_data(settings: BuildSettings, like: dict[str, Any] | None = None) -> Known:
     """One class means one sigmoid unit; several a softmax."""
     data = settings.data or DataSettings()
     names, count = data.class_names, settings.classes
@@ -158,18 +196,35 @@ def _known_without_data(settings: BuildSettings) -> Known:
     shape = settings.input
     if shape is None and data.image_size is not None:
         shape = (*data.image_size, 1 if data.color == "gray" else 3)
-    preprocessing = _reading(data, shape) if shape is not None else None
+    preprocessing = _reading(data, shape, like) if shape is not None else None
     return Known(shape, count, "sigmoid" if count == 1 else "softmax", names, None, preprocessing, settings.rescale)
 
 
-def _reading(data: DataSettings, shape: Shape) -> dict[str, Any] | None:
-    """How images are to be read for an image input; None for other inputs."""
-    found = preprocessing_for(shape)
+def _known_of_pattern(settings: BuildSettings, opened: OpenedData | None, pattern: Pattern) -> Known:
+    """The same for a network that is there already; only what the data and options say about it is checked."""
+    fixed = replace(settings, input=pattern.shape)
+    if opened is not None:
+        return replace(known_from(fixed, opened), hints=())
+    known = _known_without_data(fixed, pattern.preprocessing)
+    return known if known.classes is not None else replace(known, classes=pattern.classes)
+
+
+def _reading(data: DataSettings, shape: Shape, like: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """How images are to be read for an image input; None for other inputs.
+
+    Args:
+        shape: of the input; sides of any size are the options' or those of ``like``.
+        like: how another model reads them.
+    """
+    if len(shape) == 3 and None in shape[:2]:
+        size = data.image_size or ((like["height"], like["width"]) if like else (None, None))
+        shape = (shape[0] or size[0], shape[1] or size[1], shape[2])
+    found = like or preprocessing_for(shape)
     if found is None:
         return None
     if data.color not in (None, found["color"]):
         raise UsageError(f"--color: {data.color} does not fit an input of {describe(shape)}; leave it out")
-    if data.image_size not in (None, tuple(shape[:2])):
+    if data.image_size not in (None, (found["height"], found["width"])):
         size = describe(data.image_size)
         raise UsageError(f"--image-size: {size} does not fit an input of {describe(shape)}; leave it out")
     return {**found, "resize": data.resize or found["resize"]}
@@ -205,45 +260,86 @@ def _check_outputs(graph: Graph, settings: BuildSettings, known: Known) -> None:
     where = "--data" if known.labels is not None else "--classes"
     what = "classes" if known.classes is not None or known.labels is None else "numbers per row"
     units = f"{head.size} output{'' if head.size == 1 else 's'}"
-    raise UsageError(
-        f"{where}: {known.num_outputs} {what}, but layer {head.name!r} gives {units}; "
-        f"end with dense:{known.num_outputs},{known.activation}"
-    )
+    advice = f"end with dense:{known.num_outputs},{known.activation}"
+    if settings.from_config is not None or settings.like is not None:
+        advice = "its network is taken as it is, 'dltool finetune' gives a trained one another head"
+    raise UsageError(f"{where}: {known.num_outputs} {what}, but layer {head.name!r} gives {units}; {advice}")
 
 
-def compile_step(graph: Graph, settings: BuildSettings, labels: np.ndarray | None) -> TrainingConfig:
-    """Loss, metrics and optimizer: as said, else what the head suggests, and adam."""
-    rules = tuple(_loss(settings.loss, head, labels) for head in heads(graph))
-    metrics = tuple(map(chosen_metric, settings.metrics)) or usual_metrics(heads(graph)[0], rules[0])
+def compile_step(
+    graph: Graph, settings: BuildSettings, labels: np.ndarray | None, old: TrainingConfig | None = None
+) -> TrainingConfig:
+    """Loss, metrics and optimizer: as said, else of ``old``, else what the head suggests, and adam.
+
+    Raises:
+        UsageError: a name or value is wrong, or ``old`` has a loss that is not known and none is given.
+    """
+    check_output_names("--loss", settings.loss, graph)
+    rules = _losses(graph, settings, labels, old)
+    metrics = tuple(map(chosen_metric, settings.metrics)) or (old.metrics if old is not None else ())
+    rule = old.optimizer if old is not None and settings.optimizer is None else None
+    if rule is None:
+        rule = chosen_optimizer(settings.optimizer, settings.learning_rate)
+    elif settings.learning_rate is not None:
+        rule = replace(rule, learning_rate=settings.learning_rate)
     return TrainingConfig(
         losses=rules,
         loss_names=tuple(LOSSES.canonical(rule.keras_class) for rule in rules),
-        loss_weights=(1.0,) * len(rules),
-        metrics=metrics,
-        optimizer=chosen_optimizer(settings.optimizer, settings.learning_rate),
+        loss_weights=(1.0,) * len(rules) if settings.loss is not None or old is None else old.loss_weights,
+        metrics=metrics or common_metrics(heads(graph), rules),
+        optimizer=rule,
     )
+
+
+def _losses(
+    graph: Graph, settings: BuildSettings, labels: np.ndarray | None, old: TrainingConfig | None
+) -> tuple[Loss, ...]:
+    if settings.loss is None and old is not None and any(old.loss_names):
+        if None not in old.losses:
+            return old.losses
+        unknown = ", ".join(name for name, rule in zip(old.loss_names, old.losses, strict=True) if rule is None)
+        raise UsageError(f"--loss: the model was compiled with {unknown}, which is not known; give --loss NAME")
+    return tuple(_loss(settings.loss, head, labels) for head in heads(graph))
 
 
 def chosen_metric(text: str) -> str | dict[str, Any]:
     """``"accuracy"``, or ``"fbeta_score:beta=2"`` -> the Keras config of the metric. Raises UsageError."""
-    found = _config(text, METRICS)
-    metric(found)  # refuses unknown options now
-    return found
+    with _naming("--metric"):
+        found = _config(text, METRICS)
+        metric(found)  # refuses unknown options now
+        return found
 
 
-def _loss(text: str | None, head: Head, labels: np.ndarray | None) -> Loss:
+def _loss(text: str | tuple[str, ...] | None, head: Head, labels: np.ndarray | None) -> Loss:
+    text = loss_of(text, head.name)
     return loss(default_loss(head, labels)) if text is None else chosen_loss(text)
 
 
 def chosen_loss(text: str) -> Loss:
     """``"mse"`` or ``"categorical_crossentropy:label_smoothing=0.1"`` -> the loss. Raises UsageError."""
-    return loss(_config(text, LOSSES))
+    with _naming("--loss"):
+        return loss(_config(text, LOSSES))
 
 
 def chosen_optimizer(text: str | None, learning_rate: float | None) -> Optimizer:
     """``"sgd:momentum=0.9"`` and ``--lr`` -> the optimizer; adam when nothing is said."""
-    rule = optimizer(_config(text or "adam", OPTIMIZERS))
+    with _naming("--optimizer"):
+        rule = optimizer(_config(text or "adam", OPTIMIZERS))
     return rule if learning_rate is None else replace(rule, learning_rate=learning_rate)
+
+
+@contextmanager
+def _naming(option: str) -> Iterator[None]:
+    """Errors about a loss, metric or optimizer name the option that asked for it."""
+    try:
+        yield
+    except UnknownNameError as error:
+        raise error.at(option) from None
+    except UsageError as error:
+        kind = option.removeprefix("--")
+        raise UsageError(f"{option}: {str(error).removeprefix(f'{kind} ')}") from None
+    except (TypeError, ValueError) as error:  # a value of a type that the rule cannot compare, as none for a number
+        raise UsageError(f"{option}: a value cannot be used ({error}); give a number") from None
 
 
 def _config(text: str, registry: Any) -> Any:

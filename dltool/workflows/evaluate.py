@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,59 +11,47 @@ from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
 from dltool.data.opening import OpenedData
 from dltool.engine.batch import Batch
-from dltool.engine.executor import Executor
+from dltool.engine.metrics import METRICS
+from dltool.errors import DataError, UsageError
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
+from dltool.registry import nearest
 from dltool.settings import EvaluateSettings
-from dltool.training.confusion import ClassScore, Confusion, wilson_interval
+from dltool.training.comparing import mcnemar, paired_means
 from dltool.training.loop import evaluate
-from dltool.training.objective import Objective, class_indices, make_objective, usual_metrics
-from dltool.workflows.model_data import label_names, open_for_model, probabilities, sized
+from dltool.training.measures import Measure
+from dltool.training.objective import Objective, class_indices, make_objective
+from dltool.training.tallies import LOWER_IS_BETTER, ClassTally, LabelTally, ValueTally
+from dltool.workflows.evaluation import Comparison, Confused, EvaluateResult, Gate, LossRow, OutputReport
+from dltool.workflows.model_data import open_for_model
+from dltool.workflows.scoring import Progress, Reading, open_executor, readings
 
-SCHEMA = "dltool.evaluate/1"
-Progress = Callable[[int, int], None]
-"""Called with rows done and rows in total."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A measured value; ``low`` and ``high`` are its 95 % interval where one is known."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
+Tally = ClassTally | LabelTally | ValueTally
+MOST_PAIRS = 5
+"""So many kinds of mistakes are reported."""
 
 
-@dataclass(frozen=True)
-class EvaluateResult:
-    """Attributes:
-    n: number of rows. unit: "images" or "rows".
-    metrics: by name; accuracy first where there are classes.
-    classes: names in the order of the outputs; None for regression.
-    scores: precision, recall, F1 and count of each class.
-    confusion: (classes, classes) counts, rows true, columns predicted; None for regression.
-    majority: accuracy of always naming the most frequent class; None for regression.
-    notes: sentences for the user.
+@dataclass
+class Task:
+    """A model with its data, opened and checked.
+
+    Attributes:
+        readings, tallies: one per output; a tally is None where only the file's own metrics apply.
+        directions: every metric that will be measured -> whether more of it is better.
+        row_losses: (n,) the loss of each row, regularisation not counted.
     """
 
-    n: int
-    unit: str
-    loss: float
-    metrics: dict[str, Measure]
-    classes: tuple[str, ...] | None = None
-    scores: tuple[ClassScore, ...] = ()
-    confusion: np.ndarray | None = None
-    majority: float | None = None
-    notes: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The documented form of ``--json``."""
-        metrics = {name: _without_none(vars(measure)) for name, measure in self.metrics.items()}
-        found: dict[str, Any] = {"schema": SCHEMA, "n": self.n, "loss": self.loss, "metrics": metrics}
-        if self.classes is not None:
-            found["classes"] = list(self.classes)
-            found["confusion"] = self.confusion.tolist()
-        return found
+    path: str
+    saved: SavedModel
+    opened: OpenedData
+    dataset: Dataset
+    objective: Objective
+    readings: tuple[Reading, ...]
+    tallies: tuple[Tally | None, ...]
+    directions: dict[str, bool]
+    gates: tuple[tuple[str, float], ...]
+    row_losses: np.ndarray
+    notes: tuple[str, ...]
 
 
 def run(settings: EvaluateSettings, progress: Progress | None = None) -> EvaluateResult:
@@ -75,23 +62,45 @@ def run(settings: EvaluateSettings, progress: Progress | None = None) -> Evaluat
     Raises:
         ModelFileError, DataError, UsageError: before the first batch, for everything that can be checked.
     """
-    saved = read(settings.model, with_state=False)
-    opened = open_for_model(settings.data, saved)
+    return measure(prepare(settings.model, settings), settings, progress)
+
+
+def compare(settings: EvaluateSettings, progress: Progress | None = None) -> Comparison:
+    """Measure ``settings.model`` and ``settings.other`` on the same rows, and say whether one is better.
+
+    Raises:
+        UsageError: one tells classes and the other gives numbers. DataError: they would see different rows.
+    """
+    first, second = (prepare(path, settings) for path in (settings.model, settings.other))
+    check_pair(first, second)
+    results = []
+    for part, task in enumerate((first, second)):
+        shifted = progress and (lambda done, total, part=part: progress(part * total + done, 2 * total))
+        results.append(measure(task, settings, shifted))
+    a, b = first.tallies[0], second.tallies[0]
+    if isinstance(a, ValueTally):
+        return Comparison(*results, paired_means(a.row_errors, b.row_errors))
+    return Comparison(*results, mcnemar(a.rows_right, b.rows_right))
+
+
+def prepare(path: str, settings: EvaluateSettings) -> Task:
+    """Open and check everything that one model's evaluation needs."""
+    saved = read(path, with_state=False)
+    return make_task(path, saved, open_for_model(settings.data, saved), settings)
+
+
+def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: EvaluateSettings) -> Task:
+    """Check the labels and the limits, and make room for what will be counted."""
     dataset, notes = part_to_measure(opened)
-    objective = objective_for(saved, dataset, settings.data.labels or settings.data.data[0])
-    size = min(settings.batch_size, len(dataset))
-    model = sized(saved.model, opened.input_shape)
-    names = label_names(replace(saved, classes=opened.classes or saved.classes))
-    confusion = Confusion(len(names)) if names is not None else None
-    watchers = [_counting(saved, confusion)] if confusion is not None else []
-    if progress is not None:
-        watchers.append(_reporting(progress, len(dataset)))
-    with (
-        Executor(model, batch_size=size, jobs=settings.jobs, backend=settings.backend) as executor,
-        Loader(dataset, size, shuffle=False) as loader,
-    ):
-        logs = evaluate(executor, loader, objective, watchers)
-    return result(opened, dataset, logs, names, confusion, (*opened.notes, *notes))
+    labels = dataset.targets
+    objective = objective_for(saved, dataset, opened.label_sources)
+    found = readings(replace(saved, classes=opened.classes or saved.classes))
+    tallies = tuple(tally_for(reading, array, settings) for reading, array in zip(found, labels, strict=True))
+    directions = metric_directions(objective, tallies)
+    gates = tuple((known_metric(name, directions), limit) for name, limit in settings.fail_under)
+    losses = np.zeros(len(dataset))
+    all_notes = (*saved.remarks, *opened.notes, *notes)
+    return Task(path, saved, opened, dataset, objective, found, tallies, directions, gates, losses, all_notes)
 
 
 def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
@@ -103,54 +112,109 @@ def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
     return opened.train, ()
 
 
-def objective_for(saved: SavedModel, dataset: Dataset, source: str) -> Objective:
-    """The file's loss and metrics, or the usual ones; a loss that dltool does not know is replaced by the usual one."""
+def objective_for(saved: SavedModel, dataset: Dataset, sources: tuple[str, ...]) -> Objective:
+    """The file's loss, and the usual metrics of each output followed by the file's.
+
+    A loss that dltool does not know is replaced by the usual one.
+    """
     config = saved.training_config
-    losses = config.losses if config is not None else ()
-    objective = make_objective(saved.model, [dataset.labels], losses=losses, metrics=(), sources=[source])
-    usual = usual_metrics(objective.heads[0], objective.losses[0])
-    metrics = (*usual, *(m for m in (config.metrics if config is not None else ()) if m not in usual))
-    weights = config.loss_weights if config is not None else ()
-    return make_objective(
-        saved.model,
-        [dataset.labels],
-        losses=objective.losses,
-        loss_weights=weights,
-        metrics=metrics,
-        sources=[source],
-    )
+    given: dict = {"sources": sources}
+    given |= {} if config is None else {"losses": config.losses, "loss_weights": config.loss_weights}
+    usual = make_objective(saved.model, dataset.targets, metrics=None, **given)
+    own = make_objective(saved.model, dataset.targets, metrics=() if config is None else config.metrics, **given)
+    metrics = []
+    for first, further in zip(usual.metrics, own.metrics, strict=True):
+        known = {metric.name for metric in first}
+        metrics.append((*first, *(metric for metric in further if metric.name not in known)))
+    return replace(usual, metrics=tuple(metrics))
 
 
-def result(
-    opened: OpenedData,
-    dataset: Dataset,
-    logs: dict[str, float],
-    names: tuple[str, ...] | None,
-    confusion: Confusion | None,
-    notes: tuple[str, ...],
-) -> EvaluateResult:
-    metrics = {name: Measure(value) for name, value in logs.items() if name != "loss"}
-    unit = "images" if opened.kind == "images" else "rows"
-    if confusion is None:
-        return EvaluateResult(len(dataset), unit, logs["loss"], metrics, notes=notes)
-    interval = wilson_interval(confusion.num_right, confusion.num_rows)
-    accuracy = Measure(confusion.num_right / confusion.num_rows, *interval)
-    return EvaluateResult(
-        n=len(dataset),
-        unit=unit,
-        loss=logs["loss"],
-        metrics={"accuracy": accuracy, **{name: m for name, m in metrics.items() if name != "accuracy"}},
-        classes=names,
-        scores=confusion.scores(names),
-        confusion=confusion.counts,
-        majority=confusion.majority,
-        notes=notes,
-    )
+def tally_for(reading: Reading, labels: np.ndarray, settings: EvaluateSettings) -> Tally | None:
+    """What to count for an output: classes, independent labels, numbers, or nothing of our own."""
+    head, n = reading.head, len(labels)
+    if reading.names is None:
+        plain = head.num_classes is None and None not in head.shape
+        return ValueTally(n, int(np.prod(head.shape))) if plain else None
+    num_classes = len(reading.names)
+    if labels.ndim == 2 and labels.shape[1] == head.size > 1 and head.activation != "softmax":
+        return LabelTally(n, num_classes, settings.beta)
+    top = settings.top
+    if top is None:
+        top = 5 if num_classes > 10 else 2 if num_classes > 2 else 0
+    return ClassTally(n, num_classes, min(top, num_classes) if top > 1 else 0, settings.beta)
 
 
-def _counting(saved: SavedModel, confusion: Confusion) -> Callable[[Batch, tuple[np.ndarray, ...]], None]:
+def metric_directions(objective: Objective, tallies: tuple[Tally | None, ...]) -> dict[str, bool]:
+    """Every name that will be in the result -> whether more is better."""
+    found = {"loss": False, **dict(zip(objective.metric_names, objective.higher_is_better, strict=True))}
+    for head, tally in zip(objective.heads, tallies, strict=True):
+        prefix = f"{head.name}_" if len(tallies) > 1 else ""
+        found |= {prefix + name: name not in LOWER_IS_BETTER for name in (tally.names if tally is not None else ())}
+        if isinstance(tally, LabelTally):
+            found.pop(f"{prefix}accuracy", None)
+    return found
+
+
+def known_metric(name: str, directions: dict[str, bool]) -> str:
+    """The full name of a metric that will be measured. Raises UsageError with the nearest one."""
+    plain = name.replace("-", "_")
+    if plain not in directions and plain in METRICS:
+        plain = METRICS.canonical(plain)
+    if plain not in directions:
+        close = nearest(plain, list(directions))
+        advice = f"did you mean {close!r}?" if close else f"measured are {', '.join(directions)}"
+        raise UsageError(f"--fail-under: {name!r} is not measured; {advice}")
+    return plain
+
+
+def check_pair(first: Task, second: Task) -> None:
+    """Raises UsageError or DataError unless the two models can be compared row by row."""
+    kinds = [[tally.kind if tally is not None else "" for tally in task.tallies] for task in (first, second)]
+    if kinds[0] != kinds[1] or len(kinds[0]) > 1 or kinds[0] == [""]:
+        raise UsageError(
+            f"{second.path}: cannot be compared with {first.path}; both must have one output of the same kind"
+        )
+    rows = np.arange(len(first.dataset))
+    if len(second.dataset) != len(rows) or first.dataset.names(rows) != second.dataset.names(rows):
+        raise DataError(f"{second.path}: would see other rows than {first.path}; give the same --class-names to both")
+
+
+def measure(task: Task, settings: EvaluateSettings, progress: Progress | None) -> EvaluateResult:
+    """Run all rows through the model and sum up."""
+    watchers = [_counting(task)]
+    if progress is not None:
+        watchers.append(_reporting(progress, len(task.dataset)))
+    size = min(settings.batch_size, len(task.dataset))
+    with (
+        open_executor(task.saved, task.opened.input_shape, len(task.dataset), settings) as executor,
+        Loader(task.dataset, size, shuffle=False) as loader,
+    ):
+        logs = evaluate(executor, loader, task.objective, watchers)
+    reports = tuple(_report(task, index, logs) for index in range(len(task.tallies)))
+    unit = "images" if task.opened.kind == "images" else "rows"
+    result = EvaluateResult(task.path, len(task.dataset), unit, logs["loss"], reports, notes=task.notes)
+    found = {"loss": logs["loss"], **{name: m.value for name, m in result.metrics.items()}}
+    gates = tuple(Gate(name, limit, found.get(name), task.directions[name]) for name, limit in task.gates)
+    return replace(result, gates=gates, top_losses=_top_losses(task, settings.top_losses))
+
+
+def _counting(task: Task) -> Callable[[Batch, tuple[np.ndarray, ...]], None]:
+    """Hands each batch to the tallies and writes down the losses of its rows."""
+    done = 0
+
     def count(batch: Batch, outputs: tuple[np.ndarray, ...]) -> None:
-        confusion.add(class_indices(batch.targets[0]), probabilities(saved, outputs[0]).argmax(axis=-1))
+        nonlocal done
+        rows = slice(done, done + len(batch))
+        parts = zip(task.objective.losses, task.objective.loss_weights, batch.targets, outputs, strict=True)
+        for rule, weight, target, output in parts:
+            values = rule(target, output)[0]
+            task.row_losses[rows] += weight * values.reshape(len(values), -1).mean(axis=1, dtype=np.float64)
+        for tally, reading, target, output in zip(task.tallies, task.readings, batch.targets, outputs, strict=True):
+            if isinstance(tally, ClassTally):
+                tally.add(class_indices(target), reading(output))
+            elif tally is not None:
+                tally.add(target.reshape(len(target), -1), reading(output).reshape(len(target), -1))
+        done = rows.stop
 
     return count
 
@@ -166,5 +230,56 @@ def _reporting(progress: Progress, total: int) -> Callable[[Batch, tuple[np.ndar
     return report
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _report(task: Task, index: int, logs: dict[str, float]) -> OutputReport:
+    """One output's metrics: our own with their intervals, then the file's."""
+    tally, names, head = task.tallies[index], task.readings[index].names, task.readings[index].head
+    prefix = f"{head.name}_" if len(task.tallies) > 1 else ""
+    own = tally.metrics() if tally is not None else {}
+    logged = {f"{prefix}{metric.name}": metric.name for metric in task.objective.metrics[index]}
+    for full, name in logged.items():
+        if full in task.directions:
+            own.setdefault(name, Measure(logs[full]))
+    if isinstance(tally, LabelTally):
+        return OutputReport(head.name, tally.kind, own, names, tally.scores(names), beta=tally.beta)
+    if not isinstance(tally, ClassTally):
+        return OutputReport(head.name, tally.kind if tally is not None else "", own)
+    return OutputReport(
+        name=head.name,
+        kind=tally.kind,
+        metrics=own,
+        classes=names,
+        scores=tally.confusion.scores(names, tally.beta),
+        confusion=tally.confusion.counts,
+        majority=tally.confusion.majority,
+        confused=_confused(tally, names, task.dataset),
+        beta=tally.beta,
+    )
+
+
+def _confused(tally: ClassTally, names: tuple[str, ...], dataset: Dataset) -> tuple[Confused, ...]:
+    """The most frequent mistakes, each with its first rows by name."""
+    counts = tally.confusion.counts
+    pairs = sorted(tally.examples, key=lambda pair: (-counts[pair], pair))[:MOST_PAIRS]
+    return tuple(
+        Confused(names[t], names[p], int(counts[t, p]), tuple(dataset.names(tally.examples[t, p]))) for t, p in pairs
+    )
+
+
+def _top_losses(task: Task, count: int) -> tuple[LossRow, ...]:
+    """The rows with the largest losses, NaN first."""
+    worst = np.argsort(-np.nan_to_num(task.row_losses, nan=np.inf, posinf=np.inf), kind="stable")[:count]
+    paths = task.dataset.names(worst)
+    tally, names = task.tallies[0], task.readings[0].names
+    rows = []
+    for row, path in zip(worst.tolist(), paths, strict=True):
+        loss = float(task.row_losses[row])
+        if isinstance(tally, ClassTally):
+            words = names[tally.true[row]], names[tally.predicted[row]], float(tally.confidence[row])
+        elif isinstance(tally, LabelTally):
+            words = tuple("+".join(np.array(names)[part[row]]) or "-" for part in (tally.truth, tally.predicted))
+        elif tally is not None:
+            words = tally.row(row)
+        else:
+            words = "", ""
+        rows.append(LossRow(path, loss, *words))
+    return tuple(rows)

@@ -31,11 +31,12 @@ from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import evaluate, train
 from dltool.training.run import Run
 from dltool.training.scheduling import scheduling
-from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log, check_plot, write_plot
+from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log
 from dltool.workflows.fit_report import hints, plan, understood
 from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.model_data import sized
+from dltool.workflows.plotting import check_plot, training_curves
 from dltool.workflows.resuming import Origin, find_run, go_on, interrupted_run, resumed_settings
 from dltool.workflows.saving import Saving
 
@@ -265,7 +266,7 @@ def conclude(state: FitState, events: Events, path: str) -> str:
     if found is not None:
         events.note(f"diagnosis  {found.words}")
     if state.settings.plot is not None and state.record.history:
-        write_plot(state.record.history, state.settings.plot)
+        training_curves(state.record.history, state.settings.plot)
     failed = next((writer.error for writer in state.writers if getattr(writer, "error", "")), "")
     if failed:
         raise OutputError(f"{failed}; the model is saved in {path}")

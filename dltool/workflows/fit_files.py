@@ -6,7 +6,6 @@ A file that cannot be written any more never ends a training: the user is warned
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import math
@@ -16,12 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dltool.errors import OutputError, UsageError
-from dltool.modelfile.atomic import check_target, replacing
+from dltool.modelfile.atomic import check_target
 from dltool.registry import nearest
 from dltool.training.callbacks import Callback, Events
 from dltool.training.run import Run
 
-PICTURES = (".png", ".svg", ".pdf")
 MOST_NAMES = 100_000
 
 
@@ -199,38 +197,3 @@ def check_log(path: str, overwrite: bool) -> None:
     if not path.lower().endswith((".csv", ".jsonl")):
         raise UsageError(f"--log: {path} is neither .csv nor .jsonl; name it so")
     check_target(path, overwrite=overwrite)
-
-
-def check_plot(path: str, overwrite: bool) -> None:
-    """Raises UsageError for another kind of file or without matplotlib, OutputError when it cannot be written."""
-    if not path.lower().endswith(PICTURES):
-        raise UsageError(f"--plot: {path} is none of {', '.join(PICTURES)}; name it so")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--plot: needs matplotlib; install it with pip install 'dltool[plot]'")
-    check_target(path, overwrite=overwrite)
-
-
-def write_plot(history: Sequence[dict[str, float]], path: str) -> None:
-    """Curves of the loss and of each metric over the epochs, training and validation together.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    from matplotlib.figure import Figure
-
-    epochs = [row["epoch"] for row in history]
-    every = dict.fromkeys(name for row in history for name in row if name not in ("epoch", "learning_rate"))
-    panels = [name for name in every if not name.startswith("val_")]
-    figure = Figure(figsize=(4.5 * len(panels), 3.5), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for key, label in ((name, "training"), (f"val_{name}", "validation")):
-            if key in every:
-                axes.plot(epochs, [row.get(key, math.nan) for row in history], label=label)
-        axes.set_xlabel("epoch")
-        axes.set_title(name.replace("_", " "))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    picture = io.BytesIO()
-    figure.savefig(picture, format=os.path.splitext(path)[1][1:].lower(), dpi=150)
-    with replacing(path, len(picture.getvalue())) as descriptor:
-        os.write(descriptor, picture.getvalue())

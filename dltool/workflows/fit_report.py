@@ -27,7 +27,7 @@ def understood(settings: FitSettings, task: Task) -> list[str]:
         listed = f" ({', '.join(f'{c.name} {c.count:,}' for c in counts)})"
         fewest, most = min(c.count for c in counts), max(c.count for c in counts)
         text += listed if len(listed) <= LISTED else f" of {fewest:,} to {most:,}"
-    how = {"stratified": f", stratified, seed {settings.seed}", "given": ", as given", "none": ""}[split["kind"]]
+    how = {"given": ", as given", "none": ""}.get(split["kind"], f", {split['kind']}, seed {settings.seed}")
     parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
     lines = [text, f"split   {parts}{how}", model_line(settings, task)]
     return lines + [f"note    {note}" for note in task.notes]
@@ -59,7 +59,7 @@ def num_frozen(graph: Graph) -> int:
 
 def hints(settings: FitSettings, task: Task) -> list[str]:
     """Remarks, the most important first: advice on what the user chose, then what preparing found."""
-    counts = tuple(c.count for c in summary_counts(task.train) if c.count)
+    counts = tuple(c.count for c in summary_counts(task.train) if c.count and task.train.labels.ndim == 1)
     facts = Facts(
         # A ready architecture is not the user's to change.
         graph=None if settings.arch is not None else task.saved.model.graph,

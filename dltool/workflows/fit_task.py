@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from dltool.architectures.literals import spec
-from dltool.data.dataset import Dataset, Subset
+from dltool.data.dataset import Concatenated, Dataset, Subset
 from dltool.data.opening import OpenedData
-from dltool.data.split import stratified_split
+from dltool.data.split import grouped_split, stratified_split
 from dltool.engine.metrics import METRICS, metric
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
-from dltool.errors import ModelFileError, UsageError
+from dltool.errors import DataError, ModelFileError, UsageError
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.settings import BuildSettings, DataSettings, FitSettings
@@ -25,7 +25,7 @@ from dltool.training.labels import target_form
 from dltool.training.objective import Objective, class_weights, make_objective
 from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
 from dltool.workflows.build import build_model, chosen_optimizer, compile_step, open_dataset
-from dltool.workflows.model_data import open_for_model
+from dltool.workflows.model_data import open_for_model, output_weights
 from dltool.workflows.resuming import KEY, check_data, interrupted_run
 
 VALIDATION_PART = 0.2
@@ -75,17 +75,18 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
     saved, opened, remarks = build_for(settings) if is_new else read_for(settings)
     saved.classes, saved.preprocessing = opened.classes, opened.preprocessing or saved.preprocessing
     training, validation, saved.split = divide(settings, saved, opened)
+    training, everything, added = with_extra(settings, saved, training, opened.train, saved.split)
     if is_new and is_table(settings, opened):
         adapt(saved.model, chunks_of(training), len(training))
     if settings.freeze is not None:
         saved.model = saved.model.with_graph(frozen(saved.model.graph, settings.freeze))
     earlier = saved.training_config.optimizer if saved.training_config else None
-    saved.training_config = compiled(settings, saved, training.labels)
-    saved.fingerprint = opened.train.fingerprint
-    objective = checked_objective(settings, saved, opened.train, training, validation)
+    saved.training_config = compiled(settings, saved, training.labels if len(training.targets) == 1 else None)
+    saved.fingerprint = everything.fingerprint
+    objective = checked_objective(settings, saved, opened, training, validation)
     optimizer = saved.training_config.optimizer
     goes_on, note = continuation(saved, earlier, optimizer, settings.reset_optimizer)
-    notes = (*opened.notes, *([note] if note else []))
+    notes = (*opened.notes, *added, *([note] if note else []))
     return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
 
 
@@ -97,12 +98,13 @@ def prepare_resumed(settings: FitSettings, saved: SavedModel) -> Task:
     """
     opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
     training, validation, split = divide(settings, saved, opened)
+    training, everything, added = with_extra(settings, saved, training, opened.train, split)
     fingerprint = validation.fingerprint if validation is not None else ""
-    check_data(saved, opened.train, split, fingerprint, ", ".join(settings.data.data))
-    objective = checked_objective(settings, saved, opened.train, training, validation)
+    check_data(saved, everything, split, fingerprint, ", ".join(settings.data.data))
+    objective = checked_objective(settings, saved, opened, training, validation)
     done, batch = saved.state.epoch, saved.state.callbacks[KEY]["batch"]
     where = f"in epoch {done + 1} after {batch:,} batches" if batch else f"after epoch {done}"
-    notes = (*opened.notes, f"resumes {where}")
+    notes = (*opened.notes, *added, f"resumes {where}")
     rule = saved.training_config.optimizer
     return Task(saved, opened, training, validation, objective, rule, True, notes, resumed=True)
 
@@ -173,10 +175,14 @@ def divide(
     if fraction is not None and not 0 <= fraction < 1:
         raise UsageError(f"--val-split: {fraction} is no part of the data; give a number from 0 to below 1")
     if settings.val or (fraction is None and opened.valid is not None):
+        if settings.data.group is not None:
+            raise UsageError("--group: says how rows are split, but the validation data are given; leave it out")
         validation = open_validation(settings, saved) if settings.val else opened.valid
         return training, validation, {"kind": "given", "train": len(training), "validation": len(validation)}
     if fraction is None:
-        fraction = VALIDATION_PART if len(training) >= FEWEST_TO_SPLIT else 0.0
+        fraction = VALIDATION_PART if len(training) >= FEWEST_TO_SPLIT or training.groups is not None else 0.0
+    if training.groups is not None:
+        return divide_groups(settings, training, fraction)
     rows, held_out = stratified_split(training.labels, fraction, settings.seed)
     if not len(held_out):
         return training, None, {"kind": "none", "train": len(training), "validation": 0}
@@ -185,13 +191,52 @@ def divide(
     return Subset(training, rows), Subset(training, held_out), how
 
 
+def divide_groups(settings: FitSettings, training: Dataset, fraction: float) -> tuple[Dataset, Dataset, dict[str, Any]]:
+    """The same with no group in both parts."""
+    count = len(np.unique(training.groups))
+    if count < 2:
+        raise DataError(f"{settings.data.group}: all rows are of one group; a split needs two, so leave --group out")
+    if not fraction:
+        raise UsageError("--group: says how rows are split, but --val-split 0 turns that off; leave one of them out")
+    rows, held_out = grouped_split(training.labels, training.groups, fraction, settings.seed)
+    sizes = {"train": len(rows), "validation": len(held_out)}
+    how = {"kind": "grouped", "groups": count, "fraction": fraction, "seed": settings.seed, **sizes}
+    return Subset(training, rows), Subset(training, held_out), how
+
+
+def with_extra(
+    settings: FitSettings, saved: SavedModel, training: Dataset, everything: Dataset, split: dict[str, Any]
+) -> tuple[Dataset, Dataset, tuple[str, ...]]:
+    """The training rows, and all rows, with those of ``--extra`` after them; and what to say about it.
+
+    ``split`` gets their number.
+    """
+    if not settings.extra:
+        return training, everything, ()
+    extra = read_as_training(settings, saved, settings.extra, None)
+    weighted = ", weighted" if extra.weights is not None else ""
+    rows = "row" if len(extra) == 1 else "rows"
+    note = f"{', '.join(settings.extra)}: {len(extra):,} more {rows} for training{weighted}"
+    split["extra"] = len(extra)
+    return Concatenated([training, extra]), Concatenated([everything, extra]), (note,)
+
+
 def open_validation(settings: FitSettings, saved: SavedModel) -> Dataset:
     """The rows of ``--val``, read as the training rows are."""
-    data = DataSettings(settings.val, settings.val_labels, allow_empty=True, skip_bad=settings.data.skip_bad)
+    return read_as_training(settings, saved, settings.val, settings.val_labels)
+
+
+def read_as_training(
+    settings: FitSettings, saved: SavedModel, paths: tuple[str, ...], labels: str | tuple[str, ...] | None
+) -> Dataset:
+    """Further labelled rows, read as those of ``--data`` are."""
+    data = DataSettings(
+        paths, labels, allow_empty=True, skip_bad=settings.data.skip_bad, multi_label=settings.data.multi_label
+    )
     return open_for_model(data, saved, settings.loss, settings.seed).train
 
 
-def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray) -> TrainingConfig:
+def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None) -> TrainingConfig:
     """The compile step: what the options say, else the file's, else what the head suggests.
 
     Raises:
@@ -212,6 +257,8 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray) -> Tr
         rule = chosen_optimizer(settings.optimizer, settings.learning_rate)
     elif settings.learning_rate is not None:
         rule = replace(rule, learning_rate=settings.learning_rate)
+    weights = output_weights(settings.loss_weights, saved.model.graph, config.loss_weights)
+    config = replace(config, loss_weights=weights)
     rule = limited(settings, rule)
     return replace(config, optimizer=rule, optimizer_name=rule.name, unknown_metrics=())
 
@@ -240,24 +287,27 @@ def metric_config(text: str) -> str | dict[str, Any]:
 
 
 def checked_objective(
-    settings: FitSettings, saved: SavedModel, everything: Dataset, training: Dataset, validation: Dataset | None
+    settings: FitSettings, saved: SavedModel, opened: OpenedData, training: Dataset, validation: Dataset | None
 ) -> Objective:
-    """The objective, after all labels (of ``everything``, so that rows are the file's), class weights and monitor."""
-    config, source = saved.training_config, settings.data.labels or settings.data.data[0]
+    """The objective, after all labels (of all that was opened, so that rows are the file's), weights and monitor."""
+    config = saved.training_config
     objective = make_objective(
         saved.model,
-        [everything.labels],
+        opened.train.targets,
         losses=config.losses,
         loss_weights=config.loss_weights,
         metrics=config.metrics,
-        sources=[source],
+        sources=opened.label_sources,
     )
-    if validation is not None:
-        where = settings.val_labels or (settings.val[0] if settings.val else source)
-        target_form(objective.losses[0], objective.heads[0], validation.labels, where)
+    further = [(validation, settings.val[0] if settings.val else opened.label_sources[0])] if validation else []
+    further += [(training, settings.extra[0])] if settings.extra else []
+    for part, source in further:
+        for rule, head, labels in zip(objective.losses, objective.heads, part.targets, strict=True):
+            target_form(rule, head, labels, source)
     if settings.class_weight is not None:
-        if training.classes is None:
-            raise UsageError("--class-weight: the labels are numbers, not classes; leave it out")
+        if training.classes is None or training.labels.ndim > 1:
+            what = "numbers, not classes" if training.classes is None else "several per row"
+            raise UsageError(f"--class-weight: the labels are {what}; leave it out")
         weights = class_weights(settings.class_weight, training.classes, training.labels)
         objective = replace(objective, class_weights=weights)
     objective.monitor(settings.monitor, validation is not None)

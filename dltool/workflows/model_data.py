@@ -7,20 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from dltool.data.opening import OpenedData, open_data, preprocessing_for
+from dltool.data.opening import OpenedData, OutputLabels, Request, named, open_data, open_named, preprocessing_for
 from dltool.engine.activations import activation
 from dltool.engine.graph import Graph
 from dltool.engine.model import Model
 from dltool.errors import DataError, UsageError
 from dltool.modelfile.saved import SavedModel
+from dltool.registry import nearest
 from dltool.settings import DataSettings
 from dltool.training.labels import Head, heads
 
 
-def open_for_model(data: DataSettings, saved: SavedModel, loss: str | None = None, seed: int = 0) -> OpenedData:
+def open_for_model(
+    data: DataSettings, saved: SavedModel, loss: str | tuple[str, ...] | None = None, seed: int = 0
+) -> OpenedData:
     """Open data in the shape, colours and class order that the model was made for.
 
-    A model without class names (Keras keeps none) gets the folders' names in Keras's plain sorted order.
+    A model without class names gets the folders' names: in natural order, or in Keras's plain sorted order where dltool
+    did not write the file.
 
     Args:
         loss: name of the loss that will be used, where it is not the file's.
@@ -31,27 +35,31 @@ def open_for_model(data: DataSettings, saved: SavedModel, loss: str | None = Non
     """
     graph = saved.model.graph
     if len(graph.inputs) > 1 or len(graph.outputs) > 1:
-        raise UsageError(
-            f"--data: the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
-            "only one of each can be fed"
-        )
+        return _open_several(data, saved, loss, seed)
     (head,), (shape,) = heads(graph), graph.input_shapes
     names = class_names(data, saved)
     reading = image_options(data, saved)
-    wanted = wanted_labels(saved, head, loss)
+    wanted = wanted_labels(saved, head, loss_of(loss, head.name))
+    if data.multi_label and wanted != "labels":
+        raise UsageError(
+            f"--multi-label: output {head.name!r} ({head.activation}, {head.size} units) gives one answer per row; "
+            "end the model with several sigmoid units"
+        )
     opened = open_data(
-        data.data,
-        labels=data.labels,
+        [named(path, graph.input_names)[1] for path in data.data],
+        labels=[named(path, graph.output_names)[1] for path in label_files(data)],
         image_size=(reading["height"], reading["width"]) if "height" in reading else None,
         color=reading.get("color"),
         resize=reading.get("resize"),
         class_names=names,
         num_classes=None if names else head.num_classes,
         wants=wanted,
+        multi_label=data.multi_label,
+        groups=data.group,
         limit=data.limit,
         allow_empty=data.allow_empty,
         skip_bad=data.skip_bad,
-        plain_order=names is None,
+        plain_order=names is None and saved.foreign,
         seed=seed,
     )
     if wanted == "values" and opened.classes is not None:
@@ -60,6 +68,67 @@ def open_for_model(data: DataSettings, saved: SavedModel, loss: str | None = Non
             f"({head.activation}); end the model with softmax, or say --loss"
         )
     return opened.adapt_to(shape)
+
+
+def _open_several(data: DataSettings, saved: SavedModel, loss: str | tuple[str, ...] | None, seed: int) -> OpenedData:
+    """Arrays for a model of several inputs or outputs, each under its name."""
+    graph = saved.model.graph
+    for option, given in (("--class-names", data.class_names), ("--multi-label", data.multi_label)):
+        if given:
+            raise UsageError(
+                f"{option}: the model has several inputs or outputs, whose classes are numbers; leave it out"
+            )
+    outputs = [
+        OutputLabels(head.name, head.num_classes, wanted_labels(saved, head, loss_of(loss, head.name), number))
+        for number, head in enumerate(heads(graph))
+    ]
+    request = Request(groups=data.group, limit=data.limit, seed=seed)
+    opened = open_named(data.data, label_files(data), graph.input_names, outputs, request)
+    return opened.adapt_inputs(graph.input_shapes)
+
+
+def label_files(data: DataSettings) -> tuple[str, ...]:
+    """The label files as given, none, one or several."""
+    labels = data.labels or ()
+    return (labels,) if isinstance(labels, str) else tuple(labels)
+
+
+def loss_of(loss: str | tuple[str, ...] | None, output: str) -> str | None:
+    """The loss that was given for an output: the one for all of them, or ``output=NAME``."""
+    if isinstance(loss, str) and "=" not in loss.partition(":")[0]:
+        return loss
+    texts = (loss,) if isinstance(loss, str) else loss or ()
+    return next((value for name, _, value in (text.partition("=") for text in texts) if name == output), None)
+
+
+def check_output_names(option: str, given: str | tuple[str, ...] | None, graph: Graph) -> None:
+    """Raise UsageError when ``NAME=...`` names no output, or one twice."""
+    texts = (given,) if isinstance(given, str) else given or ()
+    names = [text.partition("=")[0] for text in texts if "=" in text.partition(":")[0]]
+    if len(texts) > 1 and len(names) < len(texts):
+        raise UsageError(
+            f"{option}: given {len(texts)} times; write OUTPUT=... for each of {', '.join(graph.output_names)}"
+        )
+    for name in names:
+        if name not in graph.output_names:
+            close = nearest(name, list(graph.output_names))
+            advice = f"did you mean {close!r}?" if close else f"the outputs are {', '.join(graph.output_names)}"
+            raise UsageError(f"{option}: {name!r} is no output of the model; {advice}")
+        if names.count(name) > 1:
+            raise UsageError(f"{option}: {name!r} is given twice; give each output once")
+
+
+def output_weights(texts: tuple[str, ...], graph: Graph, old: tuple[float, ...]) -> tuple[float, ...]:
+    """``--loss-weight``: each output's ``NAME=0.5`` where given, else what it was. Raises UsageError."""
+    plain = next((text for text in texts if "=" not in text), None)
+    if plain is not None:
+        raise UsageError(f"--loss-weight: {plain} names no output; write {graph.output_names[0]}={plain}")
+    check_output_names("--loss-weight", texts, graph)
+    given = {name: float(value) for name, _, value in (text.rpartition("=") for text in texts)}
+    found = tuple(given.get(name, weight) for name, weight in zip(graph.output_names, old, strict=True))
+    if not any(found):
+        raise UsageError("--loss-weight: every output weighs 0, so nothing would be learnt; give one more")
+    return found
 
 
 def class_names(data: DataSettings, saved: SavedModel) -> tuple[str, ...] | None:
@@ -77,12 +146,18 @@ def class_names(data: DataSettings, saved: SavedModel) -> tuple[str, ...] | None
     return names
 
 
-def wanted_labels(saved: SavedModel, head: Head, loss: str | None) -> str | None:
-    """Classes or values, from the head and, where the head may take either, the loss; None to let the labels decide."""
+def wanted_labels(saved: SavedModel, head: Head, loss: str | None, number: int = 0) -> str | None:
+    """Classes or values, from the head and, where the head may take either, the loss; None to let the labels decide.
+
+    Several sigmoid units take classes and independent labels alike ("labels": the rows decide).
+
+    Args:
+        number: of the head among the model's outputs.
+    """
     if head.num_classes is not None:
-        return "classes"
+        return "labels" if head.activation == "sigmoid" and head.size > 1 else "classes"
     config = saved.training_config
-    name = loss or (config.loss_names[0] if config is not None and config.loss_names else "")
+    name = loss or (config.loss_names[number] if config is not None and len(config.loss_names) > number else "")
     return None if "crossentropy" in name.lower().replace("_", "") else "values"
 
 
@@ -111,22 +186,23 @@ def _resized(graph: Graph, name: str, shape: tuple[int, ...]) -> Graph:
     return graph.with_layers({name: replace(graph.layers[name], shape=shape)})
 
 
-def label_names(saved: SavedModel) -> tuple[str, ...] | None:
-    """Names for the classes of the model's one output, numbers where it has none; None when it gives numbers."""
-    head = heads(saved.model.graph)[0]
+def label_names(saved: SavedModel, index: int = 0) -> tuple[str, ...] | None:
+    """Names for the classes of one of the model's outputs, numbers where it has none; None when it gives numbers."""
+    head = heads(saved.model.graph)[index]
     count = head.num_classes
-    if count is None and _logits_of(saved) is not None:
+    if count is None and _logits_of(saved, index) is not None:
         count = max(2, head.size)
     if count is None or len(head.shape) != 1:
         return None
-    if saved.classes is not None and len(saved.classes) == count:
+    alone = len(saved.model.graph.outputs) == 1
+    if alone and saved.classes is not None and len(saved.classes) == count:
         return saved.classes
     return tuple(map(str, range(count)))
 
 
-def probabilities(saved: SavedModel, output: np.ndarray) -> np.ndarray:
+def probabilities(saved: SavedModel, output: np.ndarray, index: int = 0) -> np.ndarray:
     """(n, classes) from a model's output: itself, from logits where the loss takes logits, two from one unit."""
-    kind = _logits_of(saved)
+    kind = _logits_of(saved, index)
     if kind is not None:
         output = activation(kind)(output)[0]
     if output.shape[-1] == 1:
@@ -134,8 +210,8 @@ def probabilities(saved: SavedModel, output: np.ndarray) -> np.ndarray:
     return output
 
 
-def _logits_of(saved: SavedModel) -> str | None:
+def _logits_of(saved: SavedModel, index: int = 0) -> str | None:
     """The activation that the loss includes ("softmax" or "sigmoid"), so that the output lacks it; else None."""
     config = saved.training_config
-    rule = config.losses[0] if config is not None and config.losses else None
+    rule = config.losses[index] if config is not None and len(config.losses) > index else None
     return rule.fused_activation if rule is not None and getattr(rule, "from_logits", False) else None

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from dltool.data.inputs import InputRow, Inputs
-from dltool.data.opening import open_inputs
-from dltool.engine.executor import Executor
+from dltool.data.opening import named, open_inputs, open_named_inputs
 from dltool.engine.graph import describe
 from dltool.errors import DataError, UsageError
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import PredictSettings
-from dltool.workflows.model_data import class_names, image_options, label_names, probabilities, sized
+from dltool.workflows.layer_output import up_to_layer
+from dltool.workflows.model_data import class_names, image_options
+from dltool.workflows.scoring import Progress, Reading, open_executor
+from dltool.workflows.sorting import Sorter, check_inputs, folder_names
 
-Progress = Callable[[int, int], None]
-"""Called with rows done and rows in total."""
+UNSURE = "?"
+"""The label of a row whose probability is below the least one that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class PredictRow:
 
     Attributes:
         path: the input's name: a file, or ``x.npy[17]``.
-        label, prob: the most probable class and its probability; None for regression and failures.
+        label, prob: the most probable class ("?" below the least probability) and its probability; None for
+            regression and failures.
         top: the best classes with their probabilities, as many as were asked for.
         probs: (classes,) float32 probabilities in the order of the classes.
         outputs: what the model gave, one array per output; () for failures.
@@ -53,7 +56,7 @@ class PredictRow:
 class PredictResult:
     """Attributes:
     classes: names in the order of the outputs; None when the model gives numbers or has several outputs.
-    output_names: of the model's outputs.
+    output_names: of the model's outputs. output_shapes: of one row; None is a size known only from the rows.
     num_rows: how many rows will come.
     rows: the predictions, computed while they are read; lanes and threads live as long as that takes.
     notes: sentences for the user.
@@ -61,6 +64,7 @@ class PredictResult:
 
     classes: tuple[str, ...] | None
     output_names: tuple[str, ...]
+    output_shapes: tuple[tuple[int | None, ...], ...]
     num_rows: int
     rows: Iterator[PredictRow]
     notes: tuple[str, ...] = field(default=())
@@ -83,55 +87,85 @@ def run(settings: PredictSettings, progress: Progress | None = None) -> PredictR
     """Predict for files, folders and arrays.
 
     Raises:
-        ModelFileError: the model cannot be read. UsageError: it has several inputs, or options contradict it.
+        ModelFileError: the model cannot be read. UsageError: inputs or options contradict it.
     """
     saved = read(settings.model, with_state=False)
-    graph = saved.model.graph
-    if len(graph.inputs) > 1:
-        raise UsageError(f"{settings.model}: the model has {len(graph.inputs)} inputs; only one can be fed")
-    names = None
-    if len(graph.outputs) == 1:
+    reading = None
+    if settings.layer is not None:
+        saved = replace(saved, model=up_to_layer(saved.model, settings.layer))
+    elif len(saved.model.graph.outputs) == 1:
         saved.classes = class_names(settings.data, saved)
-        names = label_names(saved)
+        reading = Reading(saved)
+    names = reading.names if reading is not None else None
+    check_options(settings, names)
+    graph = saved.model.graph
     options = image_options(settings.data, saved)
-    reading = options if {"height", "width", "color"} <= set(options) else None
-    inputs = open_inputs(settings.inputs, reading, graph.input_shapes[0])
+    pixels = options if {"height", "width", "color"} <= set(options) else None
+    if len(graph.inputs) > 1:
+        inputs = open_named_inputs(settings.inputs, graph.input_names, graph.input_shapes)
+    else:
+        paths = [named(path, graph.input_names)[1] for path in settings.inputs]
+        inputs = open_inputs(paths, pixels, graph.input_shapes[0])
     ignored = f"ignored {inputs.ignored_files:,} files or folders that are not images"
+    rows = predictions(settings, saved, reading if names is not None else None, inputs, progress)
+    if settings.sort_into is not None:
+        rows = linked(rows, Sorter(settings.sort_into, folder_names(names)))
     return PredictResult(
         classes=names,
         output_names=graph.output_names,
+        output_shapes=graph.output_shapes,
         num_rows=inputs.num_rows,
-        rows=predictions(settings, saved, names, inputs, progress),
-        notes=(ignored,) if inputs.ignored_files else (),
+        rows=rows,
+        notes=(*saved.remarks, *((ignored,) if inputs.ignored_files else ())),
     )
 
 
+def check_options(settings: PredictSettings, names: tuple[str, ...] | None) -> None:
+    """Raises UsageError for options about labels where there are none, and for what cannot be sorted."""
+    asked = {"--probs": settings.probs, "--top": settings.top > 1, "--min-prob": settings.min_prob > 0}
+    asked |= {"--sort-into": settings.sort_into is not None}
+    option = next((name for name, given in asked.items() if given), None)
+    if names is None and option is not None:
+        what = f"layer {settings.layer!r} gives features" if settings.layer else "the model gives numbers"
+        raise UsageError(f"{option}: {what}, not classes; leave it out")
+    if settings.sort_into is not None:
+        check_inputs(settings.inputs)
+
+
 def predictions(
-    settings: PredictSettings,
-    saved: SavedModel,
-    names: tuple[str, ...] | None,
-    inputs: Inputs,
-    progress: Progress | None,
+    settings: PredictSettings, saved: SavedModel, reading: Reading | None, inputs: Inputs, progress: Progress | None
 ) -> Iterator[PredictRow]:
     """The rows, batch by batch. The executor comes before the threads that read, because its lanes may be forked."""
     shape = row_shape(saved, inputs)
-    size = max(1, min(settings.batch_size, inputs.num_rows))
     done = 0
-    with Executor(sized(saved.model, shape), batch_size=size, jobs=settings.jobs, backend=settings.backend) as executor:
-        for rows in inputs.batches(size):
+    with open_executor(saved, shape, inputs.num_rows, settings) as executor:
+        for rows in inputs.batches(executor.batch_size):
             checked = [_checked(row, shape) for row in rows]
-            good = [row.value for row in checked if row.error is None]
-            outputs = executor.forward((_stacked(good),)) if good else ()
+            good = [(row.value, *row.others) for row in checked if row.error is None]
+            outputs = executor.forward(tuple(map(_stacked, zip(*good, strict=True)))) if good else ()
+            probs = reading(outputs[0]) if reading is not None and good else None
             place = 0
             for row in checked:
                 if row.error is not None:
                     yield PredictRow(row.name, error=str(row.error))
                 else:
-                    yield described(saved, names, row.name, tuple(o[place] for o in outputs), settings.top)
+                    found = tuple(output[place] for output in outputs)
+                    yield described(reading, row.name, found, None if probs is None else probs[place], settings)
                     place += 1
             done += len(rows)
             if progress is not None:
                 progress(done, inputs.num_rows)
+
+
+def linked(rows: Iterator[PredictRow], sorter: Sorter) -> Iterator[PredictRow]:
+    """The same rows; each file gets its link when its row is read."""
+    try:
+        for row in rows:
+            if row.label is not None:
+                sorter.link(row.path, row.label)
+            yield row
+    finally:
+        rows.close()
 
 
 def row_shape(saved: SavedModel, inputs: Inputs) -> tuple[int, ...]:
@@ -148,14 +182,17 @@ def row_shape(saved: SavedModel, inputs: Inputs) -> tuple[int, ...]:
 
 
 def described(
-    saved: SavedModel, names: tuple[str, ...] | None, path: str, outputs: tuple[np.ndarray, ...], top: int
+    reading: Reading | None,
+    path: str,
+    outputs: tuple[np.ndarray, ...],
+    probs: np.ndarray | None,
+    settings: PredictSettings,
 ) -> PredictRow:
-    """One row's outputs as label and probabilities, where the model tells classes apart."""
-    if names is None:
+    """One row's outputs, as label and probabilities where the model tells classes apart."""
+    if reading is None or probs is None:
         return PredictRow(path, outputs=outputs)
-    probs = probabilities(saved, outputs[0][None])[0]
-    order = np.argsort(-probs, kind="stable")[:top]
-    best = tuple((names[i], float(probs[i])) for i in order.tolist())
+    order = np.argsort(-probs, kind="stable")[: settings.top].tolist()
+    best = tuple((reading.names[i] if probs[i] >= settings.min_prob else UNSURE, float(probs[i])) for i in order)
     return PredictRow(path, best[0][0], best[0][1], best, probs, outputs)
 
 
@@ -167,7 +204,7 @@ def _checked(row: InputRow, shape: tuple[int, ...]) -> InputRow:
     return InputRow(row.name, None, DataError(message))
 
 
-def _stacked(values: list[np.ndarray]) -> np.ndarray:
+def _stacked(values: Sequence[np.ndarray]) -> np.ndarray:
     """(n, ...) uint8 when all are, else float32."""
     kind = np.uint8 if all(value.dtype == np.uint8 for value in values) else np.float32
     return np.stack(values).astype(kind, copy=False)

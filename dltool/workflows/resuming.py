@@ -28,6 +28,7 @@ OPTIONS = {
     "batch_size": "--batch-size",
     "optimizer": "--optimizer",
     "learning_rate": "--lr",
+    "loss_weights": "--loss-weight",
     "schedule": "--schedule",
     "warmup": "--warmup",
     "loss": "--loss",
@@ -82,7 +83,7 @@ def _plain(value: Any) -> Any:
 def interrupted_run(saved: SavedModel) -> dict[str, Any] | None:
     """The run in a file that has not come to its end; None without one."""
     found = saved.state.callbacks.get(KEY) if saved.state is not None else None
-    return found if found and not found["finished"] else None
+    return found if isinstance(found, dict) and found.get("finished") is False else None
 
 
 def find_run(settings: FitSettings, path: str) -> SavedModel | None:

@@ -1,6 +1,9 @@
 """``dltool build`` as typed."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -34,12 +37,12 @@ def test_build_and_summary(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     lines = out.splitlines()
-    assert lines[:5] == [
-        "layer (class)                 output shape      parameters",
-        "----------------------------  --------------  ------------",
-        "input_layer (InputLayer)      28x28x1                    0",
-        "rescaling (Rescaling)         28x28x1                    0",
-        "conv2d (Conv2D)               26x26x32                 320",
+    assert lines[0] == "layer (class)                 output shape  parameters  mult-adds    memory"
+    assert lines[1] == "-" * len(lines[2])
+    assert [line.split()[:4] for line in lines[2:5]] == [
+        ["input_layer", "(InputLayer)", "28x28x1", "0"],
+        ["rescaling", "(Rescaling)", "28x28x1", "0"],
+        ["conv2d", "(Conv2D)", "26x26x32", "320"],
     ]
     assert "parameters  1,199,882: 1,199,882 trainable" in lines
     assert "optimizer   adam, lr 0.001" in lines
@@ -76,7 +79,11 @@ def test_a_wide_summary_stays_within_80_columns(capsys):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["m.h5"], 2, "build: no layers given; write layer words or --arch cnn|lenet|mlp|resnet-small|vgg-small"),
+        (
+            ["m.h5"],
+            2,
+            "build: no layers given; write layer words, --arch cnn|lenet|mlp|resnet-small|vgg-small, --from or --like",
+        ),
         (["m.h5", "dense:3", "--arch", "cnn"], 2, "--arch: cannot be combined with layer words (dense:3); give one of"),
         (
             ["conv2d:32,3", "flatten"],
@@ -93,14 +100,64 @@ def test_a_wide_summary_stays_within_80_columns(capsys):
         (["m.h5", "--input", "4x4x1", "conv2d:2,9", "flatten"], 2, "layer 'conv2d' (after 'rescaling'): "),
         (["no/m.h5", "--input", "4", "dense:3"], 5, "no/m.h5: the folder no does not exist"),
         (["m.h5", "--data", "nowhere", "--arch", "cnn"], 3, "nowhere: "),
+        (["-", "--input", "4", "dense:3"], 2, "-: a model file cannot go to standard output; name a file"),
+        (["m.h5", "--from", "no.json"], 4, "no.json: no such file; give the JSON that model.to_json() of Keras wrote"),
+        (["m.h5", "--like", "no.h5"], 4, "no.h5: no such file; give a model that 'dltool build' or Keras wrote"),
+        (["m.h5", "--from", "-", "dense:3"], 2, "--from: cannot be combined with layer words (dense:3); give one of"),
+        (["m.h5", "--from", "-", "--like", "a.h5"], 2, "--like: cannot be combined with --from; give one of the two"),
+        (["m.h5", "--from", "-", "--input", "4"], 2, "--input: the network of --from is taken as it is; leave --input"),
+        (["m.h5", "--like", "a.h5", "--no-rescale"], 2, "--no-rescale: the network of --like is taken as it is; leave"),
+        (["m.h5", "--input", "4", "dense:3", "--metric", "acuracy"], 2, "--metric: unknown metric 'acuracy'; did you "),
+        (["m.h5", "--input", "4", "dense:3", "--lr", "0"], 2, "--lr: 0 is out of range; give a number above 0"),
+        (["m.h5", "--input", "4", "dense:3", "--seed", "-1"], 2, "--seed: -1 is out of range; give a whole number"),
+        (["m.h5", "--input", "4", "dense:3", "--classes", "0"], 2, "--classes: 0 is out of range; give a whole number"),
+        (["m.h5", "--input", "4", "x=dense:3", "dense:2@y"], 2, "dense:2@y: no layer 'y' before it; "),
+        (
+            ["m.h5", "a=input:4", "b=input:3", "dense:3@a"],
+            2,
+            "layer 'b': no layer takes this input; connect it with @b",
+        ),
     ],
 )
-def test_errors(words, code, message, capsys):
+def test_errors(words, code, message, tmp_path, capsys):
     assert main(["build", *words]) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"dltool: error: {message}")
     assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_from_standard_input(run_dltool, repository, tmp_path):
+    config = (repository / "tests" / "modelfile" / "configs" / "keras2_images.json").read_text()
+    done = run_dltool("build", "m.h5", "--from", "-", cwd=tmp_path, input=config)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "saved   m.h5: 475 parameters, 8x8x1 -> 3, adam, lr 0.001, sparse_categorical_crossentropy\n"
+    done = run_dltool("build", "n.h5", "--like", "m.h5", "--seed", "4", "--dry-run", cwd=tmp_path)
+    assert "conv2d (Conv2D)" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["m.h5"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes stdin by a Unix shell")
+def test_a_closed_standard_input(run_dltool, tmp_path):
+    line = f"{sys.executable} -m dltool build m.h5 --from - <&-"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, cwd=tmp_path, env=run_dltool.environ)
+    assert done.returncode == 4
+    assert done.stderr == "dltool: error: standard input: is closed; give the JSON on it, or name a file\n"
+
+
+def test_a_graph_of_two_inputs_from_words(capsys):
+    words = ["x1=input:10", "y1=dense:100@x1", "x2=input:20", "both=concatenate@y1+x2", "out=dense:200@both"]
+    assert main(["build", "m.h5", *words]) == 0
+    assert capsys.readouterr().err == (
+        "saved   m.h5: 25,300 parameters, 10 and 20 -> 200, adam, lr 0.001, mean_squared_error\n"
+    )  # 10*100+100 + 120*200+200
+
+
+def test_repetition(capsys):
+    assert main(["build", "m.h5", "--input", "8x8x3", "--dry-run", "3*(conv2d:4,3,same,relu bn)", "gap"]) == 0
+    out = capsys.readouterr().out
+    assert (out.count("(Conv2D)"), out.count("batch_normalization")) == (3, 3)
 
 
 def test_an_existing_file_needs_force(tmp_path, capsys):

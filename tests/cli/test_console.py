@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from dltool.cli.console import Console, printable
+from dltool.cli.console import Console, json_text, printable
 from dltool.errors import OutputError
 
 
@@ -38,12 +38,22 @@ def console(out=None, err=None, **environ):
         ("\x9b31m", "\\x9b31m"),
         ("a\u202egpj.exe", "a\\u202egpj.exe"),
         ("\u2028x", "\\u2028x"),
+        ("\u061cx", "\\u061cx"),
         ("\udcff.png", "\\xff.png"),
         ("\ud800", "\\ud800"),
     ],
 )
 def test_control_characters_are_shown_and_not_obeyed(text, shown):
     assert printable(text) == shown
+
+
+def test_a_name_longer_than_a_screen_loses_its_middle_in_messages():
+    err = io.StringIO()
+    console(err=err).error("m.h5: layer '" + "n" * 40_000 + "': is not supported; use another")
+    line = err.getvalue()
+    assert len(line) < 1600
+    assert line.startswith("dltool: error: m.h5: layer 'nnn")
+    assert line.endswith("nnn': is not supported; use another\n")
 
 
 def test_results_go_to_stdout_and_all_else_to_stderr():
@@ -137,3 +147,8 @@ def test_plain_ascii_where_the_stream_is_not_utf8():
 def test_a_full_disk_is_an_output_error():
     with pytest.raises(OutputError, match="standard output: no space left on device; free space or write elsewhere"):
         console(FullDisk()).result("x")
+
+
+def test_json_has_null_where_a_number_is_none():
+    assert json_text({"a": [1.5, float("nan")], "b": (float("inf"), "NaN")}) == '{"a": [1.5, null], "b": [null, "NaN"]}'
+    assert json_text({"a": 0.1}) == '{"a": 0.1}'

@@ -4,14 +4,15 @@ import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 
 from dltool.cli import main as main_module
 from dltool.cli.console import Console
+from dltool.cli.help import TOPICS
 from dltool.cli.main import COMMANDS, main, report
 from dltool.errors import EXIT_CODES, DataError, DltoolError
 
@@ -31,8 +32,7 @@ LIGHT = [
     ["--version"],
     *([command, "--help"] for command in COMMANDS),
     ["help"],
-    ["help", "exit-codes"],
-    ["help", "layer-words"],
+    *(["help", topic] for topic in TOPICS),
     ["help", "fit"],
     ["biuld"],
     ["--hepl"],
@@ -43,6 +43,11 @@ LIGHT = [
     ["build", "m.h5", "cnv2d:3"],
     ["build", "m.h5", "conv2d:32,3,3"],
     ["build", "m.h5", "dense:3", "--loss", "msee"],
+    ["build", "m.h5", "dense:3", "--optimizer", "sgd:momentum=x"],
+    ["build", "m.h5", "--from", "no.json"],
+    ["build", "m.h5", "--from", "-", "--like", "m.h5"],
+    *(["completion", shell] for shell in ("bash", "zsh", "fish")),
+    ["completion", "csh"],
 ]
 
 
@@ -63,14 +68,20 @@ def test_help_version_and_usage_errors_load_nothing_heavy():
         assert not HEAVY & set(modules), f"dltool {words}"
 
 
-def test_help_is_as_fast_as_python_and_click():
-    def seconds(*command):
-        start = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True)
-        return time.perf_counter() - start
+@pytest.mark.skipif(os.name != "posix", reason="reads the CPU time of children")
+@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"]])
+def test_help_is_as_fast_as_python_and_click(words):
+    """In CPU time, which other programs on the machine hardly change; measured by turns, medians."""
+    import resource
 
-    pairs = [(seconds(sys.executable, "-c", "import click"), seconds(*COMMAND, "--help")) for _ in range(7)]
-    bare, ours = (min(column) for column in zip(*pairs, strict=True))
+    def seconds(*command):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    pairs = [(seconds(sys.executable, "-c", "import click"), seconds(*COMMAND, *words)) for _ in range(7)]
+    bare, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
     assert ours - bare < 0.060
 
 
@@ -89,14 +100,6 @@ def test_options_mean_the_same_everywhere():
             for name in param.opts:
                 if name.startswith("--"):
                     assert seen.setdefault(name, (param.help, param.opts)) == (param.help, param.opts), name
-
-
-def test_help_fits_80_columns(run_dltool):
-    for words in (["--help"], *([command, "--help"] for command in COMMANDS), ["help", "layer-words"]):
-        done = run_dltool(*words, COLUMNS="80")
-        assert done.returncode == 0
-        assert done.stderr == ""
-        assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
 
 
 def test_no_command_is_help_on_stdout(capsys):
@@ -140,21 +143,8 @@ def test_usage_errors_are_one_line_with_the_nearest_match(words, message, capsys
     assert err == f"dltool: error: {message}\n"
 
 
-def test_exit_codes_topic_is_the_table_of_the_errors(capsys):
-    assert main(["help", "exit-codes"]) == 0
-    listed = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
-    assert listed == list(EXIT_CODES)
-
-
 def test_every_error_has_a_code_in_the_table():
     assert {error.exit_code for error in subcommands(DltoolError)} <= set(EXIT_CODES)
-
-
-def test_help_of_a_command_as_a_topic(capsys):
-    assert main(["help", "build"]) == 0
-    topic = capsys.readouterr().out
-    assert main(["build", "--help"]) == 0
-    assert topic == capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import click
 import pytest
 
+from dltool import names
+from dltool.architectures.literals import EXPECTED, fits
 from dltool.cli.types import COLOR, FRACTION, IMAGE_SIZE, NAMES, POSITIVE, RATE, SEED, SHAPE, NameType
 
 
@@ -83,3 +85,59 @@ def test_unknown_names_and_keys(text, message):
     with pytest.raises(click.BadParameter) as caught:
         NETS.convert(text, None, None)
     assert caught.value.message == message
+
+
+RULES = NameType(
+    "rule",
+    {
+        "sgd": {"momentum": "number", "nesterov": "flag"},
+        "mlp": {"units": 512, "dropout": 0.2},
+        "step": {"every": "time"},
+    },
+    spec=True,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sgd:momentum=0.9,nesterov=true",
+        "sgd:momentum=1/2",
+        "mlp:units=3,dropout=0",
+        "step:every=3",
+        "step:every=9steps",
+        "step:every=.5epochs",
+    ],
+)
+def test_values_of_options(text):
+    assert RULES.convert(text, None, None) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sgd:momentum=x", "sgd:momentum must be a number, not 'x'"),
+        ("sgd:momentum=", "sgd:momentum must be a number, not ''"),
+        ("sgd:momentum=none", "sgd:momentum must be a number, not 'none'"),
+        ("sgd:momentum=true", "sgd:momentum must be a number, not 'true'"),
+        ("step:every=x", "step:every must be a time such as 2 (epochs) or 500steps, not 'x'"),
+        ("step:every=-3", "step:every must be a time such as 2 (epochs) or 500steps, not '-3'"),
+        ("sgd:nesterov=1", "sgd:nesterov must be true or false, not '1'"),
+        ("mlp:units=1.5", "mlp:units must be a whole number, not '1.5'"),
+        ("mlp:units=(3", "mlp:units=(3: brackets do not match; close every '(' with ')'"),
+        ("sgd:momentum=0.9,", "'' is no key=value; write sgd:momentum=VALUE"),
+    ],
+)
+def test_values_that_an_option_does_not_take(text, message):
+    with pytest.raises(click.BadParameter) as caught:
+        RULES.convert(text, None, None)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize("table", ["OPTIMIZERS", "LOSSES", "METRICS", "SCHEDULES", "LAYERS"])
+def test_every_kind_of_option_is_one_that_can_be_checked(table):
+    """A kind that ``fits`` does not know would be an internal error for whoever writes such an option."""
+    for options in getattr(names, table).values():
+        for kind in options.values():
+            assert kind == "any" or kind in EXPECTED
+            assert fits(kind, 3) in (True, False)

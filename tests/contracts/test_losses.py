@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dltool.engine.activations import activation
 from dltool.engine.losses import (
     LOSSES,
     BinaryCrossentropy,
@@ -116,3 +117,20 @@ def test_fused_loss_equals_the_activation_and_the_loss(rule, targets, outputs):
     fused_values, fused_gradient = rule.on_logits()(y_true, z)
     np.testing.assert_allclose(fused_values, values, rtol=1e-9)
     np.testing.assert_allclose(fused_gradient, dz, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if LOSSES.get(name).fused_activation])
+def test_head_and_loss_in_one_pass_equal_the_two_apart(name):
+    rule = LOSSES.get(name)()
+    random = np.random.default_rng(3)
+    z = random.standard_normal((6, 4))
+    targets = {
+        "categorical_crossentropy": np.eye(4)[[0, 1, 2, 3, 0, 1]],
+        "sparse_categorical_crossentropy": np.array([0, 1, 2, 3, 0, 1]),
+        "binary_crossentropy": random.integers(0, 2, (6, 4)).astype(float),
+    }[name]
+    prediction = np.empty_like(z)
+    values, gradient = rule.with_head(targets, z, prediction)
+    expected_values, expected_gradient = rule.on_logits()(targets, z)
+    assert np.allclose(values, expected_values) and np.allclose(gradient, expected_gradient)
+    assert np.allclose(prediction, activation(rule.fused_activation)(z)[0])

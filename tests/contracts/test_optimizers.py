@@ -9,20 +9,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dltool.engine.optimizers import (
-    OPTIMIZERS,
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Nadam,
-    RMSprop,
-    optimizer,
-    step_vector,
-    update_range,
-)
+from dltool.engine.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop, optimizer
+from dltool.engine.stepping import step_vector, update_range
 from dltool.engine.weights import Span
 
 STEPS = 4

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltool.data.folder import find_parts, list_classes, list_images, merge, natural_key
+from dltool.data.folder import find_parts, list_classes, list_images
+from dltool.data.listing import merge, natural_key
 from dltool.errors import DataError
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX links, FIFOs or byte names")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltool.data.headers import decide_size, read_header, read_headers
+from dltool.data.headers import decide_size, read_header, read_headers, unusual_notes
 
 
 def test_the_common_size_is_taken_as_it_is() -> None:
@@ -42,3 +42,33 @@ def test_bad_headers_are_errors_of_their_row(tmp_path: Path) -> None:
     assert "300.bmp" in str(found.errors[300])
     assert len(found.good_rows) == 599
     assert found.sizes[599].tolist() == [2, 599 % 7 + 1]
+
+
+def test_unusual_images_are_counted_by_kind(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames = [Image.new("L", (2, 2), value) for value in (10, 200)]
+    deep = Image.fromarray(np.array([[0, 65535]], np.uint16))
+    pictures = {
+        "plain.png": (Image.new("RGB", (2, 2)), {}),
+        "palette.png": (Image.new("P", (2, 2)), {}),
+        "cmyk1.jpg": (Image.new("CMYK", (2, 2)), {}),
+        "cmyk2.tif": (Image.new("CMYK", (2, 2)), {}),
+        "deep.png": (deep, {}),
+        "clear.png": (Image.new("LA", (2, 2)), {}),
+        "key.gif": (Image.new("P", (2, 2)), {"transparency": 0}),
+        "moving.gif": (frames[0], {"save_all": True, "append_images": frames[1:]}),
+        "turned.jpg": (Image.new("RGB", (2, 2)), {"exif": exif}),
+    }
+    for name, (image, options) in pictures.items():
+        image.save(tmp_path / name, **options)
+    found = read_headers([str(tmp_path / name) for name in pictures], 0)
+    assert found.unusual == {"cmyk": 2, "deep": 1, "transparent": 2, "animated": 1, "turned": 1}
+    assert unusual_notes(found.unusual) == [
+        "2 images converted from CMYK",
+        "1 image scaled from 16 bits to 8",
+        "2 images laid over white where transparent",
+        "1 image read by the first frame only",
+        "1 image turned upright as the camera says (EXIF)",
+    ]
+    assert unusual_notes({}) == []

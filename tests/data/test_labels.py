@@ -46,7 +46,7 @@ def test_other_rows_of_zeros_and_ones_need_multi_label() -> None:
     with pytest.raises(DataError, match=r"y\.npy: row 1 has 2 ones, .* need --multi-label"):
         parse_labels(rows, "y.npy")
     labels = parse_labels(rows, "y.npy", multi_label=True)
-    assert (labels.values.tolist(), labels.classes) == ([[0, 0, 1], [1, 0, 1]], None)
+    assert (labels.values.tolist(), labels.classes) == ([[0, 0, 1], [1, 0, 1]], ("0", "1", "2"))
 
 
 @pytest.mark.parametrize("array", [np.array([0.5, 2]), np.array([[0.5], [2]]), np.array([0.5, 2], ">f8")])

@@ -215,9 +215,9 @@ def test_a_limit_on_arrays(tmp_path: Path) -> None:
 
 
 def test_what_is_neither_folder_nor_array_is_named(classes: Path, tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("a,b")
-    with pytest.raises(DataError, match=r"x\.csv: is neither a folder of class folders nor a \.npy file"):
-        open_data([tmp_path / "x.csv"])
+    (tmp_path / "x.doc").write_text("a,b")
+    with pytest.raises(DataError, match=r"x\.doc: is neither a folder of class folders nor a \.npy, \.npz, \.csv"):
+        open_data([tmp_path / "x.doc"])
     with pytest.raises(DataError, match=r"gone: cannot be opened \(No such file"):
         open_data([tmp_path / "gone"])
     path = save(tmp_path / "x.npy", np.zeros((2, 3)))

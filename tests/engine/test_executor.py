@@ -167,6 +167,32 @@ def test_forward_takes_any_number_of_rows():
         assert small.forward((inputs[0][:0],))[0].shape == (0, 10)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_small_batches_are_cut_into_bands_of_image_rows(name, rows):
+    graph = NETWORKS[name]()
+    model = Model.build(graph, seed=2)
+    inputs = batch_for(graph, rows).inputs
+    with ReferenceExecutor(model, batch_size=rows) as plain:
+        expected = plain.forward(inputs)[0]
+    found = []
+    for jobs in (1, 2, 3):
+        with Executor(model, batch_size=rows, jobs=jobs, backend="threads") as executor:
+            found.append(executor.forward(inputs)[0])
+    assert_close(found[0], expected)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+
+
+@pytest.mark.parametrize("case", layer_cases(), ids=str)
+def test_every_layer_runs_in_bands_like_its_reference(case):
+    graph = network_around(case)
+    model = Model.build(graph, seed=1)
+    random = np.random.default_rng(5)
+    inputs = tuple(random.standard_normal((2, *shape), dtype=np.float32) for shape in case.shapes)
+    with Executor(model, batch_size=2, jobs=1) as executor, ReferenceExecutor(model, batch_size=2) as plain:
+        assert_close(executor.forward(inputs)[0], plain.forward(inputs)[0])
+
+
 def test_sample_weights_scale_rows_as_in_the_reference():
     graph = perceptron()
     batch = batch_for(graph, 12)

@@ -10,8 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from dltool.engine.lanes import LaneDied, ProcessLanes, SerialLanes, ThreadLanes, start_lanes
+from dltool.engine.lanes import SerialLanes, ThreadLanes
 from dltool.engine.memory import shared_zeros
+from dltool.engine.process_lanes import LaneDied, ProcessLanes
+from dltool.engine.starting import start_lanes
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 BACKENDS = [ThreadLanes, pytest.param(ProcessLanes, marks=needs_fork)]
@@ -104,7 +106,7 @@ def test_a_killed_lane_ends_the_run_within_seconds():
 
 PARENT = """
     import sys, time
-    from dltool.engine.lanes import ProcessLanes
+    from dltool.engine.process_lanes import ProcessLanes
     def bind(lane, num_lanes, job, sync):
         return [sync]
     lanes = ProcessLanes(3, bind)

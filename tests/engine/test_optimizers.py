@@ -5,16 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dltool.engine.optimizers import (
+from dltool.engine.optimizers import SGD, Adam, AdamW, Nadam, RMSprop, optimizer
+from dltool.engine.stepping import (
     BLOCK,
-    SGD,
-    Adam,
-    AdamW,
-    Nadam,
-    RMSprop,
     clip_gradients,
     merge_spans,
-    optimizer,
     squared_norm,
     step_coefficients,
     step_vector,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dltool.engine.buffers import Buffer, Padding, Piece, Workspace
+from dltool.engine.buffers import Buffer, Padding, Piece, Storage, Workspace
 from dltool.engine.graph import GraphBuilder
 from dltool.engine.kernels.base import NUM_SHARDS
 from dltool.engine.layers import Activation, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU
@@ -79,6 +79,22 @@ def test_inference_keeps_only_outputs_and_what_tiles_need():
     assert full == ["global_average_pooling2d", "dense", "dense"]
 
 
+def test_buffers_of_the_same_shape_take_turns_in_inference():
+    b = GraphBuilder()
+    x = b.input((8, 8, 3))
+    for _ in range(5):
+        x = b.add(Conv2D(4, 3, padding="same"), x)
+    made = plan(b.graph(b.add(Flatten(), x)), training=False)
+    outputs = [p.site.y for p in made.steps if isinstance(p.step.layer, Conv2D)]
+    assert len({id(y.root.storage) for y in outputs[:4]}) == 2  # the fifth, without a border, has its own
+
+
+def test_inference_folds_normalisation_and_relu_into_the_convolution():
+    made = plan(normalized(), training=False)
+    kinds = [type(p.kernel).__name__ for p in made.steps if p.kernel is not None]
+    assert "FrozenNormalizationKernel" not in kinds and "ReluKernel" not in kinds
+
+
 def test_relu_is_fused_and_its_gradient_folded_into_pooling():
     b = GraphBuilder()
     x = b.add(Conv2D(4, 3), b.input((8, 8, 1)))
@@ -92,7 +108,7 @@ def test_relu_is_fused_and_its_gradient_folded_into_pooling():
 
 def test_a_bordered_buffer_keeps_its_zeros_around_the_interior():
     buffer = Buffer((2, 3, 1), Padding(1, 0, 2, 1))
-    buffer.allocate_scratch(4)
+    buffer.storage = Storage(4, buffer.padded_shape)
     piece = Piece(4, 6, 8, Workspace())
     buffer.interior(piece)[...] = 5
     rows = buffer.padded(piece)

@@ -46,5 +46,10 @@ def test_normal_numbers_have_mean_0_and_deviation_1():
 def test_generators_of_different_purposes_and_places_differ():
     first = generator(0, "weights", 1).random(4)
     assert np.array_equal(first, generator(0, "weights", 1).random(4))
-    for other in (generator(1, "weights", 1), generator(0, "shuffle", 1), generator(0, "weights", 2)):
+    for other in (
+        generator(1, "weights", 1),
+        generator(0, "shuffle", 1),
+        generator(0, "weights", 2),
+        generator(0, "weights"),
+    ):
         assert not np.array_equal(first, other.random(4))

@@ -54,7 +54,7 @@ def trained(model: Model) -> SavedModel:
             optimizer_name="Adam",
         ),
         recipe={"epochs": 3},
-        history=[{"loss": 0.5, "val_loss": float("nan")}],
+        history=[{"epoch": 3, "loss": 0.5, "val_loss": float("nan")}],
         state=TrainingState(
             weights=model.weights.vector + np.float32(0.5),
             slots={name: rng.random(size, np.float32) for name in optimizer.slots},

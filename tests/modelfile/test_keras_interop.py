@@ -6,6 +6,7 @@ Each runs once, in a process of its own, because importing them takes seconds an
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -95,32 +96,49 @@ def models() -> dict[str, SavedModel]:
     return found
 
 
-def run_keras(folder, module: str) -> dict[str, str]:
-    """Each model's name and what Keras made of it: "ok" or the error."""
+PACKAGES = ("keras", "tf_keras")
+
+
+def start_keras(folder, module: str) -> subprocess.Popen:
+    """A process that opens all models of a folder; the errors of each are its answer."""
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     program = KERAS.format(module=module, old=module == "tf_keras")
-    done = subprocess.run(
-        [sys.executable, "-c", program, folder], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    return subprocess.Popen(
+        [sys.executable, "-c", program, folder],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["keras", "tf_keras"])
-def opened(request, tmp_path_factory):
-    """(package, folder, verdicts): all models written by dltool and opened by one Keras."""
-    for package in (request.param, "tensorflow"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed; pip install dltool[interop]")
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Package -> (folder, process) of those that are installed; side by side, because most of the time is importing."""
+    installed = [name for name in PACKAGES if all(map(importlib.util.find_spec, (name, "tensorflow")))]
     rng = np.random.default_rng(5)
-    for name, saved in models().items():
+    folder = tmp_path_factory.mktemp("models")
+    found = models() if installed else {}
+    for name, saved in found.items():
         write(saved, folder / f"{name}.h5")
         shapes = saved.model.graph.input_shapes
         arrays = {f"x{i}": rng.standard_normal((4, *shape)).astype(np.float32) for i, shape in enumerate(shapes)}
         np.savez(folder / f"{name}.npz", **arrays)
-    (folder / "names.json").write_text(json.dumps(list(models())))
-    return request.param, folder, run_keras(folder, request.param)
+    (folder / "names.json").write_text(json.dumps(list(found)))
+    folders = {name: shutil.copytree(folder, tmp_path_factory.mktemp(name), dirs_exist_ok=True) for name in installed}
+    processes = {name: (folders[name], start_keras(folders[name], name)) for name in installed}
+    yield processes
+    for _, process in processes.values():
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module", params=PACKAGES)
+def opened(request, running):
+    """(package, folder, verdicts): all models written by dltool and opened by one Keras; "ok" or the error of each."""
+    if request.param not in running:
+        pytest.skip(f"{request.param} or tensorflow is not installed; pip install dltool[interop]")
+    folder, process = running[request.param]
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err[-2000:]
+    return request.param, folder, dict(line.split(" ", 1) for line in out.splitlines() if " " in line)
 
 
 def arrays_in(path) -> list[np.ndarray]:

@@ -165,7 +165,7 @@ def test_keras_1_files_are_refused(path):
         ("{", "is not valid JSON"),
         ('{"a": 1, "a": 2}', "names a key twice"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"class_name": "Sequential", "config": ' + "9" * 5000 + "}", "is not valid JSON"),
+        ('{"class_name": "Sequential", "config": ' + "9" * 5000 + "}", "a number of 5000 digits"),
         (7, "is not text"),
         (np.void(b'{"a":"\xff"}'), "is not text"),
         (np.array(["a", "b"], dtype="S1"), "is not one text"),
@@ -238,8 +238,8 @@ def test_names_that_leave_their_group_are_refused(path, name):
 
 
 def test_a_config_that_promises_gigantic_weights_is_refused_by_comparing_shapes(path):
-    keras_file(path, config=KERAS_CONFIG.replace('"units": 3', '"units": 4000000000')).close()
-    assert "must be (4, 4000000000)" in refusal(path)
+    keras_file(path, config=KERAS_CONFIG.replace('"units": 3', '"units": 2000000000')).close()
+    assert "must be (4, 2000000000)" in refusal(path)
 
 
 def test_missing_and_surplus_weights_are_refused(path):
@@ -260,46 +260,6 @@ def test_a_truncated_file_is_refused_at_every_length(path):
     for size in range(0, len(data), max(1, len(data) // 40)):
         path.write_bytes(data[:size])
         refusal(path)
-
-
-FLIPS = """
-import sys, numpy as np
-from dltool.errors import ModelFileError
-from dltool.modelfile.reading import read
-data = open(sys.argv[1], "rb").read()
-rng = np.random.default_rng(int(sys.argv[2]))
-expected = read(sys.argv[1]).model.weights.vector.tobytes()
-for number in range(int(sys.argv[3])):
-    mutant = bytearray(data)
-    for position in rng.integers(0, len(data), rng.integers(1, 17)):
-        mutant[position] ^= 1 << rng.integers(8)
-    open(sys.argv[1] + ".mutant", "wb").write(mutant)
-    try:
-        same = read(sys.argv[1] + ".mutant").model.weights.vector.tobytes() == expected
-        print("ok" if same else "WRONG")
-    except ModelFileError as error:
-        print("refused" if str(error).startswith(sys.argv[1]) else f"WRONG {error}")
-"""
-
-
-@pytest.mark.parametrize("owner", ["keras", "dltool"])
-def test_flipped_bits_end_in_the_same_model_or_a_refusal(path, repository, owner):
-    if owner == "dltool":
-        write(trained(images()), path)
-    else:
-        keras_file(path).close()
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # one thread: the parser is forked, as in the program
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", FLIPS, path, "7", "60"],
-        cwd=repository, env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    verdicts = done.stdout.split("\n")[:-1]
-    assert done.returncode == 0, done.stderr
-    assert len(verdicts) == 60
-    if owner == "dltool":  # without our checksum a flipped weight cannot be seen
-        assert set(verdicts) <= {"ok", "refused"}
-    assert time.monotonic() - start < 60
 
 
 def test_every_single_flipped_bit_in_config_and_weights_is_detected(path, repository):

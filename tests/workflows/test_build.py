@@ -107,7 +107,7 @@ def test_floats_within_0_and_1_are_not_scaled_again(tmp_path):
     [
         ("dense:3,softmax", "sparse_categorical_crossentropy", ("accuracy",)),
         ("dense:1,sigmoid", "binary_crossentropy", ("accuracy",)),
-        ("dense:3,sigmoid", "binary_crossentropy", ("accuracy",)),
+        ("dense:3,sigmoid", "binary_crossentropy", ("binary_accuracy",)),
         ("dense:2", "mean_squared_error", ("mean_absolute_error",)),
     ],
 )
@@ -213,3 +213,35 @@ def test_missing_data_are_bad_data(tmp_path):
 def test_unknown_options_are_refused(function, text):
     with pytest.raises(UsageError, match="has no option"):
         function(text)
+
+
+@pytest.mark.parametrize(
+    ("function", "text", "message"),
+    [
+        (chosen_loss, "msee", "--loss: unknown loss 'msee'; did you mean 'mse'?"),
+        (chosen_loss, "MeanSquaredEror", "--loss: unknown loss 'MeanSquaredEror'; did you mean 'mean_squared_error'?"),
+        (chosen_loss, "huber:delta=-1", "--loss: huber: delta is -1; give a number above 0"),
+        (chosen_metric, "F1Scor", "--metric: unknown metric 'F1Scor'; did you mean 'f1_score'?"),
+        (
+            chosen_metric,
+            "top_k_categorical_accuracy:k=0",
+            "--metric: top_k_categorical_accuracy: k is 0; give a whole number from 1 up",
+        ),
+        (lambda t: chosen_optimizer(t, None), "Adm", "--optimizer: unknown optimizer 'Adm'; did you mean 'adam'?"),
+        (
+            lambda t: chosen_optimizer(t, None),
+            "sgd:momentum=2",
+            "--optimizer: sgd: momentum is 2; give a number from 0 to 1",
+        ),
+        (
+            lambda t: chosen_optimizer(t, None),
+            "sgd:momentum=x",
+            "--optimizer: a value cannot be used ('<=' not supported between instances of 'int' and 'str'); "
+            "give a number",
+        ),
+    ],
+)
+def test_refusals_name_the_option(function, text, message):
+    with pytest.raises(UsageError) as caught:
+        function(text)
+    assert str(caught.value) == message

@@ -25,6 +25,9 @@ NUM_SHARDS = 8
 NUM_TILES = 4
 """A matrix product over the whole batch is cut into this many tiles."""
 
+NUM_BANDS = 4
+"""An image is cut into this many bands of rows where a batch is too small to give every lane a shard."""
+
 WHOLE_SHARD = 0
 """Micro-batch of a kernel that takes a shard at once."""
 
@@ -42,6 +45,9 @@ class Phase:
         micro_batch: rows that are best taken at once; None joins whatever came before, WHOLE_SHARD takes a shard.
         needs_all: True when every piece of what came before must be complete (a barrier).
         num_tiles: for scope "tile".
+        banded: the tiles are bands of image rows.
+        deferred: 0 runs in its place; 1 and 2 run after the whole backward pass, each round in one stage, so that
+            weight gradients over the whole batch do not part what should stay together in cache.
     """
 
     scope: str
@@ -50,6 +56,8 @@ class Phase:
     micro_batch: int | None = None
     needs_all: bool = False
     num_tiles: int = 1
+    banded: bool = False
+    deferred: int = 0
 
 
 @dataclass
@@ -132,6 +140,8 @@ class Kernel:
     """True when weight gradients are sums per shard in ``site.partials``; False: written into ``site.gradients``."""
     can_mask_input = False
     """True when ``site.masks_input`` is honoured."""
+    runs_in_bands = False
+    """True when the forward phase can work on a band of image rows (``piece.banded``)."""
 
     def __init__(self, site: Site):
         self.site = site

@@ -7,6 +7,8 @@ im2col on dY with flipped kernels (stride 1), or columns scattered back (larger 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from dltool.engine.buffers import Padding, Piece
@@ -15,6 +17,9 @@ from dltool.engine.kernels.tricks import merged_rows, ones, relu, relu_gradient
 from dltool.engine.layers.convolution import Conv2D
 from dltool.engine.memory import shared_zeros
 from dltool.engine.windows import same_padding
+
+if TYPE_CHECKING:
+    from dltool.engine.kernels.normalization import FrozenNormalizationKernel
 
 COLUMN_BYTES = 4 << 20
 """Columns of one micro-batch: 1-4 MB stay in the outer caches while the product is tall enough to run at full speed."""
@@ -48,10 +53,11 @@ class Geometry:
         p = self.padding
         return Padding(reach_y - p.top, reach_y - p.bottom, reach_x - p.left, reach_x - p.right)
 
-    def windows(self, padded: np.ndarray, held: Padding) -> np.ndarray:
-        """Windows of an input whose border ``held`` is at least the one wanted."""
-        start = padded[:, held.top - self.padding.top :, held.left - self.padding.left :]
-        return window_view(start, (self.out_height, self.out_width), self.kernel, self.strides, self.dilation)
+    def windows(self, padded: np.ndarray, held: Padding, band: slice) -> np.ndarray:
+        """Windows for a band of output rows, of an input whose border ``held`` is at least the one wanted."""
+        top = held.top - self.padding.top + band.start * self.strides[0]
+        start = padded[:, top:, held.left - self.padding.left :]
+        return window_view(start, (band.stop - band.start, self.out_width), self.kernel, self.strides, self.dilation)
 
     def gradient_windows(self, padded: np.ndarray, held: Padding) -> np.ndarray:
         """Windows of dY, one per input pixel (stride 1 only)."""
@@ -87,18 +93,35 @@ class ConvolutionKernel(Kernel):
     """What both ways of running a convolution share: geometry, bias, flipped kernels."""
 
     fuses_relu = True
+    runs_in_bands = True
     needs_flipped = True
     """True when dX is computed from flipped kernels."""
 
     def __init__(self, site: Site):
         super().__init__(site)
         self.geometry = g = Geometry(site.layer, site.input_shapes[0], site.output_shape)
-        self.kernel = site.weights[0].reshape(g.depth, g.filters)
-        self.has_bias = site.layer.use_bias
-        self.bias_row = shared_zeros(g.out_width * g.filters) if self.has_bias else None
+        self.weights = site.weights[0]
+        self.normalization: FrozenNormalizationKernel | None = None
+        self.bias_row = shared_zeros(g.out_width * g.filters) if site.layer.use_bias else None
         self.flipped = None
         if site.training and g.is_dense and self.needs_flipped:
             self.flipped = shared_zeros((g.kernel[0] * g.kernel[1] * g.filters, g.channels))
+
+    @property
+    def kernel(self) -> np.ndarray:
+        """The weights as a matrix (depth, filters)."""
+        return self.weights.reshape(self.geometry.depth, self.geometry.filters)
+
+    @property
+    def has_bias(self) -> bool:
+        return self.bias_row is not None
+
+    def fold(self, normalization: FrozenNormalizationKernel) -> None:
+        """Take over a frozen normalisation of the output (inference only): scaled weights and another bias."""
+        g = self.geometry
+        self.normalization, self.weights = normalization, shared_zeros(self.site.weights[0].shape)
+        if self.bias_row is None:
+            self.bias_row = shared_zeros(g.out_width * g.filters)
 
     def input_padding(self, index: int) -> Padding:
         return self.geometry.padding
@@ -107,29 +130,34 @@ class ConvolutionKernel(Kernel):
         return self.geometry.gradient_padding if self.geometry.is_dense else Padding()
 
     def refresh(self) -> None:
-        g = self.geometry
+        g, bias = self.geometry, self.site.weights[1] if self.site.layer.use_bias else np.float32(0)
+        if self.normalization is not None:
+            scale, shift = self.normalization.scale_and_shift()
+            np.multiply(self.site.weights[0], scale, out=self.weights)
+            bias = bias * scale + shift
         if self.bias_row is not None:
-            self.bias_row.reshape(g.out_width, g.filters)[...] = self.site.weights[1]
+            self.bias_row.reshape(g.out_width, g.filters)[...] = bias
         if self.flipped is not None:
-            source = self.site.weights[0][::-1, ::-1].transpose(0, 1, 3, 2)
+            source = self.weights[::-1, ::-1].transpose(0, 1, 3, 2)
             np.copyto(self.flipped.reshape(*g.kernel, g.filters, g.channels), source)
 
     def bind_columns(self, piece: Piece, columns: np.ndarray | None) -> tuple[np.ndarray, Run | None]:
         """The columns of the piece's input as a matrix, and what fills them (None: the input is its own columns)."""
         g, x = self.geometry, self.site.x[0]
-        size = len(piece) * g.pixels
+        band = piece.band(g.out_height)
         if columns is None:
-            if g.is_pointwise and not x.padding:
-                return x.interior(piece).reshape(size, g.depth), None
-            columns = piece.temp("columns", (size, g.depth))
-        windows = g.windows(x.padded(piece), x.padding)
+            direct = self.matrix(x.interior(piece), g.depth) if g.is_pointwise else None
+            if direct is not None:
+                return direct, None
+            columns = piece.temp("columns", (len(piece) * (band.stop - band.start) * g.out_width, g.depth))
+        windows = g.windows(x.padded(piece), x.padding, band)
         shaped = columns.reshape(windows.shape)
         return columns, lambda: np.copyto(shaped, windows)
 
     def bind_output(self, piece: Piece, product: np.ndarray) -> Run | None:
         """Bias, relu and the copy from ``product`` (pixels, filters) into the output buffer, which may be the same."""
-        g, y = self.geometry, merged_rows(self.site.y.interior(piece))
-        source = product.reshape(len(piece), g.out_height, g.out_width * g.filters)
+        y = merged_rows(self.site.y.interior(piece))
+        source = product.reshape(y.shape)
         in_place = np.shares_memory(source, y)
         bias, fused = self.bias_row, self.site.relu
 

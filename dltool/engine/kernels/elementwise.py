@@ -36,6 +36,7 @@ class ElementwiseKernel(Kernel):
 class ReluKernel(ElementwiseKernel):
     """A relu that no earlier kernel could take over."""
 
+    runs_in_bands = True
     backward_touches = frozenset({"y", "dx", "dy"})
 
     def bind_forward(self, piece: Piece) -> Run:
@@ -101,6 +102,8 @@ class DropoutKernel(ElementwiseKernel):
 
 class RescalingKernel(ElementwiseKernel):
     """y = x * scale + offset with one scale and offset for all channels."""
+
+    runs_in_bands = True
 
     def bind_forward(self, piece: Piece) -> Run:
         x, y = merged_rows(self.site.x[0].interior(piece)), merged_rows(self.site.y.interior(piece))

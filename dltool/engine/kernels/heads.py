@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from dltool.engine.activations import activation
-from dltool.engine.buffers import Buffer, Piece
+from dltool.engine.buffers import Buffer, Piece, Storage
 from dltool.engine.kernels.base import NUM_SHARDS, Kernel, Phase, Run, Site
 from dltool.engine.losses import Loss, SparseCategoricalCrossentropy
 from dltool.engine.memory import shared_zeros
@@ -60,15 +59,14 @@ class LossKernel(Kernel):
 
     def __init__(self, site: Site, loss: Loss, scale: float, head: str, weights: Staging):
         super().__init__(site)
-        self.loss = loss.on_logits() if head != "linear" else loss
-        self.scale, self.head, self.weights = scale, head, weights
+        self.loss, self.scale, self.head, self.weights = loss, scale, head, weights
         takes_indices = isinstance(loss, SparseCategoricalCrossentropy)
         self.target_shape = site.output_shape[:-1] if takes_indices else site.output_shape
         self.target_type = np.int64 if takes_indices else np.float32
         self.targets = Staging(site.batch_size, self.target_shape, np.dtype(self.target_type).itemsize)
         self.totals = shared_zeros(NUM_SHARDS, np.float64)
         self.predictions = Buffer(site.output_shape)
-        self.predictions.allocate_full(site.batch_size)
+        self.predictions.storage = Storage.full(site.batch_size, self.predictions.shape)
         self.positions = max(1, math.prod(site.output_shape[:-1]))
 
     def stage(self, targets: np.ndarray) -> None:
@@ -95,12 +93,15 @@ class LossKernel(Kernel):
         factor = np.float32(self.scale / (piece.total * self.positions) if mean else self.scale)
         weights = self.weights.view(piece.total, np.float32, ())[rows].reshape(-1, *[1] * (z.ndim - 1))
         target, add = self.site.dx_target(piece)
-        loss, head = self.loss, None if self.head == "linear" else activation(self.head)
+        loss, fused = self.loss, self.head != "linear"
         totals, shard, first = self.totals, piece.shard, piece.first
 
         def run() -> None:
-            np.copyto(prediction, z if head is None else head(z)[0])
-            values, gradient = loss(targets, z)
+            if fused:
+                values, gradient = loss.with_head(targets, z, prediction)
+            else:
+                np.copyto(prediction, z)
+                values, gradient = loss(targets, z)
             share = weights * factor
             total = (values * share.reshape(len(share), *[1] * (values.ndim - 1))).sum(dtype=np.float64)
             totals[shard] = total if first else totals[shard] + total

@@ -15,6 +15,7 @@ class AddKernel(Kernel):
     """y = x0 + x1 + ...; every input gets dy."""
 
     fuses_relu = True
+    runs_in_bands = True
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}))]

@@ -34,6 +34,7 @@ class FrozenNormalizationKernel(Kernel):
     """y = x * scale + shift with the moving statistics: inference, or a frozen layer in training."""
 
     fuses_relu = True
+    runs_in_bands = True
 
     def __init__(self, site: Site):
         super().__init__(site)
@@ -42,11 +43,16 @@ class FrozenNormalizationKernel(Kernel):
         self.scale = shared_zeros(width * self.parameters.channels)
         self.shift = shared_zeros(width * self.parameters.channels)
 
-    def refresh(self) -> None:
+    def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per channel."""
         p = self.parameters
         scale = p.gamma / np.sqrt(p.moving_variance + np.float32(self.site.layer.epsilon))
-        self.scale.reshape(-1, p.channels)[...] = scale
-        self.shift.reshape(-1, p.channels)[...] = p.beta - p.moving_mean * scale
+        return scale, p.beta - p.moving_mean * scale
+
+    def refresh(self) -> None:
+        scale, shift = self.scale_and_shift()
+        self.scale.reshape(-1, self.parameters.channels)[...] = scale
+        self.shift.reshape(-1, self.parameters.channels)[...] = shift
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}))]
@@ -96,7 +102,8 @@ class BatchStatistics:
     """What one lane knows about the current batch: float64 vectors, and float32 rows for the elementwise passes."""
 
     def __init__(self, channels: int, row: int):
-        self.mean, self.inverse_deviation = np.zeros(channels), np.zeros(channels)
+        self.totals = np.zeros((2, channels))
+        self.mean, self.variance, self.inverse_deviation, self.scratch = (np.zeros(channels) for _ in range(4))
         self.scale_row, self.shift_row, self.mean_row = (np.zeros(row, np.float32) for _ in range(3))
         self.dy_row, self.x_row, self.constant_row = (np.zeros(row, np.float32) for _ in range(3))
 
@@ -189,17 +196,24 @@ class BatchNormalizationKernel(Kernel):
         momentum = layer.momentum
 
         def run() -> None:
-            first, second = np.add.reduce(sums, 0) / count
-            variance = np.maximum(second - first * first, 0)
-            known.mean[...] = first + shift
-            known.inverse_deviation[...] = 1 / np.sqrt(variance + layer.epsilon)
-            scale = p.gamma * known.inverse_deviation
-            known.scale_row.reshape(-1, self.channels)[...] = scale
-            known.shift_row.reshape(-1, self.channels)[...] = p.beta - known.mean * scale
-            known.mean_row.reshape(-1, self.channels)[...] = known.mean
+            np.add.reduce(sums, 0, out=known.totals)
+            np.divide(known.totals, count, out=known.totals)
+            first, second = known.totals
+            np.add(first, shift, out=known.mean)
+            variance, factor = known.variance, known.scratch
+            np.multiply(first, first, out=variance)
+            np.subtract(second, variance, out=variance)
+            np.maximum(variance, 0, out=variance)
+            np.add(variance, layer.epsilon, out=factor)
+            np.divide(1, np.sqrt(factor, out=factor), out=known.inverse_deviation)
+            np.multiply(p.gamma, known.inverse_deviation, out=factor)
+            spread(factor, known.scale_row)
+            spread(known.mean, known.mean_row)
+            np.multiply(known.mean, factor, out=factor)
+            spread(np.subtract(p.beta, factor, out=factor), known.shift_row)
             if writes:
-                p.moving_mean[...] = p.moving_mean * momentum + known.mean * (1 - momentum)
-                p.moving_variance[...] = p.moving_variance * momentum + variance * correction * (1 - momentum)
+                move(p.moving_mean, known.mean, momentum, 1.0)
+                move(p.moving_variance, variance, momentum, correction)
 
         return run
 
@@ -241,17 +255,26 @@ class BatchNormalizationKernel(Kernel):
         accumulates = self.site.accumulates
 
         def run() -> None:
-            total, products = np.add.reduce(sums, 0)
-            rounding = known.mean - known.mean_row[:channels]
-            gamma_gradient = (products - rounding * total) * known.inverse_deviation
+            np.add.reduce(sums, 0, out=known.totals)
+            total, products = known.totals
+            scratch, gamma_gradient = known.scratch, known.variance
+            np.subtract(known.mean, known.mean_row[:channels], out=scratch)
+            np.multiply(scratch, total, out=scratch)
+            np.subtract(products, scratch, out=gamma_gradient)
+            np.multiply(gamma_gradient, known.inverse_deviation, out=gamma_gradient)
             for gradient, value in ((p.gamma_gradient, gamma_gradient), (p.beta_gradient, total)):
                 if writes and gradient is not None:
-                    gradient[...] = gradient + value if accumulates else value
-            factor = p.gamma * known.inverse_deviation
-            x_factor = -factor * known.inverse_deviation * gamma_gradient / count
-            known.dy_row.reshape(-1, channels)[...] = factor
-            known.x_row.reshape(-1, channels)[...] = x_factor
-            known.constant_row.reshape(-1, channels)[...] = -factor * total / count - x_factor * known.mean
+                    np.add(gradient, value, out=gradient, casting="unsafe") if accumulates else spread(value, gradient)
+            np.divide(gamma_gradient, -count, out=gamma_gradient)
+            np.multiply(gamma_gradient, known.inverse_deviation, out=gamma_gradient)
+            np.multiply(p.gamma, known.inverse_deviation, out=scratch)
+            spread(scratch, known.dy_row)
+            x_factor = np.multiply(gamma_gradient, scratch, out=gamma_gradient)
+            spread(x_factor, known.x_row)
+            np.multiply(scratch, total, out=scratch)
+            np.divide(scratch, -count, out=scratch)
+            np.multiply(x_factor, known.mean, out=x_factor)
+            spread(np.subtract(scratch, x_factor, out=scratch), known.constant_row)
 
         return run
 
@@ -273,6 +296,16 @@ class BatchNormalizationKernel(Kernel):
                 add()
 
         return run
+
+
+def spread(values: np.ndarray, row: np.ndarray) -> None:
+    """One number per channel into a float32 row of channels, again and again."""
+    np.copyto(row.reshape(-1, len(values)), values, casting="same_kind")
+
+
+def move(average: np.ndarray, value: np.ndarray, momentum: float, correction: float) -> None:
+    """average = average * momentum + value * correction * (1 - momentum), computed in float64."""
+    average[...] = average * momentum + value * (correction * (1 - momentum))
 
 
 @planner(BatchNormalization)

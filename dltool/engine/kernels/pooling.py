@@ -42,15 +42,23 @@ class Taps:
         start = first * stride + tap - pad
         return slice(first, last + 1), slice(start, last * stride + tap - pad + 1, stride)
 
-    def views(self, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per tap the output part and the input part, aligned."""
-        return [(y[:, oy, ox], x[:, iy, ix]) for (oy, ox), (iy, ix) in self.slices]
+    def views(self, x: np.ndarray, y: np.ndarray, band: slice) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Per tap the output part and the input part, aligned, for a band of output rows."""
+        found = []
+        for (oy, ox), (iy, ix) in self.slices:
+            first, last = max(oy.start, band.start), min(oy.stop, band.stop)
+            if first < last:
+                start = iy.start + (first - oy.start) * iy.step
+                stop = iy.stop - (oy.stop - last) * iy.step
+                found.append((y[:, first:last, ox], x[:, start : stop : iy.step, ix]))
+        return found
 
 
 class MaxPoolingKernel(Kernel):
     """The gradient goes to the first maximum in row-major order, as in Keras and PyTorch."""
 
     can_mask_input = True
+    runs_in_bands = True
 
     def __init__(self, site: Site):
         super().__init__(site)
@@ -63,10 +71,9 @@ class MaxPoolingKernel(Kernel):
         return [Phase("shard", self.bind_backward, ALL)]
 
     def bind_forward(self, piece: Piece) -> Run:
-        x, y = self.site.x[0].interior(piece), self.site.y.interior(piece)
-        pairs = self.taps.views(x, y)
-        cover = self.taps.cover_output
-        first, *others = pairs
+        band = piece.band(self.site.output_shape[0])
+        first, *others = self.taps.views(self.site.x[0].image(piece), self.site.y.image(piece), band)
+        y, cover = self.site.y.interior(piece), self.taps.cover_output
 
         def run() -> None:
             if cover:
@@ -125,6 +132,8 @@ class MaxPoolingKernel(Kernel):
 class AveragePoolingKernel(Kernel):
     """Each output is the mean of the input pixels under its window; border pixels do not count."""
 
+    runs_in_bands = True
+
     def __init__(self, site: Site):
         super().__init__(site)
         self.taps = Taps(site.layer, site.input_shapes[0], site.output_shape)
@@ -140,8 +149,9 @@ class AveragePoolingKernel(Kernel):
         return [Phase("shard", self.bind_backward, ALL)]
 
     def bind_forward(self, piece: Piece) -> Run:
-        y, share = self.site.y.interior(piece), self.share
-        pairs = self.taps.views(self.site.x[0].interior(piece), y)
+        band = piece.band(self.site.output_shape[0])
+        y, share = self.site.y.interior(piece), self.share[band]
+        pairs = self.taps.views(self.site.x[0].image(piece), self.site.y.image(piece), band)
 
         def run() -> None:
             y[...] = 0
@@ -155,7 +165,7 @@ class AveragePoolingKernel(Kernel):
         dy, share = self.site.dy.interior(piece), self.share
         target, add = self.site.dx_target(piece)
         scaled = piece.temp("pooled", dy.shape)
-        pairs = self.taps.views(target, scaled)
+        pairs = self.taps.views(target, scaled, slice(0, dy.shape[1]))
 
         def run() -> None:
             np.multiply(dy, share, out=scaled)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltool.engine.buffers import Padding, Piece, aligned
-from dltool.engine.kernels.base import Phase, Run, Site
-from dltool.engine.kernels.convolution import ConvolutionKernel, chain
+from dltool.engine.buffers import Padding, Piece
+from dltool.engine.kernels.base import NUM_TILES, Phase, Run, Site
+from dltool.engine.kernels.convolution import ConvolutionKernel, chain, product_into
 from dltool.engine.kernels.tricks import merged_rows, ones, relu
 from dltool.engine.memory import shared_zeros
-from dltool.engine.winograd import TILE, Tiles, transform_kernel, transform_kernel_back
+from dltool.engine.winograd import KERNEL_PRODUCT, TILE, TILE_SUM, Tiles, transform_kernel
 
 FREQUENCIES = 36
 SMALLEST_CHANNELS = 64
 """Below this the transforms cost more than the smaller products save."""
 TRANSFORMED_BYTES = 5 << 19
 """Transformed input of one micro-batch: 4 images of 32x32x64."""
+FREQUENCY_TILES = 12
+"""Tiles of the 36 products that give the kernel's gradient."""
 
 
 def suits(site: Site) -> bool:
@@ -31,9 +33,14 @@ def suits(site: Site) -> bool:
 
 
 class WinogradConvolution(ConvolutionKernel):
-    """F(4x4, 3x3); see ``engine.winograd`` for the arithmetic."""
+    """F(4x4, 3x3); see ``engine.winograd`` for the arithmetic.
+
+    In training V and dM of the whole batch are kept, so that dU = V^T dM is one product per frequency without sums per
+    shard: eight sums of dU, four times the size of dW, would cost more than the memory traffic.
+    """
 
     needs_flipped = False
+    sums_shards = False
 
     def __init__(self, site: Site):
         super().__init__(site)
@@ -43,45 +50,54 @@ class WinogradConvolution(ConvolutionKernel):
         per_row = 4 * FREQUENCIES * self.tiles_per_row * max(g.channels, g.filters)
         self.micro_batch = max(1, min(16, TRANSFORMED_BYTES // per_row))
         self.transformed_kernel = shared_zeros((FREQUENCIES, g.channels, g.filters))
+        if site.training and site.trains_weights:
+            count = site.batch_size * self.tiles_per_row
+            self.values = shared_zeros((FREQUENCIES, count, g.channels))
+            self.products = shared_zeros((FREQUENCIES, count, g.filters))
+            self.kernel_gradient = shared_zeros((FREQUENCIES, g.channels * g.filters))
 
     def gradient_padding(self) -> Padding:
         return Padding()
 
     def refresh(self) -> None:
         super().refresh()
-        transform_kernel(self.site.weights[0], self.transformed_kernel)
+        transform_kernel(self.weights, self.transformed_kernel)
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}), self.micro_batch)]
 
     def backward_phases(self) -> list[Phase]:
-        return [Phase("shard", self.bind_backward, frozenset({"y", "dx", "dy"}), self.micro_batch)]
+        phases = [Phase("shard", self.bind_backward, frozenset({"y", "dx", "dy"}), self.micro_batch)]
+        if self.site.trains_weights:
+            nothing = frozenset()
+            phases.append(Phase("tile", self.bind_frequencies, nothing, num_tiles=FREQUENCY_TILES, deferred=1))
+            phases.append(Phase("tile", self.bind_kernel_gradient, nothing, num_tiles=NUM_TILES, deferred=2))
+        return phases
 
-    def values(self, piece: Piece) -> np.ndarray:
-        """The piece's V (36, tiles, channels): kept by the lane from forward to backward in training."""
-        shape = (FREQUENCIES, len(piece) * self.tiles_per_row, self.geometry.channels)
-        if not self.site.training:
-            return piece.temp("transformed", shape)
-        return self.held(piece, ("values", piece.start, piece.stop), shape)
-
-    def held(self, piece: Piece, name: tuple, shape: tuple[int, ...]) -> np.ndarray:
-        """Memory of this kernel that a lane keeps between calls."""
-        saved, key = piece.workspace.saved, (id(self), *name)
-        if key not in saved:
-            saved[key] = aligned(4 * int(np.prod(shape))).view(np.float32).reshape(shape)
-        return saved[key]
+    def rows_of(self, whole: str, piece: Piece, tiles: Tiles) -> np.ndarray:
+        """The piece's rows of V or dM (36, tiles, channels): the batch's when needed again, else temporary."""
+        if self.site.training and self.site.trains_weights:
+            start = piece.start * self.tiles_per_row
+            return getattr(self, whole)[:, start : start + tiles.count]
+        return piece.temp(whole, (FREQUENCIES, tiles.count, tiles.channels))
 
     def tiles_of(self, piece: Piece, channels: int) -> Tiles:
-        return Tiles(len(piece), self.tiles, channels, piece.temp)
+        down = piece.band(self.tiles[0])
+        return Tiles(len(piece), (down.stop - down.start, self.tiles[1]), channels, piece.temp)
 
-    def bind_forward(self, piece: Piece) -> Run:
-        g, x = self.geometry, self.site.x[0]
-        padded = x.padded(piece)[:, x.padding.top - g.padding.top :, x.padding.left - g.padding.left :]
-        values, kernel = self.values(piece), self.transformed_kernel
-        products = piece.temp("products", (FREQUENCIES, values.shape[1], g.filters))
-        y = self.site.y.interior(piece)
+    def bind_forward(self, piece: Piece) -> Run | None:
+        """Bands are bands of tiles here, four rows high."""
+        g, x, down = self.geometry, self.site.x[0], piece.band(self.tiles[0])
+        if down.start == down.stop:
+            return None
+        top = x.padding.top - g.padding.top + TILE * down.start
+        padded = x.padded(piece)[:, top:, x.padding.left - g.padding.left :]
+        tiles = self.tiles_of(piece, g.channels)
+        values, kernel = self.rows_of("values", piece, tiles), self.transformed_kernel
+        products = piece.temp("forward products", (FREQUENCIES, tiles.count, g.filters))
+        y = self.site.y.image(piece)[:, TILE * down.start : TILE * down.stop]
         return chain(
-            self.tiles_of(piece, g.channels).bind_input(padded, values),
+            tiles.bind_input(padded, values),
             lambda: np.matmul(values, kernel, out=products),
             self.tiles_of(piece, g.filters).bind_output(products, y),
             self.bind_bias(y),
@@ -101,45 +117,19 @@ class WinogradConvolution(ConvolutionKernel):
         return run
 
     def bind_backward(self, piece: Piece) -> Run:
+        """dM = A dY A^T, and dX = B (dM U^T) B^T."""
         site, g = self.site, self.geometry
-        dy = site.dy.interior(piece)
-        products = piece.temp("products", (FREQUENCIES, len(piece) * self.tiles_per_row, g.filters))
-        runs = [self.bind_relu_gradient(piece), self.tiles_of(piece, g.filters).bind_output_back(dy, products)]
-        if site.trains_weights:
-            runs += self.bind_kernel_gradient(piece, products)
-            runs += self.bind_bias_gradient(piece, dy) if self.has_bias else []
-        if site.dx[0] is not None:
-            runs += self.bind_dx(piece, products)
-        return chain(*runs)
-
-    def bind_kernel_gradient(self, piece: Piece, products: np.ndarray) -> list[Run | None]:
-        """dU = V^T dM, summed over the shard's micro-batches; the last one turns the sum into the shard's dW."""
-        g = self.geometry
-        transposed = self.values(piece).transpose(0, 2, 1)
-        shape = (FREQUENCIES, g.channels, g.filters)
-        total = self.held(piece, ("kernel gradient",), shape)
-        part = total if piece.first else piece.temp("kernel part", shape)
-        runs: list[Run | None] = [lambda: np.matmul(transposed, products, out=part)]
-        if not piece.first:
-            runs.append(lambda: np.add(total, part, out=total))
-        if piece.last:
-            # The sum is the whole shard's: write it as if this were the shard's first micro-batch.
-            target, add = self.site.weight_target(piece.as_first(), 0)
-            scratch = piece.temp("kernel rows", (3, 6, g.channels * g.filters))
-            out = target.reshape(3, 3, -1)
-            runs += [lambda: transform_kernel_back(total, scratch, out), add]
-        return runs
-
-    def bind_bias_gradient(self, piece: Piece, dy: np.ndarray) -> list[Run | None]:
-        target, add = self.site.weight_target(piece, 1)
-        matrix = dy.reshape(-1, self.geometry.filters)
-        row = ones(len(matrix))
-        return [lambda: np.matmul(row, matrix, out=target), add]
+        tiles = self.tiles_of(piece, g.filters)
+        products = self.rows_of("products", piece, tiles)
+        spread = tiles.bind_output_back(site.dy.interior(piece), products)
+        return chain(self.bind_relu_gradient(piece), spread, *self.bind_dx(piece, products))
 
     def bind_dx(self, piece: Piece, products: np.ndarray) -> list[Run | None]:
         g, p = self.geometry, self.geometry.padding
+        if self.site.dx[0] is None:
+            return []
         transposed = self.transformed_kernel.transpose(0, 2, 1)
-        values = piece.temp("transformed", (FREQUENCIES, products.shape[1], g.channels))
+        values = piece.temp("dx values", (FREQUENCIES, products.shape[1], g.channels))
         image = piece.temp("padded dx", (len(piece), g.out_height + 2, g.out_width + 2, g.channels))
         inner = image[:, p.top : p.top + g.height, p.left : p.left + g.width]
         target, add = self.site.dx_target(piece)
@@ -149,3 +139,23 @@ class WinogradConvolution(ConvolutionKernel):
             lambda: np.copyto(target, inner),
             add,
         ]
+
+    def bind_frequencies(self, piece: Piece) -> Run:
+        """dU = V^T dM for some of the 36 frequencies, over the whole batch."""
+        g, part = self.geometry, piece.span(FREQUENCIES)
+        count = piece.total * self.tiles_per_row
+        transposed = self.values[part, :count].transpose(0, 2, 1)
+        products = self.products[part, :count]
+        out = self.kernel_gradient[part].reshape(-1, g.channels, g.filters)
+        return lambda: np.matmul(transposed, products, out=out)
+
+    def bind_kernel_gradient(self, piece: Piece) -> Run:
+        """dg = G^T dU G for some entries of the kernel; the last tile also sums the bias's gradient."""
+        site, g = self.site, self.geometry
+        part = piece.span(g.channels * g.filters)
+        out = site.gradients[0].reshape(9, -1)[:, part]
+        runs = product_into(KERNEL_PRODUCT.T, self.kernel_gradient[:, part], out, site.accumulates, piece)
+        if self.has_bias and piece.tile == piece.num_tiles - 1:
+            sums = self.products[TILE_SUM, : piece.total * self.tiles_per_row]
+            runs += product_into(ones(len(sums)), sums, site.gradients[1], site.accumulates, piece)
+        return chain(*runs)

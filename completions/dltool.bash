@@ -1,0 +1,248 @@
+# Completion of dltool for bash. Written by 'dltool completion bash'; changes here are lost.
+
+_dltool() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= positional=0 index word
+    COMPREPLY=()
+    # bash makes words of "=" and ":"; "--arch=cnn" is completed as "--arch cnn" is.
+    if [[ $current == = ]]; then
+        current=
+    elif [[ $previous == = && COMP_CWORD -gt 1 ]]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    elif [[ $current == : || $previous == : ]]; then
+        compopt +o default
+        return
+    fi
+    for ((index = 1; index < COMP_CWORD; index++)); do
+        word=${COMP_WORDS[index]}
+        if [[ $word == -* ]]; then
+            [[ $word != -- ]] && _dltool_takes_value "$command" "$word" && ((index++))
+        elif [[ $word == = ]]; then
+            ((index++))
+        elif [[ -z $command ]]; then
+            command=$word
+        elif [[ $word != : && ${COMP_WORDS[index - 1]} != : ]]; then
+            ((positional++))
+        fi
+    done
+    if _dltool_takes_value "$command" "$previous"; then
+        _dltool_values "$command" "$previous"
+    elif [[ $current == -* ]]; then
+        _dltool_options "$command"
+    else
+        _dltool_arguments "$command" "$positional"
+    fi
+}
+
+# Keep those of the words given that begin with what is typed. Without words there is nothing to guess.
+_dltool_reply() {
+    local word
+    compopt +o default
+    for word in "$@"; do
+        [[ $word == "$current"* ]] && COMPREPLY+=("$word")
+    done
+}
+
+_dltool_takes_value() {
+    case $1 in
+        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --freeze | --early-stop | --monitor | --min-delta | --class-weight | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        summary) case $2 in --weights | --diff | --batch-size) return 0 ;; esac ;;
+        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
+        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+    esac
+    return 1
+}
+
+# Files: no reply, and readline completes them itself.
+_dltool_values() {
+    case $1$2 in
+        build--input) _dltool_reply ;;
+        build--classes) _dltool_reply ;;
+        build--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        build--from) return ;;
+        build--like) return ;;
+        build--data) return ;;
+        build--labels) return ;;
+        build--image-size) _dltool_reply ;;
+        build--color) _dltool_reply rgb gray ;;
+        build--resize) _dltool_reply stretch crop pad ;;
+        build--class-names) return ;;
+        build--limit) _dltool_reply ;;
+        build--optimizer) _dltool_reply adadelta adagrad adam adamax adamw nadam rmsprop sgd ;;
+        build--lr) _dltool_reply ;;
+        build--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
+        build--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
+        build--seed) _dltool_reply ;;
+        fit--data) return ;;
+        fit--labels) return ;;
+        fit--image-size) _dltool_reply ;;
+        fit--color) _dltool_reply rgb gray ;;
+        fit--resize) _dltool_reply stretch crop pad ;;
+        fit--class-names) return ;;
+        fit--limit) _dltool_reply ;;
+        fit--val) return ;;
+        fit--val-labels) return ;;
+        fit--val-split) _dltool_reply ;;
+        fit--group) return ;;
+        fit--extra) return ;;
+        fit--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        fit--epochs) _dltool_reply ;;
+        fit--batch-size) _dltool_reply ;;
+        fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw nadam rmsprop sgd ;;
+        fit--lr) _dltool_reply ;;
+        fit--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
+        fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
+        fit--loss-weight) _dltool_reply ;;
+        fit--schedule) _dltool_reply constant cosine exp plateau poly step time ;;
+        fit--warmup) _dltool_reply ;;
+        fit--clip-norm) _dltool_reply ;;
+        fit--clip-value) _dltool_reply ;;
+        fit--weight-decay) _dltool_reply ;;
+        fit--freeze) _dltool_reply ;;
+        fit--early-stop) _dltool_reply ;;
+        fit--monitor) _dltool_reply ;;
+        fit--min-delta) _dltool_reply ;;
+        fit--class-weight) _dltool_reply ;;
+        fit--seed) _dltool_reply ;;
+        fit--jobs) _dltool_reply ;;
+        fit--backend) _dltool_reply auto threads processes ;;
+        fit--output | fit-o) return ;;
+        fit--checkpoint) return ;;
+        fit--log) return ;;
+        fit--log-every) _dltool_reply epoch batch ;;
+        fit--plot) return ;;
+        evaluate--data) return ;;
+        evaluate--labels) return ;;
+        evaluate--image-size) _dltool_reply ;;
+        evaluate--color) _dltool_reply rgb gray ;;
+        evaluate--resize) _dltool_reply stretch crop pad ;;
+        evaluate--class-names) return ;;
+        evaluate--limit) _dltool_reply ;;
+        evaluate--beta) _dltool_reply ;;
+        evaluate--top) _dltool_reply ;;
+        evaluate--top-losses) _dltool_reply ;;
+        evaluate--fail-under) _dltool_reply ;;
+        evaluate--batch-size) _dltool_reply ;;
+        evaluate--jobs) _dltool_reply ;;
+        evaluate--backend) _dltool_reply auto threads processes ;;
+        evaluate--output | evaluate-o) return ;;
+        predict--files0-from) return ;;
+        predict--top) _dltool_reply ;;
+        predict--min-prob) _dltool_reply ;;
+        predict--layer) _dltool_reply ;;
+        predict--format) _dltool_reply table csv tsv jsonl npy ;;
+        predict--sort-into) return ;;
+        predict--output | predict-o) return ;;
+        predict--image-size) _dltool_reply ;;
+        predict--color) _dltool_reply rgb gray ;;
+        predict--resize) _dltool_reply stretch crop pad ;;
+        predict--class-names) return ;;
+        predict--batch-size) _dltool_reply ;;
+        predict--jobs) _dltool_reply ;;
+        predict--backend) _dltool_reply auto threads processes ;;
+        summary--weights) _dltool_reply ;;
+        summary--diff) _dltool_reply ;;
+        summary--batch-size) _dltool_reply ;;
+        lr-find--data) return ;;
+        lr-find--labels) return ;;
+        lr-find--image-size) _dltool_reply ;;
+        lr-find--color) _dltool_reply rgb gray ;;
+        lr-find--resize) _dltool_reply stretch crop pad ;;
+        lr-find--class-names) return ;;
+        lr-find--limit) _dltool_reply ;;
+        lr-find--min) _dltool_reply ;;
+        lr-find--max) _dltool_reply ;;
+        lr-find--steps) _dltool_reply ;;
+        lr-find--pick) _dltool_reply valley steepest min10 ;;
+        lr-find--plot) return ;;
+        lr-find--optimizer) _dltool_reply adadelta adagrad adam adamax adamw nadam rmsprop sgd ;;
+        lr-find--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
+        lr-find--batch-size) _dltool_reply ;;
+        lr-find--jobs) _dltool_reply ;;
+        lr-find--backend) _dltool_reply auto threads processes ;;
+        lr-find--seed) _dltool_reply ;;
+        pseudo-label--unlabelled) return ;;
+        pseudo-label--data) return ;;
+        pseudo-label--labels) return ;;
+        pseudo-label--image-size) _dltool_reply ;;
+        pseudo-label--color) _dltool_reply rgb gray ;;
+        pseudo-label--resize) _dltool_reply stretch crop pad ;;
+        pseudo-label--class-names) return ;;
+        pseudo-label--limit) _dltool_reply ;;
+        pseudo-label--val) return ;;
+        pseudo-label--val-labels) return ;;
+        pseudo-label--threshold) _dltool_reply ;;
+        pseudo-label--min-precision) _dltool_reply ;;
+        pseudo-label--max-per-class) _dltool_reply ;;
+        pseudo-label--output | pseudo-label-o) return ;;
+        pseudo-label--batch-size) _dltool_reply ;;
+        pseudo-label--jobs) _dltool_reply ;;
+        pseudo-label--backend) _dltool_reply auto threads processes ;;
+        finetune--data) return ;;
+        finetune--labels) return ;;
+        finetune--image-size) _dltool_reply ;;
+        finetune--color) _dltool_reply rgb gray ;;
+        finetune--resize) _dltool_reply stretch crop pad ;;
+        finetune--class-names) return ;;
+        finetune--limit) _dltool_reply ;;
+        finetune--val) return ;;
+        finetune--val-labels) return ;;
+        finetune--val-split) _dltool_reply ;;
+        finetune--pop) _dltool_reply ;;
+        finetune--at) _dltool_reply ;;
+        finetune--head) _dltool_reply ;;
+        finetune--epochs) _dltool_reply ;;
+        finetune--epochs-unfrozen) _dltool_reply ;;
+        finetune--unfreeze) _dltool_reply ;;
+        finetune--batch-size) _dltool_reply ;;
+        finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw nadam rmsprop sgd ;;
+        finetune--lr) _dltool_reply ;;
+        finetune--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
+        finetune--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
+        finetune--seed) _dltool_reply ;;
+        finetune--jobs) _dltool_reply ;;
+        finetune--backend) _dltool_reply auto threads processes ;;
+        finetune--output | finetune-o) return ;;
+    esac
+}
+
+_dltool_options() {
+    case $1 in
+        '') _dltool_reply --version -h --help ;;
+        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --freeze --early-stop --monitor --min-delta --class-weight --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
+        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
+        summary) _dltool_reply --weights --config --timing --advice --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
+        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
+        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
+        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
+        help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
+    esac
+}
+
+_dltool_arguments() {
+    case $1:$2 in
+        :0) _dltool_reply build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
+        build:0) return ;;
+        build:*) _dltool_reply act activation add averagepooling2d avgpool avgpool2d batchnorm batchnormalization bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dropout fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp input inputlayer leakyrelu maxpool maxpool2d maxpooling2d norm normalization relu rescale rescaling reshape zeropad zeropadding2d ;;
+        fit:0) return ;;
+        evaluate:0) return ;;
+        evaluate:1) _dltool_reply ;;
+        predict:0) return ;;
+        predict:*) return ;;
+        summary:0) return ;;
+        lr-find:0) return ;;
+        pseudo-label:0) return ;;
+        finetune:0) return ;;
+        completion:0) _dltool_reply bash zsh fish ;;
+        help:0) _dltool_reply data exit-codes layer-words limits model-file numerics schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
+        *) _dltool_reply ;;
+    esac
+}
+
+complete -o default -F _dltool dltool

@@ -1,0 +1,122 @@
+"""``dltool finetune``."""
+
+import os
+import shlex
+from typing import Any
+
+import click
+
+from dltool.cli import options
+from dltool.cli.command import Command
+from dltool.cli.console import Console
+from dltool.cli.progress import Progress, duration, short
+from dltool.cli.types import COUNT, POSITIVE, RATE
+from dltool.errors import ModelFileError, UsageError
+
+
+class RatesType(click.ParamType):
+    """One learning rate, or several with commas, from the input to the head."""
+
+    name = "rates"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(RATE.convert(part.strip(), param, ctx) for part in value.split(","))
+
+
+@click.command("finetune", cls=Command)
+@options.model
+@options.dataset
+@click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
+@click.option(
+    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
+)
+@options.val_split
+@click.option("--pop", type=POSITIVE, metavar="N", help="Drop the last N layers.  [the last Dense and its dropout]")
+@click.option("--at", metavar="LAYER", help="Drop everything after LAYER.")
+@click.option("--head", multiple=True, metavar="WORDS", help="The new head as layer words.  [dense:CLASSES,softmax]")
+@click.option("--epochs", type=POSITIVE, default=10, show_default=True, metavar="N", help="Passes over the data.")
+@click.option(
+    "--epochs-unfrozen",
+    type=COUNT,
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Further passes that train the base too; 0 leaves it as it is.",
+)
+@click.option(
+    "--unfreeze", default="all", metavar="N|all|NAMES", help="Layers that train then: the last N, or block5_*.  [all]"
+)
+@click.option(
+    "--precompute/--no-precompute",
+    default=None,
+    help="Run the frozen base once, not in every epoch.  [where it fits]",
+)
+@click.option("--bn-update", is_flag=True, help="Let batch normalisation of unfrozen layers follow the new data.")
+@options.batch_size
+@options.optimizer
+@click.option(
+    "--lr",
+    "learning_rates",
+    type=RatesType(),
+    default=(),
+    metavar="RATE",
+    help="Learning rate.  [the file's own, or the optimizer's]",
+)
+@options.loss
+@options.metrics
+@options.seed
+@options.jobs
+@options.backend
+@options.output
+@options.force
+@options.rescale
+@options.common
+@click.pass_obj
+def command(console: Console, model: str, **rest) -> None:
+    """Give a trained model a new head and train it on other classes.
+
+    \b
+      dltool finetune base.h5 --data train/ -o pets.h5
+      dltool finetune base.h5 --data train/ -o pets.h5 --lr 1e-5,1e-4,1e-2
+
+    The head trains first, on features that are computed once; then the base trains too. Several --lr are for equal
+    parts of the network from input to head; by default its thirds get a hundredth, a tenth and the whole rate.
+    """
+    from dltool.settings import FinetuneSettings
+
+    settings = FinetuneSettings(model=model, data=options.data_settings(rest), **rest)
+    check(settings)
+    console.draw("reading the data")
+    from dltool.workflows import finetune
+
+    result = finetune.run(settings, Stages(console))
+    console.note(f"saved   {result.path} ({duration(result.seconds)})")
+    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST")
+
+
+def check(settings: Any) -> None:
+    """What can be refused before numpy is loaded."""
+    if not settings.data.data:
+        raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")
+    if settings.pop is not None and settings.at is not None:
+        raise UsageError("--pop: cannot be combined with --at; give one of the two")
+    if settings.val and settings.val_split:
+        raise UsageError("--val-split: cannot be combined with --val; give one of the two")
+    if settings.val_labels is not None and not settings.val:
+        raise UsageError("--val-labels: needs --val; give the array that the labels belong to")
+    if settings.output is None and not settings.force:
+        raise UsageError(f"-o: missing; name the new model, or give --force to replace {settings.model}")
+    if not os.path.lexists(settings.model):
+        raise ModelFileError(f"{settings.model}: no such file; give a model that dltool or Keras wrote")
+
+
+class Stages(Progress):
+    """Shows a training in stages: a line per epoch, and one when a stage is done."""
+
+    def stage_end(self, stage: Any) -> None:
+        names = [name for name in ("val_accuracy", "val_loss", "accuracy", "loss") if name in stage.logs]
+        value = f"  {short(names[0])} {stage.logs[names[0]]:.3f}" if names else ""
+        epochs = f"{stage.epochs} epoch" + ("" if stage.epochs == 1 else "s")
+        self.console.note(f"stage {stage.number}  {stage.what}  {epochs}  {duration(stage.seconds)}{value}")

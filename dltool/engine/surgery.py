@@ -1,0 +1,178 @@
+"""Cutting networks and joining them anew: what transfer learning does to a graph.
+
+Plain functions from graphs to graphs; weights move by layer name (``transplant``). Imports the engine only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+
+from dltool.engine.graph import Graph, Node, describe
+from dltool.engine.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, ReLU, Reshape
+from dltool.engine.layers.base import Layer
+from dltool.engine.model import Model
+from dltool.errors import UsageError
+from dltool.registry import nearest
+
+AFTER_THE_HEAD = (Activation, ReLU, Dropout, Flatten, Reshape)
+"""What may follow the last layer with weights and belongs to the head."""
+
+
+def head_start(graph: Graph) -> int:
+    """The node that stays when the usual head goes: the last Dense (or 1x1 Conv2D on one pixel) with what follows it,
+    and the dropout before it.
+
+    Raises:
+        UsageError: the network ends in another way.
+    """
+    place = _only_output(graph)
+    while isinstance(graph.nodes[place].layer, AFTER_THE_HEAD):
+        place = _before(graph, place)
+    layer, shape = graph.nodes[place].layer, graph.shapes[place]
+    if not isinstance(layer, Dense) and not (isinstance(layer, Conv2D) and shape[:2] == (1, 1)):
+        raise UsageError(
+            f"--pop: the network ends with {type(layer).__name__} {layer.name!r}, not with a Dense head; "
+            "give --pop N or --at LAYER"
+        )
+    place = _before(graph, place)
+    while isinstance(graph.nodes[place].layer, Dropout):
+        place = _before(graph, place)
+    return place
+
+
+def after_popping(graph: Graph, count: int) -> int:
+    """The node that stays when the last ``count`` layers go. Raises UsageError where the network branches or ends."""
+    place = _only_output(graph)
+    for _ in range(count):
+        place = _before(graph, place)
+    return place
+
+
+def node_named(graph: Graph, name: str) -> int:
+    """The last node of a layer. Raises UsageError with the nearest name."""
+    found = [index for index, node in enumerate(graph.nodes) if node.name == name]
+    if not found:
+        close = nearest(name, list(graph.layers))
+        advice = f"did you mean {close!r}?" if close else "dltool summary lists the layers"
+        raise UsageError(f"--at: the model has no layer {name!r}; {advice}")
+    return found[-1]
+
+
+def _only_output(graph: Graph) -> int:
+    if len(graph.outputs) != 1:
+        raise UsageError(f"the model has {len(graph.outputs)} outputs; name where to cut with --at LAYER")
+    return graph.outputs[0]
+
+
+def _before(graph: Graph, place: int) -> int:
+    node = graph.nodes[place]
+    if len(node.inputs) != 1:
+        reason = f"joins {len(node.inputs)} layers" if node.inputs else "is the input, and something must stay"
+        raise UsageError(f"--pop: layer {node.name!r} {reason}; pop fewer layers, or name where to cut with --at LAYER")
+    return node.inputs[0]
+
+
+def cut(graph: Graph, place: int) -> Graph:
+    """The part that node ``place`` needs, with that node as the output."""
+    kept = {place}
+    for index in range(place, -1, -1):
+        if index in kept:
+            kept.update(graph.nodes[index].inputs)
+    order = sorted(kept)
+    new = {old: index for index, old in enumerate(order)}
+    nodes = tuple(replace(graph.nodes[i], inputs=tuple(new[j] for j in graph.nodes[i].inputs)) for i in order)
+    return Graph(nodes, (new[place],), graph.name)
+
+
+def renamed(head: Graph, taken: Iterable[str]) -> Graph:
+    """The same graph with layers whose names are taken renamed as Keras would: dense -> dense_1."""
+    taken = set(taken)
+    names = taken | head.layers.keys()
+    changed: dict[str, Layer] = {}
+    for name in [name for name in head.layers if name in taken]:
+        stem = re.sub(r"_\d+$", "", name)
+        new = next(found for n in count(1) if (found := f"{stem}_{n}") not in names)
+        names.add(new)
+        changed[name] = replace(head.layers[name], name=new)
+    return head.with_layers(changed)
+
+
+def graft(base: Graph, head: Graph) -> Graph:
+    """``head`` on top of ``base``: its one input becomes the base's one output. Names must not repeat."""
+    (root,), (stem,) = head.inputs, base.outputs
+    places = {root: stem}
+    nodes = list(base.nodes)
+    for index, node in enumerate(head.nodes):
+        if index != root:
+            places[index] = len(nodes)
+            nodes.append(replace(node, inputs=tuple(places[i] for i in node.inputs)))
+    return Graph(tuple(nodes), tuple(places[o] for o in head.outputs), base.name)
+
+
+def insert_after_input(graph: Graph, layer: Layer) -> Graph:
+    """The graph with a layer between its one input and everything that reads it."""
+    (start,) = graph.inputs
+    added = start + 1
+
+    def moved(index: int) -> int:
+        return index + 1 if index >= added else index
+
+    nodes = [*graph.nodes[:added], Node(layer, (start,))]
+    for node in graph.nodes[added:]:
+        nodes.append(Node(node.layer, tuple(added if i == start else moved(i) for i in node.inputs)))
+    return Graph(tuple(nodes), tuple(moved(o) for o in graph.outputs), graph.name)
+
+
+def with_trainable(graph: Graph, flags: Mapping[str, bool]) -> Graph:
+    """The graph with layers frozen (False) or free (True), by name."""
+    changed = {name: replace(graph.layers[name], trainable=flag) for name, flag in flags.items()}
+    return graph.with_layers(changed)
+
+
+def without_dropout(graph: Graph, names: Iterable[str]) -> Graph:
+    """The graph with the dropout layers among ``names`` switched off: a frozen part then computes as in inference."""
+    drops = {name for name in names if isinstance(graph.layers[name], Dropout)}
+    return graph.with_layers({name: replace(graph.layers[name], rate=0.0) for name in drops})
+
+
+def batch_normalisations(graph: Graph) -> list[str]:
+    """Names of the layers whose statistics are learnt from batches."""
+    return [name for name, layer in graph.layers.items() if isinstance(layer, BatchNormalization)]
+
+
+def weighted_layers(graph: Graph) -> list[str]:
+    """Names of the layers with trainable weights, in the order of the graph, which is that of depth."""
+    return [name for name, specs in graph.specs.items() if any(spec.trainable for spec in specs)]
+
+
+def transplant(source: Model, target: Model, names: Iterable[str]) -> None:
+    """Copy the weights of some layers, which both models have.
+
+    Raises:
+        UsageError: a weight has another shape there.
+    """
+    for name in names:
+        pairs = zip(source.weights.views[name], target.weights.views[name], strict=True)
+        for old, new in pairs:
+            if old.shape != new.shape:
+                raise UsageError(
+                    f"layer {name!r}: has weights of {describe(old.shape)}, here {describe(new.shape)} are needed"
+                )
+            np.copyto(new, old)
+
+
+def depth_rates(graph: Graph, head: Iterable[str], rates: Sequence[float]) -> dict[str, float]:
+    """Layer -> multiplier of the last rate, by depth.
+
+    The layers with weights are cut into as many equal parts as there are rates, the first part (nearest the input)
+    getting the first rate; ``head`` always has the last one.
+    """
+    names, last = weighted_layers(graph), rates[-1]
+    parts = np.array_split(np.arange(len(names)), len(rates))
+    found = {names[i]: rate / last for part, rate in zip(parts, rates, strict=True) for i in part}
+    return found | dict.fromkeys((name for name in head if name in found), 1.0)

@@ -1,0 +1,92 @@
+"""What the frozen part of a network gives for every row, computed once, so that the head alone is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dltool.data.dataset import Dataset
+from dltool.data.loader import Loader
+from dltool.engine.batch import Batch
+from dltool.engine.executor import Executor
+from dltool.engine.model import Model
+from dltool.training.loop import predict
+
+
+@dataclass(frozen=True)
+class Features:
+    """A data set whose inputs are a base network's outputs.
+
+    Attributes:
+        values: (n, ...) float32. labels: (n, ...) as the source's. weights: (n,) or None.
+        source: the rows that they were computed from, for names in messages.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray | None
+    source: Dataset
+
+    @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return (self.values.shape[1:],)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        return self.source.classes
+
+    @property
+    def targets(self) -> tuple[np.ndarray, ...]:
+        return (self.labels,)
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        return self.source.groups
+
+    @property
+    def fingerprint(self) -> str:
+        return self.source.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def fetch(self, rows: np.ndarray) -> Batch:
+        weights = None if self.weights is None else self.weights[rows]
+        return Batch((self.values.take(rows, axis=0),), (self.labels[rows],), weights, rows)
+
+    def names(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        return self.source.names(rows)
+
+    def is_ready(self, rows: np.ndarray | None = None) -> bool:
+        return True
+
+
+def num_bytes(num_rows: int, shape: tuple[int, ...]) -> int:
+    """What the features of so many rows take."""
+    return 4 * num_rows * math.prod(shape)
+
+
+def features_of(model: Model, datasets: Sequence[Dataset], batch_size: int, jobs: int | None, backend: str) -> list:
+    """The model's output for every row of every data set, as data sets in the same order of rows."""
+    size = max(1, min(batch_size, max(map(len, datasets))))
+    with Executor(model, batch_size=size, jobs=jobs, backend=backend) as executor:
+        return [_features(executor, dataset, size) for dataset in datasets]
+
+
+def _features(executor: Executor, dataset: Dataset, size: int) -> Features:
+    shape = executor.model.graph.output_shapes[0]
+    values = np.empty((len(dataset), *shape), np.float32)
+    weights = None
+    done = 0
+    with Loader(dataset, size, shuffle=False) as loader:
+        for batch, outputs in predict(executor, loader.epoch(0)):
+            rows = slice(done, done + len(batch))
+            values[rows] = outputs[0]
+            if batch.weights is not None:
+                weights = np.ones(len(dataset), np.float32) if weights is None else weights
+                weights[rows] = batch.weights
+            done += len(batch)
+    return Features(values, dataset.labels, weights, dataset)

@@ -1,0 +1,31 @@
+"""Lists of labelled paths for ``dltool fit --extra``; relative paths count from the list's own folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+
+from dltool.modelfile.atomic import replacing
+
+Row = tuple[str, str, float]
+"""Path, label, weight."""
+
+
+def list_text(rows: Iterable[Row], folder: str = "") -> str:
+    """``path,label,weight`` as CSV; relative paths are written as seen from ``folder``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "weight"])
+    for path, label, weight in rows:
+        seen = path if os.path.isabs(path) or not folder else os.path.relpath(path, folder)
+        writer.writerow([seen, label, f"{weight:g}"])
+    return text.getvalue()
+
+
+def write_list(rows: Iterable[Row], path: str, overwrite: bool) -> None:
+    """Write the list whole or not at all. Raises OutputError."""
+    data = list_text(rows, os.path.dirname(path)).encode("utf-8", "surrogateescape")
+    with replacing(path, len(data), overwrite=overwrite) as descriptor, os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(data)

@@ -1,0 +1,351 @@
+"""``dltool pseudo-label``: score unlabelled rows, accept what validation rows show to be reliable, write a list.
+
+The list, ``path,label,weight`` as CSV, is what ``dltool fit --extra`` takes; a row's weight is the precision to expect
+of its class. Relative paths in it count from the list's own folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dltool.data.dataset import Dataset
+from dltool.data.loader import Loader
+from dltool.data.opening import OpenedData
+from dltool.engine.executor import Executor
+from dltool.errors import DataError, ShortError, UsageError
+from dltool.modelfile.atomic import check_target
+from dltool.modelfile.reading import read
+from dltool.modelfile.saved import SavedModel
+from dltool.settings import DataSettings, FitSettings, PredictSettings, PseudoLabelSettings
+from dltool.training.confusion import wilson_interval
+from dltool.training.loop import predict as predict_batches
+from dltool.training.objective import class_indices
+from dltool.training.pseudo_labels import (
+    MOST_DIVERGENCE,
+    Drift,
+    Precision,
+    Scores,
+    accepted,
+    drifts,
+    find_thresholds,
+    given_thresholds,
+    jensen_shannon,
+    precisions,
+    rows_needed,
+    together,
+)
+from dltool.workflows import predict
+from dltool.workflows.fit_task import divide
+from dltool.workflows.model_data import label_names, open_for_model, probabilities, sized
+from dltool.workflows.path_lists import write_list
+
+SCHEMA = "dltool.pseudo-label/1"
+DEFAULT_PRECISION = 0.95
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One class.
+
+    Attributes:
+        threshold: the least probability accepted; infinity accepts none. accepted: how many rows were.
+        precision: of the accepted validation rows. expected: that of the accepted rows of the pool; a class with few
+            validation rows is expected to be like the others.
+        share: the class's part of the accepted rows. train_share: its part of the labelled ones.
+    """
+
+    name: str
+    threshold: float
+    accepted: int
+    precision: Precision
+    expected: float
+    share: float
+    train_share: float
+
+
+@dataclass(frozen=True)
+class PseudoLabelResult:
+    """Attributes:
+    rows: (path, label, weight) of every accepted row, in the order of the input.
+    scored: rows that could be read. failed: what is wrong with the others.
+    classes: in the order of the model's outputs.
+    precision: to expect of all accepted rows together.
+    accuracy, majority: of the model, and of the most frequent class, on the validation rows.
+    drifts: the pool against the validation rows.
+    warnings: what speaks against using the list. notes: sentences for the user.
+    """
+
+    rows: tuple[tuple[str, str, float], ...]
+    scored: int
+    failed: tuple[str, ...]
+    classes: tuple[ClassResult, ...]
+    precision: float
+    accuracy: float
+    majority: float
+    drifts: tuple[Drift, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form of ``--json``."""
+        return {
+            "schema": SCHEMA,
+            "scored": self.scored,
+            "accepted": len(self.rows),
+            "failed": len(self.failed),
+            "precision": self.precision,
+            "accuracy": self.accuracy,
+            "majority": self.majority,
+            "classes": [_class_as_json(found) for found in self.classes],
+            "drift": {d.what: {"divergence": d.divergence, "warned": d.is_warned} for d in self.drifts},
+            "warnings": list(self.warnings),
+        }
+
+
+def run(settings: PseudoLabelSettings, progress: Progress | None = None) -> PseudoLabelResult:
+    """Label a pool and, with ``settings.output``, write the list.
+
+    Raises:
+        UsageError: the model gives no classes, or options contradict each other.
+        DataError: the validation rows are too few, or the model is no better than the most frequent class.
+        ShortError: no row was accepted, or none could be read; nothing is written.
+    """
+    check(settings)
+    saved = read(settings.model, with_state=False)
+    names = label_names(saved)
+    if names is None:
+        raise UsageError(f"{settings.model}: gives numbers, not classes; pseudo-label needs a classifier")
+    opened, validation = labelled(settings, saved)
+    shape = validation.input_shapes[0]
+    seen, right = score(settings, replace(saved, model=sized(saved.model, shape)), validation)
+    majority = check_model(settings, validation, right, names)
+    thresholds = chosen_thresholds(settings, seen, right, names)
+    paths, pool, failed = score_pool(settings, names, progress)
+    new = unknown_rows(opened, paths)
+    skipped = len(paths) - len(new)
+    paths, pool = [paths[row] for row in new], Scores(pool.predicted[new], pool.confidence[new])
+    rows = accepted(pool, thresholds, settings.max_per_class)
+    if not len(rows):
+        raise ShortError(
+            f"{settings.unlabelled[0]}: no row of {len(pool):,} reaches its threshold; give a lower --threshold or "
+            "--min-precision, or train the model longer"
+        )
+    expected = precisions(seen, right, thresholds)
+    found = per_class(
+        names, thresholds, expected, pool.predicted[rows], (opened.train if opened else validation).labels
+    )
+    moved = tuple(drifts(seen, pool, len(names)))
+    result = PseudoLabelResult(
+        rows=tuple(listed(paths, pool, rows, found)),
+        scored=len(pool),
+        failed=tuple(failed),
+        classes=found,
+        precision=sum(c.accepted * c.expected for c in found) / len(rows),
+        accuracy=float(right.mean()),
+        majority=majority,
+        drifts=moved,
+        warnings=(*drift_warnings(moved), *balance_warning(found)),
+        notes=(f"left out {skipped:,} rows that are labelled in --data",) if skipped else (),
+    )
+    if settings.output is not None:
+        write_list(result.rows, settings.output, settings.force)
+    return result
+
+
+def check(settings: PseudoLabelSettings) -> None:
+    if settings.threshold is not None and settings.min_precision is not None:
+        raise UsageError("--threshold: cannot be combined with --min-precision; give one of the two")
+    if settings.min_precision is not None and not 0 < settings.min_precision < 1:
+        raise UsageError(f"--min-precision: {settings.min_precision} is no part of 1; give a number like 0.95")
+    if not settings.unlabelled:
+        raise UsageError("--unlabelled: missing; give a folder of images, as --unlabelled pool/")
+    for path in settings.unlabelled:
+        if not os.path.exists(path):
+            raise DataError(f"{path}: does not exist; check the path of --unlabelled")
+    if settings.output is not None:
+        check_target(settings.output, overwrite=settings.force)
+
+
+# The labelled rows
+
+
+def labelled(settings: PseudoLabelSettings, saved: SavedModel) -> tuple[OpenedData | None, Dataset]:
+    """The training data, if given, and rows that the model was not trained on.
+
+    Without ``val`` these are the data's valid/ folder, or the part that ``dltool fit`` held out, which the model file
+    remembers.
+    """
+    opened = open_for_model(settings.data, saved) if settings.data.data else None
+    if settings.val:
+        wanted = DataSettings(settings.val, settings.val_labels, allow_empty=True, skip_bad=settings.data.skip_bad)
+        return opened, open_for_model(replace(wanted, class_names=settings.data.class_names), saved).train
+    if opened is None:
+        raise UsageError("--val: missing; give labelled rows that the model was not trained on, as --val val/")
+    if opened.valid is not None:
+        return opened, opened.valid
+    split = saved.split or {}
+    if not split.get("fraction") or saved.fingerprint != opened.train.fingerprint:
+        raise UsageError(
+            f"--val: missing, and {settings.model} was not trained on this --data with a part held out; give labelled "
+            "rows that it was not trained on"
+        )
+    same = FitSettings(settings.model, settings.data, val_split=split["fraction"], seed=split["seed"])
+    training, held_out, _ = divide(same, saved, opened)
+    return replace(opened, train=training), held_out
+
+
+def score(settings: PseudoLabelSettings, saved: SavedModel, dataset: Dataset) -> tuple[Scores, np.ndarray]:
+    """Predictions for labelled rows, and (n,) whether they are right."""
+    size = min(settings.batch_size, len(dataset))
+    predicted, confidence, right = [], [], []
+    with (
+        Executor(saved.model, batch_size=size, jobs=settings.jobs, backend=settings.backend) as executor,
+        Loader(dataset, size, shuffle=False) as loader,
+    ):
+        for batch, outputs in predict_batches(executor, loader.epoch(0)):
+            probs = probabilities(saved, outputs[0])
+            predicted.append(probs.argmax(axis=-1))
+            confidence.append(probs.max(axis=-1))
+            right.append(predicted[-1] == class_indices(batch.targets[0]))
+    return Scores(np.concatenate(predicted), np.concatenate(confidence)), np.concatenate(right)
+
+
+def check_model(settings: PseudoLabelSettings, validation: Dataset, right: np.ndarray, names: tuple[str, ...]) -> float:
+    """Refuse what cannot give good labels; returns the share of the most frequent class."""
+    source = settings.val[0] if settings.val else settings.data.data[0]
+    precision = settings.min_precision or (DEFAULT_PRECISION if settings.threshold is None else 0.5)
+    if len(right) < rows_needed(precision):
+        what = "to find thresholds for" if settings.threshold is None else "to estimate"
+        raise DataError(
+            f"{source}: {len(right)} validation rows are too few {what} a precision of {precision:g}; "
+            f"give at least {rows_needed(precision)}"
+        )
+    counts = np.bincount(class_indices(validation.labels), minlength=len(names))
+    if not counts.all():
+        raise DataError(
+            f"{source}: no validation row is of class {names[int(counts.argmin())]!r}; each class needs some, so that "
+            "its precision can be estimated"
+        )
+    majority = float(counts.max() / counts.sum())
+    if wilson_interval(int(right.sum()), len(right))[0] <= majority:
+        raise DataError(
+            f"{settings.model}: is right on {right.mean():.3f} of the validation rows, and always saying "
+            f"{names[int(counts.argmax())]!r} on {majority:.3f}; its labels are worth nothing, train it first"
+        )
+    return majority
+
+
+def chosen_thresholds(
+    settings: PseudoLabelSettings, seen: Scores, right: np.ndarray, names: tuple[str, ...]
+) -> np.ndarray:
+    if settings.threshold is not None:
+        return given_thresholds(settings.threshold, names)
+    return find_thresholds(seen, right, len(names), settings.min_precision or DEFAULT_PRECISION)
+
+
+# The pool
+
+
+def score_pool(
+    settings: PseudoLabelSettings, names: tuple[str, ...], progress: Progress | None
+) -> tuple[list[str], Scores, list[str]]:
+    """(names, predictions) of the rows that can be read, and what is wrong with the others."""
+    wanted = PredictSettings(
+        settings.model,
+        settings.unlabelled,
+        settings.batch_size,
+        settings.jobs,
+        settings.backend,
+        data=replace(settings.data, data=(), labels=None, limit=None),
+    )
+    number = {name: i for i, name in enumerate(names)}
+    paths, predicted, confidence, failed = [], [], [], []
+    for row in predict.run(wanted, progress).rows:
+        if row.error is not None:
+            failed.append(row.error)
+            continue
+        paths.append(row.path)
+        predicted.append(number[row.label])
+        confidence.append(row.prob)
+    if not paths:
+        raise ShortError(f"{settings.unlabelled[0]}: nothing could be read; the first reason: {failed[0]}")
+    return paths, Scores(np.array(predicted), np.array(confidence)), failed
+
+
+def unknown_rows(opened: OpenedData | None, paths: list[str]) -> list[int]:
+    """The rows of the pool that are not files of the labelled data too."""
+    if opened is None or opened.kind != "images":
+        return list(range(len(paths)))
+    known = {os.path.realpath(name) for name in opened.train.names(np.arange(len(opened.train)))}
+    return [row for row, path in enumerate(paths) if os.path.realpath(path) not in known]
+
+
+# What is told
+
+
+def per_class(
+    names: tuple[str, ...], thresholds: np.ndarray, seen: list[Precision], taken: np.ndarray, labels: np.ndarray
+) -> tuple[ClassResult, ...]:
+    counts = np.bincount(taken, minlength=len(names))
+    known = np.bincount(class_indices(labels), minlength=len(names))
+    shares, known_shares = counts / counts.sum(), known / known.sum()
+    prior = together(seen)
+    columns = (
+        names,
+        thresholds.tolist(),
+        counts.tolist(),
+        seen,
+        [p.expected(prior) for p in seen],
+        shares.tolist(),
+        known_shares.tolist(),
+    )
+    return tuple(ClassResult(*row) for row in zip(*columns, strict=True))
+
+
+def listed(
+    paths: list[str], pool: Scores, rows: np.ndarray, classes: tuple[ClassResult, ...]
+) -> Iterator[tuple[str, str, float]]:
+    for row in rows.tolist():
+        found = classes[pool.predicted[row]]
+        yield paths[row], found.name, round(found.expected, 4)
+
+
+def drift_warnings(found: tuple[Drift, ...]) -> list[str]:
+    return [
+        f"the pool differs from the validation rows in {d.what} (divergence {d.divergence:.3f}, above "
+        f"{MOST_DIVERGENCE:g}); the estimated precision may not hold, so look at some accepted rows"
+        for d in found
+        if d.is_warned
+    ]
+
+
+def balance_warning(classes: tuple[ClassResult, ...]) -> list[str]:
+    """Whether the accepted rows would shift the class balance of the training set."""
+    shares = np.array([found.share for found in classes])
+    known = np.array([found.train_share for found in classes])
+    if jensen_shannon(shares, known) < MOST_DIVERGENCE:
+        return []
+    worst = classes[int(np.abs(shares - known).argmax())]
+    return [
+        f"the accepted rows are out of balance: {worst.share:.0%} {worst.name}, of the labelled rows "
+        f"{worst.train_share:.0%}; --max-per-class N limits it"
+    ]
+
+
+def _class_as_json(found: ClassResult) -> dict[str, Any]:
+    low, high = found.precision.interval
+    return {
+        "class": found.name,
+        "threshold": found.threshold if np.isfinite(found.threshold) else None,
+        "accepted": found.accepted,
+        "expected": found.expected,
+        "precision": {"value": found.precision.value, "low": low, "high": high, "n": found.precision.total},
+        "share": found.share,
+        "train_share": found.train_share,
+    }

@@ -1,0 +1,52 @@
+"""From rows to probabilities, the same way for evaluate and predict: one executor, one reading of the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dltool.engine.executor import Executor
+from dltool.modelfile.saved import SavedModel
+from dltool.settings import EvaluateSettings, PredictSettings
+from dltool.training.labels import Head, heads
+from dltool.workflows.model_data import label_names, probabilities, sized
+
+Progress = Callable[[int, int], None]
+"""Called with rows done and rows in total."""
+
+
+def open_executor(
+    saved: SavedModel, shape: tuple[int, ...], num_rows: int, settings: EvaluateSettings | PredictSettings
+) -> Executor:
+    """The executor that both commands run rows of ``shape`` on; to be closed."""
+    return Executor(
+        sized(saved.model, shape),
+        batch_size=max(1, min(settings.batch_size, num_rows)),
+        jobs=settings.jobs,
+        backend=settings.backend,
+        exact=settings.exact,
+    )
+
+
+class Reading:
+    """What one output of a model means.
+
+    Attributes:
+        head: the output's name, shape and activation.
+        names: of its classes or labels, in the order of the units; None when it gives numbers.
+    """
+
+    def __init__(self, saved: SavedModel, index: int = 0):
+        self._saved, self._index = saved, index
+        self.head: Head = heads(saved.model.graph)[index]
+        self.names = label_names(saved, index)
+
+    def __call__(self, output: np.ndarray) -> np.ndarray:
+        """(n, classes) probabilities from the output of n rows; the numbers as they are where it gives numbers."""
+        return output if self.names is None else probabilities(self._saved, output, self._index)
+
+
+def readings(saved: SavedModel) -> tuple[Reading, ...]:
+    """One per output of the model."""
+    return tuple(Reading(saved, index) for index in range(len(saved.model.graph.outputs)))
