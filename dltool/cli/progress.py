@@ -51,6 +51,12 @@ class Progress:
         if self.console.live and self._clock() - self._drawn >= REDRAW_SECONDS:
             self._draw(run)
 
+    def test_batch_end(self, run: Any) -> None:
+        if self.console.live and self._clock() - self._drawn >= REDRAW_SECONDS:
+            self._drawn = self._clock()
+            part = run.validated / run.num_validation if run.num_validation else 1.0
+            self.console.draw(moving_line(_epoch(run), part, ["validating"], self.console.width - 1))
+
     def epoch_end(self, run: Any) -> None:
         logs = {"learning_rate": run.learning_rate, **run.logs}  # at an epoch's end the logs have the rate, too
         values = [name for name in logs if name not in ("epoch", "learning_rate")]

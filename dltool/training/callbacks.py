@@ -1,7 +1,8 @@
 """Who is told what happens during training: events for the screen, callbacks that steer.
 
-Callbacks have Keras's six moments and get the one ``Run`` record. Those with a memory give it as ``state()`` (values
-that JSON can hold) and take it back in ``restore(state)``, so that a run can go on exactly where it was.
+Callbacks have Keras's six moments of training and the one after each batch of the validation, and get the one ``Run``
+record. Those with a memory give it as ``state()`` (values that JSON can hold) and take it back in ``restore(state)``,
+so that a run can go on exactly where it was.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class Events:
     def batch_end(self, run: Run) -> None:
         """``run.batch`` of ``run.steps_per_epoch`` batches are done, ``run.samples`` of ``run.num_rows`` rows."""
 
+    def test_batch_end(self, run: Run) -> None:
+        """The validation after the epoch has seen ``run.validated`` of ``run.num_validation`` rows."""
+
     def epoch_end(self, run: Run) -> None:
         """``run.logs`` has the epoch's values, ``run.is_best`` the star, ``run.seconds`` its duration."""
 
@@ -53,7 +57,7 @@ class Events:
 
 
 class Callback:
-    """Base of all callbacks: six moments, each with the run's record."""
+    """Base of all callbacks: the moments, each with the run's record."""
 
     def train_begin(self, run: Run) -> None:
         """Before the first epoch."""
@@ -66,6 +70,9 @@ class Callback:
 
     def batch_end(self, run: Run) -> None:
         """After a step, which ``run.batch`` and ``run.samples`` include."""
+
+    def test_batch_end(self, run: Run) -> None:
+        """After a batch of the validation, which ``run.validated`` includes."""
 
     def epoch_end(self, run: Run) -> None:
         """After the validation; ``run.logs`` and ``run.history`` include this epoch."""
@@ -92,6 +99,9 @@ class Reporting(Callback):
 
     def batch_end(self, run: Run) -> None:
         self.events.batch_end(run)
+
+    def test_batch_end(self, run: Run) -> None:
+        self.events.test_batch_end(run)
 
     def epoch_end(self, run: Run) -> None:
         self.events.epoch_end(run)

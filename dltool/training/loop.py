@@ -76,8 +76,10 @@ def train(
                 start = time.perf_counter()
                 if not _train_epoch(executor, loader, objective, run, callbacks, averages):
                     break
-                if not _finish_epoch(run, averages.results(), executor, objective, validation):
+                logs = averages.results()
+                if not _validate(run, logs, executor, objective, validation, callbacks):
                     break
+                _finish_epoch(run, logs)
                 run.seconds = time.perf_counter() - start
                 _tell(callbacks, "epoch_end", run)
         finally:
@@ -132,24 +134,40 @@ class _Left(Exception):
     """A validation that somebody interrupted."""
 
 
-def _finish_epoch(
-    run: Run, logs: dict[str, float], executor: Any, objective: Objective, validation: Loader | None
+def _validate(
+    run: Run,
+    logs: dict[str, float],
+    executor: Any,
+    objective: Objective,
+    validation: Loader | None,
+    callbacks: Sequence[Callback],
 ) -> bool:
-    """Validate, check that all is finite, write the epoch down; False when the validation was interrupted."""
+    """Add the ``val_`` values to ``logs``; False when somebody interrupted that."""
     run.measure = logs.copy
+    if validation is None:
+        return True
+    run.validated, run.num_validation = 0, validation.num_rows
+    tested = _moments(callbacks, "test_batch_end")
+    before = run.save_partial()  # the validation uses the same metrics
 
-    def watch(*_: Any) -> None:
+    def watch(batch: Batch, outputs: tuple[np.ndarray, ...]) -> None:
+        run.validated += len(batch)
+        for call in tested:
+            call(run)
         if run.interrupted:
             raise _Left
 
-    if validation is not None:
-        before = run.save_partial()  # the validation uses the same metrics
-        try:
-            found = evaluate(executor, validation, objective, [watch], by_class=True)
-        except _Left:
-            run.epoch, run.save_partial = run.epoch - 1, lambda: before
-            return False
-        logs |= {f"val_{name}": value for name, value in found.items()}
+    try:
+        found = evaluate(executor, validation, objective, [watch], by_class=True)
+    except _Left:
+        run.epoch, run.save_partial = run.epoch - 1, lambda: before
+        return False
+    logs |= {f"val_{name}": value for name, value in found.items()}
+    return True
+
+
+def _finish_epoch(run: Run, logs: dict[str, float]) -> None:
+    """Check that all is finite, write the epoch down."""
     weights_sum = float(run.model.weights.vector.sum(dtype=np.float64))
     if not math.isfinite(logs.get("val_loss", 0.0)) or not math.isfinite(weights_sum):
         what = "weights are" if not math.isfinite(weights_sum) else f"val_loss is {logs['val_loss']}, which is"
@@ -158,7 +176,6 @@ def _finish_epoch(
     run.history.append({"epoch": run.epoch, **logs})
     run.done, run.batch, run.samples = run.epoch, 0, 0
     run.save_partial = dict
-    return True
 
 
 def evaluate(

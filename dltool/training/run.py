@@ -32,6 +32,7 @@ class Run:
         samples: rows done in this epoch.
         batch_loss: loss of the last batch, regularisation included; NaN before the first.
         done: the last epoch that ended, its validation included.
+        validated: rows of ``num_validation`` that the validation after this epoch has seen.
         seconds: duration of the last finished epoch, validation included.
         stop: why training shall stop; empty to go on. Looked at after every batch and every epoch.
         interrupted: True when ``stop`` is for a person or the system: a validation that runs is left, too.
@@ -56,6 +57,8 @@ class Run:
     samples: int = 0
     batch_loss: float = math.nan
     done: int = 0
+    validated: int = 0
+    num_validation: int = 0
     seconds: float = 0.0
     stop: str = ""
     interrupted: bool = False

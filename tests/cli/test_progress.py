@@ -93,6 +93,16 @@ def test_a_terminal_gets_a_bar_with_speed_and_eta_in_the_first_half_second():
     assert re.fullmatch(r"  1/3  █{10}▊ +54%  loss 0\.3010  acc 0\.8910  270 img/s  eta 1\.7s", line)
 
 
+def test_a_long_validation_moves_too():
+    err, clock = Terminal(), Clock()
+    progress = Progress(Console(io.StringIO(), err, {"COLUMNS": "100"}), clock)
+    for validated in (10, 20, 30):
+        clock.now += 0.07
+        progress.test_batch_end(run_record(validated=validated, num_validation=40))
+    lines = [line.rstrip() for line in err.getvalue().split("\r") if line.strip()]
+    assert lines == ["  1/3  ██████████            50%  validating"]
+
+
 def test_rows_of_tables_are_not_called_images():
     err, clock = Terminal(), Clock()
     progress = Progress(Console(io.StringIO(), err, {"COLUMNS": "100"}), clock)

@@ -50,6 +50,24 @@ def test_validation_is_measured_after_the_epoch_with_the_weights_at_its_end():
     assert run.history[0]["val_mean_absolute_error"] == pytest.approx(1.3, abs=1e-6)
 
 
+def test_the_validation_tells_how_far_it_is_and_can_be_left():
+    class Leaver(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def test_batch_end(self, run):
+            self.seen.append((run.validated, run.num_validation))
+            run.interrupted, run.stop = len(self.seen) == 4, "enough" if len(self.seen) == 4 else ""
+
+    model, rows, objective = straight_line()
+    leaver = Leaver()
+    run = train(executor(model, objective, SGD(0.01)), rows, objective, Run(model, 3, 0.01), [leaver], rows)
+    assert leaver.seen == [(2, 3), (3, 3), (2, 3), (3, 3)]
+    # All batches of the second epoch are done, its validation is not.
+    assert (run.done, run.epoch, run.batch, len(run.history)) == (1, 1, 2, 1)
+    assert run.save_partial()["count"] == 3
+
+
 def test_callbacks_are_told_the_six_moments_in_keras_order():
     class Diary(Callback):
         def __init__(self):
