@@ -27,6 +27,7 @@ from dltool.modelfile.atomic import check_target
 from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, DataSettings
+from dltool.training.advice import Facts, most_important
 from dltool.training.labels import Head, default_loss, heads
 from dltool.training.objective import common_metrics
 from dltool.workflows.build_pattern import Pattern, model_like, read_pattern
@@ -128,7 +129,15 @@ def build_model(
     config = compile_step(graph, settings, known.labels, pattern.compiled if pattern is not None else None)
     model = Model.build(graph, settings.seed) if pattern is None else model_like(pattern, settings.seed)
     saved = SavedModel(model, known.classes, known.preprocessing, config)
-    return BuildResult(saved, describe_line(graph, config), known.hints)
+    return BuildResult(saved, describe_line(graph, config), (*known.hints, *_advice(settings, graph, config)))
+
+
+def _advice(settings: BuildSettings, graph: Graph, config: TrainingConfig) -> tuple[str, ...]:
+    """The most important remark on the layers and the compile step, if any; a ready architecture is as it is."""
+    rule = config.optimizer
+    facts = Facts(graph if settings.arch is None else None, config.losses, rule.name, rule.learning_rate)
+    found = most_important(facts)
+    return (found.words,) if found is not None else ()
 
 
 def _check_memory(graph: Graph) -> None:

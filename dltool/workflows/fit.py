@@ -109,7 +109,7 @@ def with_earlier(settings: FitSettings, path: str) -> tuple[FitSettings, SavedMo
 def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -> Task:
     """What will be trained on what, and whether the files beside the model can be written."""
     task = prepare(settings, earlier)
-    overwrite, epochs = settings.force or earlier is not None, range(1, settings.epochs + 1)
+    overwrite, epochs = settings.force or settings.resume, range(1, settings.epochs + 1)
     if earlier is None and task.saved.history:
         first = int(task.saved.history[-1]["epoch"])
         epochs = range(first + 1, first + settings.epochs + 1)

@@ -170,7 +170,7 @@ def test_more_epochs_on_a_trained_file_resume_exactly(settings):
         fit.run(settings(name, epochs=2))
     more = {"arch": None, "epochs": 2, "early_stop": 3}
     fit.run(settings("whole.h5", **more))
-    interrupt(settings("m.h5", **more), 12)
+    interrupt(settings("m.h5", **more, jobs=2), 12)  # on any number of lanes
     fit.run(settings("m.h5", **more, resume=True))
     assert open_bytes("m.h5") == open_bytes("whole.h5")
     assert [row["epoch"] for row in read("m.h5").history] == [1, 2, 3, 4]
