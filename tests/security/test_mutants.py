@@ -180,7 +180,7 @@ def content_bytes(path: Path) -> np.ndarray:
     marked = np.zeros(len(data), bool)
     with h5py.File(path) as file:
         for holder in (file, file["dltool"], file["dltool/state"]):
-            for name in set(holder.attrs) - {"keras_version", "backend", "version"}:
+            for name in set(holder.attrs) - {"keras_version", "backend", "version", "dltool"}:
                 text = holder.attrs[name].encode()
                 start = data.index(text)
                 marked[start : start + len(text)] = True
