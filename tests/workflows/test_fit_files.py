@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_curves_are_drawn(train):
 
 
 def test_without_matplotlib_the_extra_is_named(train, monkeypatch, tmp_path):
-    monkeypatch.setattr(fit_files.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"--plot: needs matplotlib; install it with pip install 'dltool\[plot\]'"):
         train(plot="curves.png")
     assert not (tmp_path / "m.h5").exists()
