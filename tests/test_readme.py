@@ -89,7 +89,7 @@ def test_keras_opens_what_the_tour_made(toured, readme, shell):
 
 
 def test_every_shell_block_is_marked_and_thereby_run(readme):
-    marked = sum(len(blocks(readme, marker)) for marker in ("install", "test", "tour"))
+    marked = sum(len(blocks(readme, marker)) for marker in ("install", "test", "tour", "more"))
     assert readme.count("```sh\n") == marked
 
 
@@ -106,3 +106,13 @@ def test_architectures_that_it_names_exist(readme):
 
     (sentence,) = re.findall(r"have names: (.*?)\.\n", readme, flags=re.DOTALL)
     assert set(re.findall(r"`(?:--arch )?([a-z-]+)`", sentence)) <= set(ARCHITECTURES)
+
+
+def test_further_commands_do_what_is_said(readme, toured, shell):
+    found, compared, labelled, tuned, piped = [shell(block) for block in blocks(readme, "more")]
+    assert found == ""
+    assert "accuracy" in compared and "small.h5" in compared
+    assert "accepted" in labelled
+    assert tuned == "" and (shell.folder / "threes.h5").is_file()
+    assert len([line for line in piped.splitlines() if line.startswith("{")]) == 36
+    assert (shell.folder / "features.npy").stat().st_size > 360 * 4

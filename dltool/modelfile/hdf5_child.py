@@ -108,6 +108,7 @@ class Contents:
             "root": self.texts(self.root, "keras_version", "backend", "model_config", "training_config"),
             "weights_only": self.has_attribute(self.root, "layer_names")
             or self.has_attribute(self.root, "layer_names0"),
+            "marked": self.has_attribute(self.root, "dltool"),
             "layers": self.layers(),
             "optimizer": self.optimizer(),
             "dltool": self.dltool(),

@@ -77,11 +77,13 @@ def read_source(source: ModelSource, with_state: bool) -> SavedModel:
 
 
 def check_whole_model(source: ModelSource) -> None:
-    """Raises ModelFileError, saying what the file is, unless it holds a config and weights."""
+    """Raises ModelFileError, saying what the file is, unless it holds a config, weights and what dltool added."""
     if "model_config" not in source.header["root"]:
         if source.header["weights_only"]:
             raise ModelFileError("holds weights only; save the whole model in Keras with model.save('m.h5')")
         raise ModelFileError("has no model_config; it is not a model that Keras or dltool wrote")
+    if source.header["marked"] and source.header["dltool"] is None:
+        raise ModelFileError("of dltool, but has lost its /dltool group; the file was damaged, copy it again")
     if source.header["layers"] is None:
         raise ModelFileError("has a model_config but no weights; save the whole model in Keras with model.save('m.h5')")
 

@@ -3,6 +3,8 @@
 Layout of ``/dltool`` (version 1): attributes ``version``, ``sha256`` over everything but the state, and JSON texts
 ``graph``, ``classes``, ``preprocessing``, ``training``, ``recipe``, ``history``, ``split``, ``fingerprint``; group
 ``state`` with the JSON text ``counters``, its own ``sha256``, ``weights`` (when not the model's) and ``slot.NAME``.
+The root's attribute ``dltool`` says that the group must be there: a flipped bit in the group's name would hide it and
+its digest.
 Nothing depends on time, host or path: the same model gives the same bytes. ``/optimizer_weights`` is never written,
 because Keras 3 then loads the file but cannot train it.
 """
@@ -122,6 +124,7 @@ def write_hdf5(saved: SavedModel, state: TrainingState | None, sink: Sink) -> No
         for name in ("model_config", "training_config"):
             if f"/{name}" in texts:
                 file.attrs[name] = texts[f"/{name}"]
+        file.attrs["dltool"] = np.int64(LAYOUT_VERSION)
         weights = file.create_group("model_weights")
         for group in (file, weights):
             group.attrs["keras_version"] = KERAS_VERSION

@@ -195,6 +195,14 @@ def test_a_forged_training_section_is_refused(path, change):
     assert "training" in refusal(path)
 
 
+def test_a_file_that_lost_its_description_is_not_taken_for_one_of_keras(path):
+    """A flipped bit in the group's name hides it, and the digest with it."""
+    write(trained(images()), path)
+    with h5py.File(path, "r+") as file:
+        file.move("dltool", "dltoom")
+    assert "has lost its /dltool group" in refusal(path)
+
+
 def test_signing_as_the_tests_do_gives_a_readable_file(path):
     """Otherwise the tests above would only meet the digest."""
     write(trained(images()), path)

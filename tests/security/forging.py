@@ -77,7 +77,7 @@ def forge_texts(path: Path, rng: random.Random) -> str:
     with h5py.File(path, "r+") as file:
         own = "dltool" in file and rng.random() < 0.5
         if not own and "dltool" in file:
-            del file["dltool"]
+            del file["dltool"], file.attrs["dltool"]
         if own:
             holder = rng.choice([file["dltool"], file["dltool"], file["dltool"], file["dltool/state"]])
             names = sorted(set(holder.attrs) - {"sha256", "version"})

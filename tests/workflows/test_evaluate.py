@@ -165,7 +165,7 @@ def test_only_a_file_of_others_without_names_takes_the_classes_in_keras_order(tm
     write(SavedModel(model), tmp_path / "m.h5")
     if foreign:
         with h5py.File(tmp_path / "m.h5", "a") as file:
-            del file["dltool"]
+            del file["dltool"], file.attrs["dltool"]
     for name in ("10", "9"):
         (tmp_path / "d" / name).mkdir(parents=True)
         Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "d" / name / "a.png")
