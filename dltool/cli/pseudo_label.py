@@ -116,10 +116,11 @@ def table(result: Any) -> list[str]:
 def totals(result: Any) -> list[str]:
     """What came of the pool as a whole."""
     taken, left = len(result.rows), result.scored - len(result.rows)
+    low, high = result.interval
     drift = ", ".join(f"{d.what} {d.divergence:.3f}" for d in result.drifts)
     return [
         f"{result.scored:,} rows scored, {taken:,} accepted ({taken / result.scored:.0%}), {left:,} left unlabelled",
-        f"est. precision {result.precision:.3f}    model on validation rows {result.accuracy:.3f} "
-        f"(majority class {result.majority:.3f})",
+        f"est. precision {result.precision:.3f} (95%: {low:.3f} to {high:.3f})",
+        f"model on the validation rows {result.accuracy:.3f} (majority class {result.majority:.3f})",
         f"divergence from the validation rows: {drift}",
     ]

@@ -171,9 +171,9 @@ def precisions(scores: Scores, right: np.ndarray, thresholds: np.ndarray) -> lis
     return [Precision(r, t) for r, t in zip(rights, totals, strict=True)]
 
 
-def together(found: Sequence[Precision]) -> float:
-    """The precision to expect of all classes' accepted rows as one."""
-    return Precision(sum(p.right for p in found), sum(p.total for p in found)).expected(0.5)
+def together(found: Sequence[Precision]) -> Precision:
+    """All classes' accepted validation rows as one."""
+    return Precision(sum(p.right for p in found), sum(p.total for p in found))
 
 
 def drifts(validation: Scores, pool: Scores, num_classes: int) -> list[Drift]:

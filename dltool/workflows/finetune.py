@@ -23,7 +23,7 @@ from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, FinetuneSettings, FitSettings
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.labels import target_form
-from dltool.workflows.build import chosen_metric, chosen_optimizer, compile_step, open_dataset
+from dltool.workflows.build import chosen_optimizer, compile_step, open_dataset
 from dltool.workflows.finetune_stages import (
     Job,
     Stage,
@@ -135,9 +135,8 @@ def as_fit(settings: FinetuneSettings) -> FitSettings:
 
 def compiled(settings: FinetuneSettings, saved: SavedModel, new: NewHead, training: Dataset) -> TrainingConfig:
     """Loss and metrics by the new head, the optimizer as said, else the base's, else adam."""
-    config = compile_step(new.model.graph, BuildSettings(None, loss=settings.loss), training.labels)
-    if settings.metrics:
-        config = replace(config, metrics=tuple(map(chosen_metric, settings.metrics)))
+    wanted = BuildSettings(None, loss=settings.loss, metrics=settings.metrics)
+    config = compile_step(new.model.graph, wanted, training.labels)
     old = saved.training_config.optimizer if saved.training_config else None
     rate = settings.learning_rates[-1] if settings.learning_rates else None
     if settings.optimizer is not None or old is None:

@@ -7,23 +7,18 @@ of its class. Relative paths in it count from the list's own folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dltool.data.dataset import Dataset
-from dltool.data.loader import Loader
-from dltool.data.opening import OpenedData
-from dltool.engine.executor import Executor
 from dltool.errors import DataError, ShortError, UsageError
 from dltool.modelfile.atomic import check_target
 from dltool.modelfile.reading import read
-from dltool.modelfile.saved import SavedModel
-from dltool.settings import DataSettings, FitSettings, PredictSettings, PseudoLabelSettings
+from dltool.settings import PseudoLabelSettings
 from dltool.training.confusion import wilson_interval
-from dltool.training.loop import predict as predict_batches
 from dltool.training.objective import class_indices
 from dltool.training.pseudo_labels import (
     MOST_DIVERGENCE,
@@ -39,14 +34,12 @@ from dltool.training.pseudo_labels import (
     rows_needed,
     together,
 )
-from dltool.workflows import predict
-from dltool.workflows.fit_task import divide
-from dltool.workflows.model_data import label_names, open_for_model, probabilities, sized
-from dltool.workflows.path_lists import write_list
+from dltool.workflows.model_data import label_names
+from dltool.workflows.path_lists import Row, write_list
+from dltool.workflows.pseudo_scoring import Pool, Progress, labelled, score, score_pool
 
 SCHEMA = "dltool.pseudo-label/1"
 DEFAULT_PRECISION = 0.95
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -75,10 +68,10 @@ class PseudoLabelResult:
     rows: (path, label, weight) of every accepted row, in the order of the input.
     scored: rows that could be read. failed: what is wrong with the others.
     classes: in the order of the model's outputs.
-    precision: to expect of all accepted rows together.
+    precision: to expect of all accepted rows together; interval: what the validation rows leave open, at 95 %.
     accuracy, majority: of the model, and of the most frequent class, on the validation rows.
     drifts: the pool against the validation rows.
-    warnings: what speaks against using the list. notes: sentences for the user.
+    notes: sentences for the user.
     """
 
     rows: tuple[tuple[str, str, float], ...]
@@ -86,11 +79,16 @@ class PseudoLabelResult:
     failed: tuple[str, ...]
     classes: tuple[ClassResult, ...]
     precision: float
+    interval: tuple[float, float]
     accuracy: float
     majority: float
     drifts: tuple[Drift, ...]
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against using the list."""
+        return (*drift_warnings(self.drifts), *balance_warning(self.classes))
 
     def as_json(self) -> dict[str, Any]:
         """The documented form of ``--json``."""
@@ -99,7 +97,7 @@ class PseudoLabelResult:
             "scored": self.scored,
             "accepted": len(self.rows),
             "failed": len(self.failed),
-            "precision": self.precision,
+            "precision": {"value": self.precision, "low": self.interval[0], "high": self.interval[1]},
             "accuracy": self.accuracy,
             "majority": self.majority,
             "classes": [_class_as_json(found) for found in self.classes],
@@ -122,36 +120,31 @@ def run(settings: PseudoLabelSettings, progress: Progress | None = None) -> Pseu
     if names is None:
         raise UsageError(f"{settings.model}: gives numbers, not classes; pseudo-label needs a classifier")
     opened, validation = labelled(settings, saved)
-    shape = validation.input_shapes[0]
-    seen, right = score(settings, replace(saved, model=sized(saved.model, shape)), validation)
-    majority = check_model(settings, validation, right, names)
+    seen, right = score(settings, saved, validation)
+    check_model(settings, validation, right, names)
     thresholds = chosen_thresholds(settings, seen, right, names)
-    paths, pool, failed = score_pool(settings, names, progress)
-    new = unknown_rows(opened, paths)
-    skipped = len(paths) - len(new)
-    paths, pool = [paths[row] for row in new], Scores(pool.predicted[new], pool.confidence[new])
-    rows = accepted(pool, thresholds, settings.max_per_class)
+    pool = score_pool(settings, names, opened, progress)
+    rows = accepted(pool.scores, thresholds, settings.max_per_class)
     if not len(rows):
         raise ShortError(
-            f"{settings.unlabelled[0]}: no row of {len(pool):,} reaches its threshold; give a lower --threshold or "
-            "--min-precision, or train the model longer"
+            f"{settings.unlabelled[0]}: no row of {len(pool.scores):,} reaches its threshold; give a lower "
+            "--threshold or --min-precision, or train the model longer"
         )
-    expected = precisions(seen, right, thresholds)
-    found = per_class(
-        names, thresholds, expected, pool.predicted[rows], (opened.train if opened else validation).labels
-    )
-    moved = tuple(drifts(seen, pool, len(names)))
+    labels = class_indices((opened.train if opened else validation).labels)
+    measured = precisions(seen, right, thresholds)
+    classes = per_class(names, thresholds, measured, pool.scores.predicted[rows], labels)
+    counts = np.bincount(class_indices(validation.labels))
     result = PseudoLabelResult(
-        rows=tuple(listed(paths, pool, rows, found)),
-        scored=len(pool),
-        failed=tuple(failed),
-        classes=found,
-        precision=sum(c.accepted * c.expected for c in found) / len(rows),
+        rows=tuple(listed(pool, rows, classes)),
+        scored=len(pool.scores),
+        failed=tuple(pool.failed),
+        classes=classes,
+        precision=sum(c.accepted * c.expected for c in classes) / len(rows),
+        interval=together(measured).interval,
         accuracy=float(right.mean()),
-        majority=majority,
-        drifts=moved,
-        warnings=(*drift_warnings(moved), *balance_warning(found)),
-        notes=(f"left out {skipped:,} rows that are labelled in --data",) if skipped else (),
+        majority=float(counts.max() / counts.sum()),
+        drifts=tuple(drifts(seen, pool.scores, len(names))),
+        notes=(f"left out {pool.num_known:,} rows that are labelled in --data",) if pool.num_known else (),
     )
     if settings.output is not None:
         write_list(result.rows, settings.output, settings.force)
@@ -170,50 +163,6 @@ def check(settings: PseudoLabelSettings) -> None:
             raise DataError(f"{path}: does not exist; check the path of --unlabelled")
     if settings.output is not None:
         check_target(settings.output, overwrite=settings.force)
-
-
-# The labelled rows
-
-
-def labelled(settings: PseudoLabelSettings, saved: SavedModel) -> tuple[OpenedData | None, Dataset]:
-    """The training data, if given, and rows that the model was not trained on.
-
-    Without ``val`` these are the data's valid/ folder, or the part that ``dltool fit`` held out, which the model file
-    remembers.
-    """
-    opened = open_for_model(settings.data, saved) if settings.data.data else None
-    if settings.val:
-        wanted = DataSettings(settings.val, settings.val_labels, allow_empty=True, skip_bad=settings.data.skip_bad)
-        return opened, open_for_model(replace(wanted, class_names=settings.data.class_names), saved).train
-    if opened is None:
-        raise UsageError("--val: missing; give labelled rows that the model was not trained on, as --val val/")
-    if opened.valid is not None:
-        return opened, opened.valid
-    split = saved.split or {}
-    if not split.get("fraction") or saved.fingerprint != opened.train.fingerprint:
-        raise UsageError(
-            f"--val: missing, and {settings.model} was not trained on this --data with a part held out; give labelled "
-            "rows that it was not trained on"
-        )
-    same = FitSettings(settings.model, settings.data, val_split=split["fraction"], seed=split["seed"])
-    training, held_out, _ = divide(same, saved, opened)
-    return replace(opened, train=training), held_out
-
-
-def score(settings: PseudoLabelSettings, saved: SavedModel, dataset: Dataset) -> tuple[Scores, np.ndarray]:
-    """Predictions for labelled rows, and (n,) whether they are right."""
-    size = min(settings.batch_size, len(dataset))
-    predicted, confidence, right = [], [], []
-    with (
-        Executor(saved.model, batch_size=size, jobs=settings.jobs, backend=settings.backend) as executor,
-        Loader(dataset, size, shuffle=False) as loader,
-    ):
-        for batch, outputs in predict_batches(executor, loader.epoch(0)):
-            probs = probabilities(saved, outputs[0])
-            predicted.append(probs.argmax(axis=-1))
-            confidence.append(probs.max(axis=-1))
-            right.append(predicted[-1] == class_indices(batch.targets[0]))
-    return Scores(np.concatenate(predicted), np.concatenate(confidence)), np.concatenate(right)
 
 
 def check_model(settings: PseudoLabelSettings, validation: Dataset, right: np.ndarray, names: tuple[str, ...]) -> float:
@@ -238,7 +187,6 @@ def check_model(settings: PseudoLabelSettings, validation: Dataset, right: np.nd
             f"{settings.model}: is right on {right.mean():.3f} of the validation rows, and always saying "
             f"{names[int(counts.argmax())]!r} on {majority:.3f}; its labels are worth nothing, train it first"
         )
-    return majority
 
 
 def chosen_thresholds(
@@ -249,43 +197,6 @@ def chosen_thresholds(
     return find_thresholds(seen, right, len(names), settings.min_precision or DEFAULT_PRECISION)
 
 
-# The pool
-
-
-def score_pool(
-    settings: PseudoLabelSettings, names: tuple[str, ...], progress: Progress | None
-) -> tuple[list[str], Scores, list[str]]:
-    """(names, predictions) of the rows that can be read, and what is wrong with the others."""
-    wanted = PredictSettings(
-        settings.model,
-        settings.unlabelled,
-        settings.batch_size,
-        settings.jobs,
-        settings.backend,
-        data=replace(settings.data, data=(), labels=None, limit=None),
-    )
-    number = {name: i for i, name in enumerate(names)}
-    paths, predicted, confidence, failed = [], [], [], []
-    for row in predict.run(wanted, progress).rows:
-        if row.error is not None:
-            failed.append(row.error)
-            continue
-        paths.append(row.path)
-        predicted.append(number[row.label])
-        confidence.append(row.prob)
-    if not paths:
-        raise ShortError(f"{settings.unlabelled[0]}: nothing could be read; the first reason: {failed[0]}")
-    return paths, Scores(np.array(predicted), np.array(confidence)), failed
-
-
-def unknown_rows(opened: OpenedData | None, paths: list[str]) -> list[int]:
-    """The rows of the pool that are not files of the labelled data too."""
-    if opened is None or opened.kind != "images":
-        return list(range(len(paths)))
-    known = {os.path.realpath(name) for name in opened.train.names(np.arange(len(opened.train)))}
-    return [row for row, path in enumerate(paths) if os.path.realpath(path) not in known]
-
-
 # What is told
 
 
@@ -293,9 +204,9 @@ def per_class(
     names: tuple[str, ...], thresholds: np.ndarray, seen: list[Precision], taken: np.ndarray, labels: np.ndarray
 ) -> tuple[ClassResult, ...]:
     counts = np.bincount(taken, minlength=len(names))
-    known = np.bincount(class_indices(labels), minlength=len(names))
+    known = np.bincount(labels, minlength=len(names))
     shares, known_shares = counts / counts.sum(), known / known.sum()
-    prior = together(seen)
+    prior = together(seen).expected(0.5)
     columns = (
         names,
         thresholds.tolist(),
@@ -308,12 +219,11 @@ def per_class(
     return tuple(ClassResult(*row) for row in zip(*columns, strict=True))
 
 
-def listed(
-    paths: list[str], pool: Scores, rows: np.ndarray, classes: tuple[ClassResult, ...]
-) -> Iterator[tuple[str, str, float]]:
+def listed(pool: Pool, rows: np.ndarray, classes: tuple[ClassResult, ...]) -> Iterator[Row]:
+    """What the list says of the accepted rows."""
     for row in rows.tolist():
-        found = classes[pool.predicted[row]]
-        yield paths[row], found.name, round(found.expected, 4)
+        found = classes[pool.scores.predicted[row]]
+        yield pool.paths[row], found.name, round(found.expected, 4)
 
 
 def drift_warnings(found: tuple[Drift, ...]) -> list[str]:

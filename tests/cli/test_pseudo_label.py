@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_with_a_file_stdout_has_the_table(sign_model, capsys, tmp_path):
     assert main(["pseudo-label", *sign_model, "--min-precision", "0.9", "-o", "pool.csv"]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith("class")
-    assert "est. precision 0.9" in out and "model on validation rows 0.960 (majority class 0.500)" in out
+    assert re.search(r"^est\. precision 0\.9\d\d \(95%: 0\.\d{3} to [01]\.\d{3}\)$", out, re.MULTILINE)
+    assert "model on the validation rows 0.960 (majority class 0.500)" in out
     assert err.startswith("saved   pool.csv: ") and err.count("\n") == 1
     assert (tmp_path / "pool.csv").read_text().startswith("path,label,weight\npool.npy[0],neg,0.9")
 

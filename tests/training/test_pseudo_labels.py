@@ -81,7 +81,7 @@ def test_the_expected_precision_is_laplaces_rule_pulled_to_the_others():
     scores = Scores(np.array([0, 0, 0, 1]), np.array([0.9, 0.8, 0.2, 0.9]))
     found = precisions(scores, np.array([True, False, True, True]), np.array([0.5, 0.5]))
     assert [(p.right, p.total, p.value) for p in found] == [(1, 2, 0.5), (1, 1, 1.0)]
-    prior = together(found)
+    prior = together(found).expected(0.5)
     assert prior == pytest.approx((2 + 1) / (3 + 2))
     assert found[1].expected(prior) == pytest.approx((1 + 2 * 0.6) / 3)
     assert Precision(0, 0).value is None and Precision(0, 0).expected(prior) == pytest.approx(prior)

@@ -88,6 +88,7 @@ def test_a_higher_precision_accepts_less_and_more_of_it_is_right(world):
     assert strict.precision >= 0.96
     assert abs(strict.precision - true_precision(strict)) < 0.04
     assert abs(loose.precision - true_precision(loose)) < 0.04
+    assert strict.interval[0] < true_precision(strict) < strict.interval[1]
     assert strict.warnings == ()
 
 
