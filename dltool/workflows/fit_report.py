@@ -102,8 +102,8 @@ def memory_text(graph: Graph, optimizer: Optimizer, batch_size: int) -> str:
     """
     batch = 8 * batch_size * sum(_size(shape) for shape in graph.shapes)
     weights = 4 * graph.num_parameters * (2 + NUM_SHARDS + len(optimizer.slots))
-    parts = f"a batch {_megabytes(batch)}, weights and optimizer {_megabytes(weights)}"
-    return f"about {_megabytes(batch + weights + PROGRAM_BYTES)}: {parts}, the program {_megabytes(PROGRAM_BYTES)}"
+    parts = f"batch {_megabytes(batch)}, weights and optimizer {_megabytes(weights)}"
+    return f"about {_megabytes(batch + weights + PROGRAM_BYTES)}: {parts}, program {_megabytes(PROGRAM_BYTES)}"
 
 
 def _size(shape: tuple[int | None, ...]) -> int:

@@ -121,7 +121,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(settings, tmp_path):
     assert lines[2] == "model   619 parameters, 8x8x1 -> 3, adam, lr 0.001, cosine"
     assert lines[3] == "train   3 epochs of 3 steps with 16 rows, 9 steps in all"
     assert lines[4] == "monitor val_loss, stops after 2 epochs without an improvement"
-    assert lines[5] == "memory  about 60 MB: a batch 0 MB, weights and optimizer 0 MB, the program 60 MB"
+    assert lines[5] == "memory  about 60 MB: batch 0 MB, weights and optimizer 0 MB, program 60 MB"
     assert lines[6] == "writes  m.h5, e{epoch}.h5, log.csv (nothing now: --dry-run)"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
