@@ -37,7 +37,8 @@ from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.model_data import sized
 from dltool.workflows.plotting import check_plot, training_curves
-from dltool.workflows.resuming import Origin, find_run, go_on, interrupted_run, resumed_settings
+from dltool.workflows.resuming import KEY, Origin, find_run, go_on, interrupted_run, resumed_settings
+from dltool.workflows.run_record import check_partial, reading_run, restore_memory
 from dltool.workflows.saving import Saving
 
 
@@ -193,7 +194,8 @@ def begin(settings: FitSettings, task: Task, executor: Executor, validation: Loa
     if setter is not None:
         remembering["schedule"] = setter
     if task.resumed:
-        recall(task.saved, best, kept, remembering)
+        with reading_run(target(settings)):
+            recall(task, best, kept, remembering)
     return FitState(settings, task, executor, record, origin, best, StopOnSignal(events), remembering)
 
 
@@ -206,14 +208,16 @@ def keep_earlier_best(best: BestWeights, executor: Executor, validation: Loader 
         best.keep(saved.model.weights.vector, epoch, value)
 
 
-def recall(saved: SavedModel, best: BestWeights, kept: Any, remembering: dict[str, Callback]) -> None:
+def recall(task: Task, best: BestWeights, kept: Any, remembering: dict[str, Callback]) -> None:
     """Give the callbacks of an interrupted run their memory back; ``kept`` are the weights that the file calls best."""
-    memory = saved.state.callbacks
-    best.restore(memory["best_weights"])
+    memory = task.saved.state.callbacks
+    restore_memory(best, memory["best_weights"])
     if best.epoch is not None:
-        best.keep(kept, best.epoch, best.value)
+        best.keep(kept, int(best.epoch), best.value)
     for name, callback in remembering.items():
-        callback.restore(memory.get(name, {}))
+        restore_memory(callback, memory[name])
+    if memory[KEY]["batch"]:
+        check_partial(memory[KEY]["partial"], memory[KEY]["samples"], task.objective, task.train)
 
 
 def starting_point(settings: FitSettings, task: Task, executor: Executor) -> Run:
