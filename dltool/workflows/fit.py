@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dltool.architectures.literals import spec
+from dltool.data.capacity import available_bytes
 from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
 from dltool.engine.executor import Executor
 from dltool.engine.schedules import SCHEDULES, Schedule, make_schedule
 from dltool.errors import DivergedError, OutputError
-from dltool.modelfile.atomic import check_target
+from dltool.modelfile.atomic import check_space, check_target
 from dltool.modelfile.lock import locked
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
@@ -32,7 +33,7 @@ from dltool.training.loop import evaluate, train
 from dltool.training.run import Run
 from dltool.training.scheduling import scheduling
 from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log
-from dltool.workflows.fit_report import hints, plan, understood
+from dltool.workflows.fit_report import check_memory, hints, plan, understood
 from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.model_data import sized
@@ -121,7 +122,15 @@ def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -
     if settings.plot is not None:
         check_plot(settings.plot, overwrite)
     chosen_schedule(settings, task)
+    size = min(settings.batch_size, len(task.train))
+    check_memory(task.saved.model.graph, task.optimizer, size, available_bytes())
+    check_space(path, file_bytes(task))
     return task
+
+
+def file_bytes(task: Task) -> int:
+    """About what the file takes: the best weights, the last ones, and the optimizer's slots."""
+    return 4 * task.saved.model.weights.num_parameters * (2 + len(task.optimizer.slots))
 
 
 def value_names(task: Task) -> list[str]:
@@ -252,8 +261,7 @@ def writers(state: FitState, events: Events, path: str) -> list[Callback]:
         except OutputError as error:
             events.warning(f"not saved yet: {error}")
 
-    num_bytes = 4 * state.record.model.weights.num_parameters * (2 + len(state.executor.slots))
-    return [*found, Saving(save, num_bytes)]
+    return [*found, Saving(save, file_bytes(state.task))]
 
 
 def conclude(state: FitState, events: Events, path: str) -> str:
