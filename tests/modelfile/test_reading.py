@@ -121,7 +121,7 @@ def test_files_that_are_no_hdf5_are_named_for_what_they_are(path):
     for data, message in (
         (b"", "is empty"),
         (b"\x89HDF", "is not an HDF5 file"),
-        (b"PK\x03\x04rest", r"is a .keras (zip) archive"),
+        (b"PK\x03\x04rest", "is damaged or cut off (File is not a zip file)"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"<!DOCTYPE html>", "is a web page"),
         (b"\x1f\x8b\x08rest", "is gzip-compressed"),
