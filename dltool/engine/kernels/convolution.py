@@ -156,8 +156,12 @@ class ConvolutionKernel(Kernel):
 
     def bind_output(self, piece: Piece, product: np.ndarray) -> Run | None:
         """Bias, relu and the copy from ``product`` (pixels, filters) into the output buffer, which may be the same."""
-        y = merged_rows(self.site.y.interior(piece))
-        source = product.reshape(y.shape)
+        y = self.site.y.interior(piece)
+        return self.bind_finish(product.reshape(merged_rows(y).shape), y)
+
+    def bind_finish(self, source: np.ndarray, y: np.ndarray) -> Run | None:
+        """``y`` (rows, height, width, filters) = relu(source + bias); ``source`` has merged rows and may be ``y``."""
+        y = merged_rows(y)
         in_place = np.shares_memory(source, y)
         bias, fused = self.bias_row, self.site.relu
 
