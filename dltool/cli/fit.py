@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console
+from dltool.cli.console import Console, folded
 from dltool.cli.progress import Progress, duration
 from dltool.cli.types import AMOUNT, POSITIVE, RATE, ChoiceType, PerOutput
 from dltool.errors import ModelFileError, UsageError
@@ -108,13 +108,14 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
         console.note(fit.preview(settings))
         return
     if dry_run:
-        console.results(fit.dry_run(settings))
+        for line in fit.dry_run(settings):
+            console.results(folded(line, console.result_width))
         return
     result = fit.run(settings, Progress(console, resume=resume_command(context.meta[WORDS])))
     if not result.seconds:
         return
     console.note(f"saved   {result.path} ({duration(result.seconds)})")
-    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST")
+    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST", fold=False)
 
 
 def resume_command(words: list[str]) -> str:

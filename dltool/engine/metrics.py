@@ -72,7 +72,10 @@ class Metric:
         return {name: np.asarray(sums).tolist() for name, sums in vars(self).items() if name.startswith("_")}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` gave."""
+        """Take back what ``state`` gave. Raises ValueError, TypeError for what another metric gave."""
+        own = self.state()
+        if state.keys() != own.keys():
+            raise ValueError(f"{self.name} has other sums than {', '.join(map(str, state))}")
         for name, sums in state.items():
             setattr(self, name, np.asarray(sums, np.float64) if isinstance(sums, list) else float(sums))
 

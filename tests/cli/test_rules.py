@@ -270,6 +270,32 @@ def test_rule_6_names_are_escaped_and_tracebacks_only_for_debug(run):
     assert "Traceback" in run("summary no.h5 --debug").stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of memory are those of Unix")
+def test_rule_6_too_little_memory_is_told_in_one_line(run, here, run_dltool):
+    np.save(here / "x.npy", np.zeros((200_000, 8), np.uint8))
+    np.save(here / "y.npy", np.arange(200_000) % 2)
+    assert run("build big.h5 --input 8 dense:200000 dense:2,softmax").returncode == 0
+    before = files_of(here)
+    data = "big.h5 --data x.npy --labels y.npy --jobs 1 --batch-size 160000"
+    done = run(f"fit {data}")
+    line = r"dltool: error: --batch-size: with 160,000 rows about \d+ GB .* are free; give [\d,]+ or fewer\n"
+    assert done.returncode == 2
+    assert re.fullmatch(line.replace(r"\d+ GB", r"[\d.]+ GB"), done.stderr)
+    limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
+    limit += "runpy.run_module('dltool', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", limit, "evaluate", *data.split()],
+        cwd=here,
+        env=run_dltool.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    message = "dltool: error: memory: not enough; give a smaller --batch-size, --limit or --image-size\n"
+    assert (done.returncode, done.stderr) == (2, message)
+    assert files_of(here) == before
+
+
 # 7. exit codes
 
 
