@@ -85,7 +85,7 @@ class Objective:
         weights = own.weights if own.weights is None else _between(share, own.weights, other.weights)
         judged = [
             np.where(_like(share, first) >= 0.5, first, second) if head.num_classes is not None else soft
-            for head, first, second, soft in zip(self.heads, batch.targets, mixed.targets, targets, strict=True)
+            for head, first, second, soft in zip(self.heads, own.targets, other.targets, targets, strict=True)
         ]
         return replace(batch, targets=targets, weights=weights, mixed=None, judged=tuple(judged))
 

@@ -126,7 +126,7 @@ def test_a_mixed_row_has_the_loss_of_both_labels_by_their_shares():
     batch = Batch((np.zeros((2, 2), np.float32),), (labels,), mixed=Mixed((others,), np.array([0.25, 0.5], np.float32)))
     prepared = objective.prepare(batch, training=True)
     assert np.allclose(prepared.targets[0], [[0.25, 0.75, 0], [0, 0, 1]])
-    assert prepared.judged[0].tolist() == [1, 2]
+    assert prepared.judged[0].tolist() == [[0, 1, 0], [0, 0, 1]]
     expected = (-0.25 * math.log(0.5) - 0.75 * math.log(0.3) - math.log(0.8)) / 2
     assert objective.value(prepared, outputs) == pytest.approx(expected, rel=1e-6)
     weighted = replace(objective, class_weights=np.array([1, 3, 5], np.float32)).prepare(batch, training=True)
