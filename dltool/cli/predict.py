@@ -65,10 +65,13 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
     settings = replace(settings, inputs=expand_inputs(inputs, files0_from))
     console.draw("reading the model")
     from dltool.cli.rows import write_rows
-    from dltool.workflows import predict
+    from dltool.modelfile.hdf5 import ModelSource
 
     check_output(output, force)
-    result = predict.run(settings, Counter(console, "predict"))
+    with ModelSource(model) as source:  # before the engine is imported, which takes as long as opening the file
+        from dltool.workflows import predict
+
+        result = predict.run(settings, Counter(console, "predict"), source)
     with closing(result.rows), output_to(console, output, force):
         failed = write_rows(console, result, settings, layout)
     for text in result.notes:

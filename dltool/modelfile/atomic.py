@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import platform
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -103,7 +102,7 @@ def replacing(path: str | os.PathLike[str], size: int, *, overwrite: bool = True
 def temporary_name(path: str) -> str:
     """``.NAME.HOST.PID.RANDOM.dltool-tmp`` beside ``path``; it names its owner so that others know when it is stale."""
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name[:100]}.{host_mark()}.{os.getpid()}.{secrets.token_hex(4)}{SUFFIX}")
+    return os.path.join(folder, f".{name[:100]}.{host_mark()}.{os.getpid()}.{os.urandom(4).hex()}{SUFFIX}")
 
 
 def host_mark() -> str:

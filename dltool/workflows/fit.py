@@ -21,10 +21,10 @@ from dltool.data.loader import Loader
 from dltool.engine.executor import Executor
 from dltool.engine.schedules import SCHEDULES, Schedule, make_schedule
 from dltool.errors import DivergedError, OutputError
-from dltool.modelfile.atomic import check_space, check_target
+from dltool.modelfile.atomic import check_space
 from dltool.modelfile.lock import locked
 from dltool.modelfile.saved import SavedModel
-from dltool.modelfile.writing import write
+from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import FitSettings
 from dltool.training.callbacks import BestWeights, Callback, EarlyStopping, Events, Reporting
 from dltool.training.diagnosis import diagnose
@@ -98,7 +98,7 @@ def dry_run(settings: FitSettings) -> list[str]:
 def target(settings: FitSettings) -> str:
     """The file that will be written. Raises OutputError when it cannot be."""
     path = settings.output or settings.model
-    check_target(path, overwrite=settings.force or settings.resume or path == settings.model)
+    check_model_target(path, overwrite=settings.force or settings.resume or path == settings.model)
     return path
 
 

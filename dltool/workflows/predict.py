@@ -14,6 +14,7 @@ from dltool.data.inputs import InputRow, Inputs
 from dltool.data.opening import named, open_inputs, open_named_inputs
 from dltool.engine.graph import describe
 from dltool.errors import DataError, UsageError
+from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import PredictSettings
@@ -91,13 +92,18 @@ class PredictResult:
         return found
 
 
-def run(settings: PredictSettings, progress: Progress | None = None) -> PredictResult:
+def run(
+    settings: PredictSettings, progress: Progress | None = None, source: ModelSource | None = None
+) -> PredictResult:
     """Predict for files, folders and arrays.
+
+    Args:
+        source: the model's file, if it is open already; it is closed here.
 
     Raises:
         ModelFileError: the model cannot be read. UsageError: inputs or options contradict it.
     """
-    saved = read(settings.model, with_state=False)
+    saved = read(source or settings.model, with_state=False)
     reading = None
     if settings.layer is not None:
         saved = replace(saved, model=up_to_layer(saved.model, settings.layer))

@@ -7,4 +7,5 @@ ours peers    what a child runs: dltool's Executor, the prototype / torch and Ke
 machine       CPU load, memory of a process tree, BLAS
 duel          the interleaved rounds and their figures
 cold_start    how long --help takes
+learning_rates   the rate of lr-find beside a grid (a program of its own)
 """
