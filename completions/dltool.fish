@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --schedule --seed --sort-into --steps --threshold --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --schedule --seed --sort-into --steps --threshold --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -105,6 +105,8 @@ complete -c dltool -n '__dltool_at fit' -l freeze -r -f -d 'Layers that do not t
 complete -c dltool -n '__dltool_at fit' -l early-stop -r -f -d 'Stop after N epochs without an improvement.'
 complete -c dltool -n '__dltool_at fit' -l monitor -r -f -d 'What decides which epoch is best. [val_loss]'
 complete -c dltool -n '__dltool_at fit' -l min-delta -r -f -d 'Least change that is an improvement. [0]'
+complete -c dltool -n '__dltool_at fit' -l augment -r -F -d 'Change images at random: none, light, medium, strong, side-on, top-down, upright, or a list as hflip,rotate=15,cutout=8. [none]'
+complete -c dltool -n '__dltool_at fit' -l augment-preview -r -F -d 'Draw examples of --augment into a picture, and stop.'
 complete -c dltool -n '__dltool_at fit' -l class-weight -r -f -d 'How much the rows of each class count.'
 complete -c dltool -n '__dltool_at fit' -l seed -r -f -d 'Same seed, same result, bit for bit.'
 complete -c dltool -n '__dltool_at fit' -l no-shuffle -d 'Keep the rows\' order.'
@@ -290,4 +292,4 @@ complete -c dltool -n '__dltool_at help' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at help' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at help' -l debug -d 'Show the traceback of an error.'
 complete -c dltool -n '__dltool_at help' -s h -l help -d 'Show this message and exit.'
-complete -c dltool -n '__dltool_at help 0' -a 'data exit-codes layer-words limits model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help'
+complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help'
