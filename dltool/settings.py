@@ -23,7 +23,7 @@ class DataSettings:
         limit: use at most this many rows.
         allow_empty: accept class folders without images.
         skip_bad: leave unreadable images out instead of stopping.
-        multi_label: the labels are rows of 0 and 1, each 1 a label of its own.
+        multi_label: a row may have several labels: rows of 0 and 1, or ``cat;dog`` in a list of images.
         group: a file that says which rows belong together, so that no group is in both parts of a split.
     """
 

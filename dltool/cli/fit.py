@@ -2,17 +2,20 @@
 
 import os
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console
+from dltool.cli.console import Console, folded
 from dltool.cli.progress import Progress, duration
 from dltool.cli.types import AMOUNT, POSITIVE, RATE, ChoiceType, PerOutput
 from dltool.errors import ModelFileError, UsageError
-from dltool.settings import FitSettings
+
+if TYPE_CHECKING:
+    from dltool.settings import FitSettings
 
 WORDS = "dltool.fit.words"
 """Where the context keeps the words of the command, to show how to resume it."""
@@ -97,19 +100,22 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
     """
     console: Console = context.obj
     given = tuple(name for name in rest if context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
+    from dltool.settings import FitSettings
+
     settings = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
     check(settings)
     console.draw("reading the data")
     from dltool.workflows import fit
 
     if dry_run:
-        console.results(fit.dry_run(settings))
+        for line in fit.dry_run(settings):
+            console.results(folded(line, console.result_width))
         return
     result = fit.run(settings, Progress(console, resume=resume_command(context.meta[WORDS])))
     if not result.seconds:
         return
     console.note(f"saved   {result.path} ({duration(result.seconds)})")
-    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST")
+    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST", fold=False)
 
 
 def resume_command(words: list[str]) -> str:
@@ -119,7 +125,7 @@ def resume_command(words: list[str]) -> str:
     return shlex.join(["dltool", "fit", *kept[:end], "--resume", *kept[end:]])
 
 
-def check(settings: FitSettings) -> None:
+def check(settings: "FitSettings") -> None:
     """What can be refused before numpy is loaded."""
     if not settings.data.data:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")

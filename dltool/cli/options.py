@@ -75,7 +75,9 @@ labels = click.option(
     metavar="FILE",
     help="Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model's outputs.",
 )
-multi_label = click.option("--multi-label", is_flag=True, help="Label rows of 0 and 1 may have several ones.")
+multi_label = click.option(
+    "--multi-label", is_flag=True, help="Rows may have several labels: 0 and 1 in arrays, cat;dog in lists."
+)
 group = click.option(
     "--group", metavar="FILE", help="Rows that a split keeps together: a group per line, or path,group."
 )

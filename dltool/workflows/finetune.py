@@ -16,11 +16,10 @@ from dltool.data.dataset import Dataset
 from dltool.data.opening import OpenedData
 from dltool.engine.surgery import batch_normalisations
 from dltool.errors import DivergedError, UsageError
-from dltool.modelfile.atomic import check_target
 from dltool.modelfile.lock import locked
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel, TrainingConfig
-from dltool.modelfile.writing import write
+from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import BuildSettings, FinetuneSettings, FitSettings
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.labels import target_form
@@ -102,7 +101,7 @@ def target(settings: FinetuneSettings) -> str:
         raise UsageError(f"-o: missing; name the new model, or give --force to replace {settings.model}")
     if settings.epochs < 1 or settings.batch_size < 1:
         raise UsageError("--epochs, --batch-size: must be at least 1; leave them out for the defaults")
-    check_target(path, overwrite=settings.force)
+    check_model_target(path, overwrite=settings.force)
     return path
 
 
