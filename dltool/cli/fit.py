@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -12,7 +13,9 @@ from dltool.cli.console import Console, folded
 from dltool.cli.progress import Progress, duration
 from dltool.cli.types import AMOUNT, POSITIVE, PROBABILITY, RATE, TIME, ChoiceType, PerOutput, RateOrAuto
 from dltool.errors import ModelFileError, UsageError
-from dltool.settings import FitSettings
+
+if TYPE_CHECKING:
+    from dltool.settings import FitSettings
 
 WORDS = "dltool.fit.words"
 """Where the context keeps the words of the command, to show how to resume it."""
@@ -108,6 +111,8 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
     """
     console: Console = context.obj
     given = tuple(name for name in rest if context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
+    from dltool.settings import FitSettings
+
     settings = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
     check(settings)
     console.draw("reading the data")
@@ -134,7 +139,7 @@ def resume_command(words: list[str]) -> str:
     return shlex.join(["dltool", "fit", *kept[:end], "--resume", *kept[end:]])
 
 
-def check(settings: FitSettings) -> None:
+def check(settings: "FitSettings") -> None:
     """What can be refused before numpy is loaded."""
     if not settings.data.data:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")

@@ -22,10 +22,14 @@ TOPICS = {
     "limits": "what dltool does not do",
     "model-file": "what a model file holds, Keras, safety",
     "numerics": "what is repeatable, lanes, precision",
+    "output": "stdout and stderr, colour, JSON, options of every command",
     "schedules": "learning rates that change during training",
     "changelog": "what is new",
 }
 """Topic -> what it is about; its text is in ``help/TOPIC.md``."""
+
+PAGES = ("build", "fit", "evaluate", "predict", "summary", "lr-find", "pseudo-label", "finetune")
+"""Commands with a page of their own, ``help/COMMAND.md``."""
 
 
 @click.command("help", cls=Command)
@@ -40,12 +44,13 @@ def command(context: click.Context, topic: str | None) -> None:
       dltool help layer-words
       dltool help fit
 
-    Without a topic all topics are listed. A command's name gives the same as its --help.
+    Without a topic all topics are listed. A command's name gives its page: what it does with each option, and what
+    comes out.
     """
     console, group = context.obj, context.parent.command
     if topic is None:
         console.results([*context.parent.get_help().splitlines(), *topic_lines()])
-    elif topic in TOPICS:
+    elif topic in TOPICS or topic in PAGES:
         console.results(text_of(topic))
     elif topic in group.list_commands(context):
         found = group.get_command(context, topic)

@@ -9,7 +9,6 @@ from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, aligned, clipped, json_text
 from dltool.errors import UsageError
-from dltool.settings import SummarySettings
 
 
 @click.command("summary", cls=Command)
@@ -42,6 +41,8 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
     if model is None:
         raise UsageError("MODEL: missing; see 'dltool summary --help'")
     config, advice = rest.pop("config"), rest.pop("advice")
+    from dltool.settings import SummarySettings
+
     settings = SummarySettings(model=model, **rest)
     modes = {"--weights": settings.weights is not None, "--config": config, "--timing": settings.timing}
     modes |= {"--advice": advice, "--diff": settings.diff is not None}
