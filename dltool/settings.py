@@ -168,6 +168,7 @@ class EvaluateSettings:
         beta: recall counts so many times as much as precision in the F score that is given besides F1.
         top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
         top_losses: so many rows with the largest loss are listed.
+        tta: average over several views of each image, as training made them.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
         exact: no algorithm with larger rounding errors than a direct computation.
     """
@@ -183,6 +184,7 @@ class EvaluateSettings:
     top_losses: int = 0
     fail_under: tuple[tuple[str, float], ...] = ()
     exact: bool = False
+    tta: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class PredictSettings:
         min_prob: below this probability the label is "?".
         layer: give this layer's output instead of the model's.
         exact: no algorithm with larger rounding errors than a direct computation.
+        tta: see EvaluateSettings.
         sort_into: a folder that gets links to the inputs, one folder per label.
     """
 
@@ -212,6 +215,7 @@ class PredictSettings:
     layer: str | None = None
     exact: bool = False
     sort_into: str | None = None
+    tta: bool = False
 
 
 @dataclass(frozen=True)
