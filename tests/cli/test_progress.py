@@ -78,6 +78,28 @@ def test_a_log_file_gets_one_plain_line_per_epoch():
     ]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "said"),
+    [
+        ([(2.0, 10.0)], ["waited 20% of the training time for data"]),
+        (
+            [(6.0, 10.0), (6.5, 20.0), (7.0, 30.0)],
+            ["waited 23% of the training time for data: 60% in the first epoch, 5% later"],
+        ),
+        ([], []),
+    ],
+)
+def test_with_v_the_share_of_waiting_for_data_is_told_for_the_first_epoch_and_the_later_ones(epochs, said):
+    err = io.StringIO()
+    console = Console(io.StringIO(), err, {})
+    console.verbose = True
+    progress, waited, seconds = Progress(console), 0.0, 0.0
+    for waited, seconds in epochs:
+        progress.epoch_end(run_record(waited_seconds=waited, train_seconds=seconds, logs=LOGS))
+    progress.finished(run_record(waited_seconds=waited, train_seconds=seconds))
+    assert [line for line in err.getvalue().splitlines() if line.startswith("waited")] == said
+
+
 def test_a_terminal_gets_a_bar_with_speed_and_eta_in_the_first_half_second():
     err, clock = Terminal(), Clock()
     progress = Progress(Console(io.StringIO(), err, {"NO_COLOR": "1", "COLUMNS": "100"}), clock)
