@@ -182,7 +182,7 @@ class Console:
             return
         self.clear()
         line = elided(line)
-        for part in folded(line, self.width) if fold and self.live else [line]:
+        for part in folded(line, self.width) if fold and is_terminal(self._err) else [line]:
             self._write(self._err, self.styled(part, style))
 
     def detail(self, line: str) -> None:
