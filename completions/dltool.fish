@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --schedule --seed --sort-into --steps --threshold --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --schedule --seed --sort-into --steps --threshold --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -96,7 +96,7 @@ complete -c dltool -n '__dltool_at fit' -l lr -r -f -d 'Learning rate. [the file
 complete -c dltool -n '__dltool_at fit' -l loss -r -f -a 'binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy' -d 'What is minimised (dltool help losses); OUTPUT=NAME for one of several outputs. [by the last layer]'
 complete -c dltool -n '__dltool_at fit' -l metric -r -f -a 'accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy' -d 'What is measured (dltool help losses); repeat for several. [by the last layer]'
 complete -c dltool -n '__dltool_at fit' -l loss-weight -r -f -d 'How much the loss of one of several outputs counts. [1]'
-complete -c dltool -n '__dltool_at fit' -l schedule -r -f -a 'constant cosine exp plateau poly step time' -d 'How the rate changes: constant, cosine, exp, plateau, poly, step, time. [constant]'
+complete -c dltool -n '__dltool_at fit' -l schedule -r -f -a '1cycle constant cosine exp flat-cosine plateau poly sgdr step time' -d 'How the rate changes: 1cycle, constant, cosine, exp, flat-cosine, plateau, poly, sgdr, step, time. [constant]'
 complete -c dltool -n '__dltool_at fit' -l warmup -r -f -d 'Let the rate rise over so many epochs, or 500steps, first.'
 complete -c dltool -n '__dltool_at fit' -l clip-norm -r -f -d 'Shrink each weight\'s gradient to this norm (Keras clipnorm).'
 complete -c dltool -n '__dltool_at fit' -l clip-value -r -f -d 'Cut every number of the gradient to -X..X.'
@@ -105,6 +105,8 @@ complete -c dltool -n '__dltool_at fit' -l freeze -r -f -d 'Layers that do not t
 complete -c dltool -n '__dltool_at fit' -l early-stop -r -f -d 'Stop after N epochs without an improvement.'
 complete -c dltool -n '__dltool_at fit' -l monitor -r -f -d 'What decides which epoch is best. [val_loss]'
 complete -c dltool -n '__dltool_at fit' -l min-delta -r -f -d 'Least change that is an improvement. [0]'
+complete -c dltool -n '__dltool_at fit' -l augment -r -F -d 'Change images at random: none, light, medium, strong, side-on, top-down, upright, or a list as hflip,rotate=15,cutout=8. [none]'
+complete -c dltool -n '__dltool_at fit' -l augment-preview -r -F -d 'Draw examples of --augment into a picture, and stop.'
 complete -c dltool -n '__dltool_at fit' -l class-weight -r -f -d 'How much the rows of each class count.'
 complete -c dltool -n '__dltool_at fit' -l seed -r -f -d 'Same seed, same result, bit for bit.'
 complete -c dltool -n '__dltool_at fit' -l no-shuffle -d 'Keep the rows\' order.'
@@ -290,4 +292,4 @@ complete -c dltool -n '__dltool_at help' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at help' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at help' -l debug -d 'Show the traceback of an error.'
 complete -c dltool -n '__dltool_at help' -s h -l help -d 'Show this message and exit.'
-complete -c dltool -n '__dltool_at help 0' -a 'data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help'
+complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help'

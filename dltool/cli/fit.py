@@ -62,6 +62,8 @@ class FitCommand(Command):
 @click.option("--early-stop", type=POSITIVE, metavar="N", help="Stop after N epochs without an improvement.")
 @click.option("--monitor", metavar="NAME", help="What decides which epoch is best.  [val_loss]")
 @click.option("--min-delta", type=AMOUNT, default=0.0, metavar="X", help="Least change that is an improvement.  [0]")
+@options.augment
+@click.option("--augment-preview", metavar="FILE.png", help="Draw examples of --augment into a picture, and stop.")
 @click.option("--class-weight", metavar="balanced|A=1,B=9", help="How much the rows of each class count.")
 @options.seed
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
@@ -117,6 +119,9 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
     console.draw("reading the data")
     from dltool.workflows import fit
 
+    if settings.augment_preview is not None:
+        console.note(fit.preview(settings))
+        return
     if dry_run:
         for line in fit.dry_run(settings):
             console.results(folded(line, console.result_width))
@@ -149,6 +154,8 @@ def check(settings: "FitSettings") -> None:
         raise UsageError("--val-labels: needs --val; give the array that the labels belong to")
     if settings.clip_norm is not None and settings.clip_value is not None:
         raise UsageError("--clip-value: cannot be combined with --clip-norm; give one of the two")
+    if settings.augment_preview is not None and settings.augment is None:
+        raise UsageError("--augment-preview: needs --augment; say what to show, as --augment medium")
     if settings.log is None and "log_every" in (settings.given or ()):
         raise UsageError("--log-every: needs --log; name the file, as --log log.csv")
     if settings.resume and settings.reset_optimizer:

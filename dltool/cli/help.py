@@ -15,6 +15,7 @@ WIDTH = 78
 FOLDER = Path(__file__).parent.parent / "help"
 
 TOPICS = {
+    "augmentation": "images that change in every epoch: presets, lists, mixing",
     "data": "what --data takes: folders, arrays, lists; images; splits",
     "exit-codes": "what the exit codes mean",
     "layer-words": "one word per layer: the grammar, all kinds, all architectures",
@@ -152,6 +153,22 @@ def _with_options(known: dict[str, dict], aliases: dict[str, str], hidden: Colle
     return lines
 
 
+def augment_presets() -> list[str]:
+    from dltool import names
+
+    width = max(map(len, names.AUGMENT_PRESETS))
+    return [
+        line
+        for name, text in names.AUGMENT_PRESETS.items()
+        for line in textwrap.wrap(
+            f"{name:<{width}}  {text.replace(',', ', ') or 'nothing'}",
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent=" " * (width + 4),
+        )
+    ]
+
+
 def _wrapped(text: str, indent: int) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
 
@@ -164,5 +181,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "losses": losses,
     "metrics": metrics,
     "optimizers": optimizers,
+    "augment-presets": augment_presets,
 }
 """What may stand in a text as ``{name}``."""

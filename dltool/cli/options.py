@@ -16,6 +16,7 @@ from dltool.cli.types import (
     RATE,
     RESIZE,
     SEED,
+    AugmentType,
     ChoiceType,
     NameType,
     PerOutput,
@@ -171,6 +172,14 @@ schedule = click.option(
 )
 warmup = click.option(
     "--warmup", type=DURATION, metavar="TIME", help="Let the rate rise over so many epochs, or 500steps, first."
+)
+
+
+augment = click.option(
+    "--augment",
+    type=AugmentType(),
+    metavar="PRESET|LIST",
+    help=f"Change images at random: {', '.join(names.AUGMENT_PRESETS)}, or a list as hflip,rotate=15,cutout=8.  [none]",
 )
 
 

@@ -4,7 +4,9 @@
     hdf5                         the file's content, parsed in a limited child process, where run
     hdf5_child hdf5_contents archive
     loading keras3_variables     arrays -> the weights of layers, by position or by Keras 3's paths
-    keras3 keras2 graph_json     dialects -> one canonical form -> Graph
+    keras1 keras2 keras3         dialects, each as pure functions on JSON
+    network channels_first graph_json      any of them -> one canonical form -> Graph
+    stored_weights               arrays that old versions arranged otherwise
     layer_config keras_config    layer configs in both directions, and what Keras will do differently
     training_config optimizer_state
     config_file                  networks without weights: what model.to_json() of Keras gives

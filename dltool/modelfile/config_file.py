@@ -13,8 +13,8 @@ from typing import Any
 from dltool.engine.graph import Graph
 from dltool.errors import DltoolError, ModelFileError
 from dltool.modelfile import keras3
-from dltool.modelfile.graph_json import graph_from_json
-from dltool.modelfile.reading import parse_json, upgrade, with_known_statistics
+from dltool.modelfile.json_text import parse_json
+from dltool.modelfile.network import upgrade
 from dltool.modelfile.saved import TrainingConfig
 from dltool.modelfile.training_config import read_compile_config
 
@@ -86,7 +86,7 @@ def read_config(text: str) -> tuple[Graph, TrainingConfig | None]:
         raise ModelFileError("holds no Keras config; write it with model.to_json()")
     version = version_of(config)
     network = upgrade({key: config[key] for key in config if key != "compile_config"}, version)
-    graph = with_known_statistics(graph_from_json(network.canonical))
+    graph = network.graph()
     compiled = keras3.simplify(config.get("compile_config"))
     if not isinstance(compiled, dict):
         return graph, None
@@ -94,8 +94,8 @@ def read_config(text: str) -> tuple[Graph, TrainingConfig | None]:
 
 
 def version_of(config: dict[str, Any]) -> str:
-    """Keras 2 (and 1) say theirs; Keras 3 does not, but names every object's module."""
+    """Keras 2 says its version; Keras 3 does not, but names every object's module; Keras 1 is known by its words."""
     version = config.get("keras_version")
     if isinstance(version, str):
         return version
-    return "3" if "module" in config else "2"
+    return "3" if "module" in config else ""

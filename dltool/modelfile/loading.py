@@ -29,10 +29,12 @@ class Conversion:
     Attributes:
         apply: arrays in, weights out; it raises ValueError or IndexError when the arrays are not as expected.
         count: how many arrays are stored, None for as many as the layer has weights.
+        always: False when it is needed only where number or shapes differ from the layer's own.
     """
 
     apply: Callable[[Arrays], Arrays]
     count: int | None = None
+    always: bool = True
 
 
 Conversions = dict[str, Conversion]
@@ -104,11 +106,16 @@ def load_model(source: ModelSource, graph: Graph, numbers: dict[str, list[int]],
     Raises:
         ModelFileError: arrays of other number or shape than the layers have.
     """
+    needed = {
+        name
+        for name, specs in graph.specs.items()
+        if name in conversions and (conversions[name].always or not fits(source, specs, numbers.get(name, [])))
+    }
     for name, specs in graph.specs.items():
-        check_layer(source, name, specs, numbers.get(name, []), conversions.get(name))
+        check_layer(source, name, specs, numbers.get(name, []), name in needed)
     model = Model(graph, ParameterStore(graph))
     for name, specs in graph.specs.items():
-        if name in conversions and specs:
+        if name in needed and specs:
             converted = convert(name, conversions[name], [load_array(source, n) for n in numbers[name]], specs)
             for view, array in zip(model.weights.views[name], converted, strict=True):
                 view[...] = array
@@ -118,15 +125,18 @@ def load_model(source: ModelSource, graph: Graph, numbers: dict[str, list[int]],
     return model
 
 
-def check_layer(
-    source: ModelSource, name: str, specs: tuple[Any, ...], numbers: list[int], conversion: Conversion | None
-) -> None:
+def fits(source: ModelSource, specs: tuple[Any, ...], numbers: list[int]) -> bool:
+    """Whether the arrays have exactly the layer's shapes."""
+    return [source.arrays[number].shape for number in numbers] == [spec.shape for spec in specs]
+
+
+def check_layer(source: ModelSource, name: str, specs: tuple[Any, ...], numbers: list[int], is_converted: bool) -> None:
     """Raises ModelFileError when the arrays cannot be this layer's weights."""
-    if conversion is not None:
+    if is_converted:
         stored = sum(int(np.prod(source.arrays[number].shape, dtype=np.int64)) for number in numbers)
         needed = sum(spec.size for spec in specs)
-        if stored != needed:
-            raise ModelFileError(f"layer {name!r}: has {stored} numbers in the file but needs {needed}")
+        if stored < needed:  # more is judged after the conversion; the weights of GPU layers have two biases
+            raise ModelFileError(f"layer {name!r}: needs {needed} numbers but the file holds {stored}")
         return
     if len(numbers) != len(specs):
         raise ModelFileError(f"layer {name!r}: needs {len(specs)} weights but the file holds {len(numbers)}")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from dltool.engine.graph import Graph
-from dltool.engine.layers import BatchNormalization
 from dltool.engine.model import Model
 from dltool.engine.weights import Slot
 from dltool.errors import DltoolError, ModelFileError
@@ -19,10 +17,12 @@ from dltool.modelfile.graph_json import graph_from_json
 from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.json_text import parse_json
 from dltool.modelfile.keras3_variables import stored_weights
-from dltool.modelfile.loading import groups_of_slots, load_model, numbers_by_position
+from dltool.modelfile.loading import Conversions, groups_of_slots, load_model, numbers_by_position
+from dltool.modelfile.network import Network, upgrade
 from dltool.modelfile.optimizer_state import read_state
 from dltool.modelfile.own_texts import own_texts, state_counters
 from dltool.modelfile.saved import SavedModel, TrainingConfig, TrainingState
+from dltool.modelfile.stored_weights import conversions_of
 from dltool.modelfile.training_config import major, read_compile_config, read_training_config, training_from_json
 
 
@@ -61,19 +61,20 @@ def read_source(source: ModelSource, with_state: bool) -> SavedModel:
     config = parse_json(texts["model_config"], "model_config")
     network = upgrade(config, version)
     ours = own_texts(own) if own is not None else {}
-    graph = graph_from_json(ours.get("graph", network.canonical))
-    if "graph" not in ours:
-        graph = with_known_statistics(graph)
+    graph = graph_from_json(ours["graph"]) if "graph" in ours else network.graph()
     order = own_order(ours["graph"], network.groups) if "graph" in ours else network.groups
-    numbers = numbers_of(source, graph, order, network)
-    model = load_model(source, graph, numbers, {})
+    theano = is_theano(source.header, network.version)
+    conversions = {} if "graph" in ours else conversions_of(network.entries, network.version, theano)
+    numbers = numbers_of(source, graph, order, network, conversions)
+    model = load_model(source, graph, numbers, conversions)
     saved = SavedModel(model, keras_version=version, foreign=own is None)
     if own is not None:
         check_digest(source, model, own, list(numbers))
         fill_own(saved, ours, own["state"] if with_state else None, source)
         return saved
     saved.training_config = foreign_training(texts, config, graph, version)
-    if with_state and source.header["optimizer"] and saved.training_config is not None:
+    is_turned = any(conversion.always for conversion in conversions.values())
+    if with_state and source.header["optimizer"] and saved.training_config is not None and not is_turned:
         saved.state = foreign_state(source, model, order, saved.training_config, version)
     return saved
 
@@ -97,10 +98,12 @@ def foreign_training(texts: dict[str, str], config: Any, graph: Graph, version: 
     return read_compile_config(compiled, graph.output_names, version) if isinstance(compiled, dict) else None
 
 
-def numbers_of(source: ModelSource, graph: Graph, order: keras2.Groups, network: Network) -> dict[str, list[int]]:
+def numbers_of(
+    source: ModelSource, graph: Graph, order: keras2.Groups, network: Network, conversions: Conversions
+) -> dict[str, list[int]]:
     """Layer name -> the numbers of its arrays in the file."""
     if source.header["layers"] is not None:
-        return numbers_by_position(graph, order, source.header["layers"], {})
+        return numbers_by_position(graph, order, source.header["layers"], conversions)
     return stored_weights(network.plain, network.version, source.header["variables"])
 
 
@@ -117,45 +120,14 @@ def check_whole_model(source: ModelSource) -> None:
         raise ModelFileError("has a model_config but no weights; save the whole model in Keras with model.save('m.h5')")
 
 
-@dataclass(frozen=True)
-class Network:
-    """A ``model_config`` in the canonical form.
-
-    Attributes:
-        canonical: see ``graph_json``.
-        groups: see ``keras2.Groups``.
-        plain: the config in Keras 2's spelling.
-        version: the major version of Keras that wrote it.
-    """
-
-    canonical: dict[str, Any]
-    groups: keras2.Groups
-    plain: dict[str, Any]
-    version: int
-
-
-def upgrade(config: Any, version: str) -> Network:
-    """The canonical form and weight groups of a ``model_config``, by the version of Keras that wrote it."""
-    generation = major(version)
-    if generation < 2:
-        raise ModelFileError("was written by Keras 1, which is not read; open it in tf_keras and save it again")
-    plain = keras3.upgrade(config) if isinstance(config, dict) else config
-    canonical, groups = keras2.upgrade(plain, generation)
-    return Network(canonical, groups, plain, generation)
-
-
-def with_known_statistics(graph: Graph) -> Graph:
-    """Keras 2's batch normalisation moves with the unbiased variance on images only (its fused kernel)."""
-    changed = {}
-    for node in graph.nodes:
-        if isinstance(node.layer, BatchNormalization) and node.layer.unbiased_moving_variance:
-            shape = graph.input_shape_of(node)
-            if len(shape) != 3 or node.layer.channel_axis(4) != 3:
-                changed[node.name] = replace(node.layer, unbiased_moving_variance=False)
-    return graph.with_layers(changed) if changed else graph
-
-
 # -- weights
+
+
+def is_theano(header: dict[str, Any], version: int) -> bool:
+    """Whether the weights come from Theano. Keras 1 does not say, but only TensorFlow's names end with ":0"."""
+    if version != 1:
+        return header["root"].get("backend") == "theano"
+    return not any(":" in name for layer in header["layers"] or () for name in layer["weights"])
 
 
 def own_order(canonical: dict[str, Any], groups: keras2.Groups) -> keras2.Groups:
@@ -244,4 +216,5 @@ def foreign_state(
     trainable: list[Slot] = [
         slots[key] for key in weights if slots[key].spec.trainable and model.graph.layers[key[0]].trainable
     ]
-    return read_state(source, model, config.optimizer, trainable, major(version), config.optimizer_name)
+    is_new = config.optimizer_name.startswith("Custom>") or "archive" in source.header
+    return read_state(source, model, config.optimizer, trainable, major(version), is_new)

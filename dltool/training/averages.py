@@ -41,7 +41,7 @@ class Averages:
 
     def add(self, loss: float, batch: Batch, predictions: tuple[np.ndarray, ...]) -> None:
         """Count a batch with its loss (already a mean over its rows) and copy what the metrics need."""
-        rows = len(batch)
+        rows, targets = len(batch), batch.targets if batch.judged is None else batch.judged
         self.total += loss * rows
         self.count += rows
         if not self.objective.all_metrics:
@@ -49,9 +49,9 @@ class Averages:
         if self._filled + rows > self._room:
             self._flush()
             if rows > self._room:
-                self._make_room(rows, batch.targets, predictions)
+                self._make_room(rows, targets, predictions)
         place = slice(self._filled, self._filled + rows)
-        for kept, array in zip(self._targets, batch.targets, strict=True):
+        for kept, array in zip(self._targets, targets, strict=True):
             kept[place] = array
         for kept, array in zip(self._predictions, predictions, strict=True):
             kept[place] = array

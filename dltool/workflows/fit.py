@@ -32,6 +32,7 @@ from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import evaluate, train
 from dltool.training.run import Run
 from dltool.training.scheduling import scheduling
+from dltool.workflows.augmenting import check_preview, chosen_augment, write_preview
 from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log
 from dltool.workflows.fit_report import check_memory, hints, plan, understood
 from dltool.workflows.fit_state import FitState
@@ -95,6 +96,12 @@ def dry_run(settings: FitSettings) -> list[str]:
     return plan(settings, checked_task(settings, earlier, path), path)
 
 
+def preview(settings: FitSettings) -> str:
+    """Draw what ``--augment`` makes of some rows, after all checks; what to say about it."""
+    check_preview(settings)
+    return write_preview(settings, prepare(settings))
+
+
 def target(settings: FitSettings) -> str:
     """The file that will be written. Raises OutputError when it cannot be."""
     path = settings.output or settings.model
@@ -122,6 +129,7 @@ def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -
     if settings.plot is not None:
         check_plot(settings.plot, overwrite)
     chosen_schedule(settings, task)
+    chosen_augment(settings, task)
     size = min(settings.batch_size, len(task.train))
     check_memory(task.saved.model.graph, task.optimizer, size, available_bytes())
     check_space(path, file_bytes(task))
@@ -165,7 +173,13 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str) -> FitStat
             backend=settings.backend,
             exact=settings.exact,
         ) as executor,
-        Loader(task.train, size, shuffle=settings.shuffle, seed=settings.seed) as loader,
+        Loader(
+            task.train,
+            size,
+            shuffle=settings.shuffle,
+            seed=settings.seed,
+            change=chosen_augment(settings, task),
+        ) as loader,
         held_out(task.validation, size) as validation,
     ):
         state = begin(settings, task, executor, validation, events)

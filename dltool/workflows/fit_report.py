@@ -49,6 +49,8 @@ def model_line(settings: FitSettings, task: Task) -> str:
         words.append(settings.schedule)
     if settings.warmup is not None:
         words.append(f"warm-up {settings.warmup}")
+    if settings.augment is not None:
+        words.append(f"augment {settings.augment}")
     return f"model   {', '.join(words)}"
 
 
@@ -73,6 +75,7 @@ def hints(settings: FitSettings, task: Task) -> list[str]:
         learning_rate=task.optimizer.learning_rate,
         class_counts=() if settings.class_weight is not None else counts,
         history=tuple(task.saved.history),
+        augments=settings.augment is not None,
     )
     found = most_important(facts)
     return [*([found.words] if found else []), *task.hints]

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dltool.data.augment import parse
+from dltool.data.augment.base import Mixing
 from dltool.data.dataset import Concatenated, Dataset, Subset
 from dltool.data.opening import OpenedData
 from dltool.data.split import grouped_split, stratified_split
@@ -290,6 +292,7 @@ def checked_objective(
         loss_weights=config.loss_weights,
         metrics=config.metrics,
         sources=opened.label_sources,
+        mixes=any(isinstance(operation, Mixing) for operation in parse(settings.augment or "")),
     )
     further = [(validation, settings.val[0] if settings.val else opened.label_sources[0])] if validation else []
     further += [(training, settings.extra[0])] if settings.extra else []

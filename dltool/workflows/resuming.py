@@ -38,6 +38,7 @@ OPTIONS = {
     "min_delta": "--min-delta",
     "monitor": "--monitor",
     "class_weight": "--class-weight",
+    "augment": "--augment",
     "clip_norm": "--clip-norm",
     "clip_value": "--clip-value",
     "weight_decay": "--weight-decay",
