@@ -104,7 +104,7 @@ def test_examples_of_layer_words_are_right():
 
 def test_schedules_explain_every_registered_one_with_all_its_options():
     text = (FOLDER / "schedules.md").read_text(encoding="utf-8")
-    shown = dict(re.findall(r"^    ([a-z]+)(?::(\S+))?(?: |$)", text, re.MULTILINE))
+    shown = dict(re.findall(r"^    ([a-z0-9-]+)(?::(\S+))?(?: |$)", text, re.MULTILINE))
     explained = {name: set(re.findall(r"(\w+)=", options)) for name, options in shown.items() if name != "dltool"}
     assert explained == {name: set(options) for name, options in names.SCHEDULES.items()}
 
