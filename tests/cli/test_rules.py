@@ -341,7 +341,7 @@ def test_rule_8_json_has_a_schema_and_floats_round_trip(run):
 
 
 def test_rule_8_every_key_of_a_json_result_is_on_the_page_of_its_command(run, here):
-    fit = "fit twin.h5 --data train --arch mlp:units=4 --epochs 6 --lr 0.01 -q"
+    fit = "fit twin.h5 --data train --arch mlp:units=16 --epochs 25 --lr 0.02 -q"
     assert run(fit).returncode == 0
     for words in (
         "summary m.h5 --timing",
