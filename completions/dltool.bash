@@ -242,7 +242,7 @@ _dltool_arguments() {
         pseudo-label:0) return ;;
         finetune:0) return ;;
         completion:0) _dltool_reply bash zsh fish ;;
-        help:0) _dltool_reply augmentation data exit-codes layer-words limits model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
+        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
         *) _dltool_reply ;;
     esac
 }

@@ -57,7 +57,7 @@ class FitCommand(Command):
     "--clip-norm", type=RATE, metavar="X", help="Shrink each weight's gradient to this norm (Keras clipnorm)."
 )
 @click.option("--clip-value", type=RATE, metavar="X", help="Cut every number of the gradient to -X..X.")
-@click.option("--weight-decay", type=AMOUNT, metavar="X", help="Part of each weight that a step takes away, per rate.")
+@click.option("--weight-decay", type=AMOUNT, metavar="X", help="Shrink the weights by X times the rate in each step.")
 @click.option("--freeze", metavar="N|NAMES", help="Layers that do not train: the first N, names as 'conv*', or none.")
 @click.option("--early-stop", type=POSITIVE, metavar="N", help="Stop after N epochs without an improvement.")
 @click.option("--monitor", metavar="NAME", help="What decides which epoch is best.  [val_loss]")
@@ -81,10 +81,20 @@ class FitCommand(Command):
 @options.plot
 @options.force
 @click.option(
-    "--no-state", "keep_state", is_flag=True, flag_value=False, default=True, help="Smaller file; training restarts."
+    "--no-state",
+    "keep_state",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave the optimizer's state out of the file.",
 )
 @click.option(
-    "--no-normalize", "normalize", is_flag=True, flag_value=False, default=True, help="Take tables as they are."
+    "--no-normalize",
+    "normalize",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave out the Normalization layer of new models for tables.",
 )
 @options.rescale
 @click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")

@@ -87,7 +87,7 @@ def plan(settings: FitSettings, task: Task, path: str) -> list[str]:
     steps = -(-len(task.train) // size)
     every = settings.epochs * steps
     lines = [line for line in understood(settings, task) if not line.startswith("note")]
-    lines.append(f"train   {settings.epochs} epochs of {steps:,} steps with {size} rows, {every:,} steps in all")
+    lines.append(f"train   {settings.epochs:,} epochs of {steps:,} steps with {size} rows, {every:,} steps in all")
     monitor = task.objective.monitor(settings.monitor, task.validation is not None)
     if task.validation is not None or settings.monitor is not None:
         stop = f", stops after {settings.early_stop} epochs without an improvement" if settings.early_stop else ""
