@@ -229,7 +229,7 @@ _dltool_arguments() {
     case $1:$2 in
         :0) _dltool_reply build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
         build:0) return ;;
-        build:*) _dltool_reply act activation add averagepooling2d avgpool avgpool2d batchnorm batchnormalization bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dropout fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp input inputlayer leakyrelu maxpool maxpool2d maxpooling2d norm normalization relu rescale rescaling reshape zeropad zeropadding2d ;;
+        build:*) _dltool_reply act activation add averagepooling2d avgpool avgpool2d batchnorm batchnormalization bidir bidirectional bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dropout embed embedding fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp gru input inputlayer leakyrelu lstm masking maxpool maxpool2d maxpooling2d norm normalization part permute relu repeat repeatvector rescale rescaling reshape rnn simplernn timedist timedistributed zeropad zeropadding2d ;;
         fit:0) return ;;
         evaluate:0) return ;;
         evaluate:1) _dltool_reply ;;

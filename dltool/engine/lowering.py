@@ -77,7 +77,7 @@ def activation_of(layer: Layer) -> str | None:
         plain = layer.max_value is None and layer.negative_slope == 0 and layer.threshold == 0
         return "relu" if plain else None
     name = getattr(layer, "activation", "linear")
-    return None if name == "linear" else name
+    return None if name == "linear" or not layer.activation_is_last else name
 
 
 def _give_head_to_loss(lowered: Lowered, position: int, loss: Loss) -> None:

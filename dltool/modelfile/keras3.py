@@ -13,6 +13,9 @@ from dltool.errors import ModelFileError
 MASK_NODES = ("NotEqual",)
 """Operations that Keras 3 writes for masks; dltool works masks out itself (Keras 3 cannot even read them back)."""
 
+TENSOR_OPTIONS = ("query", "value", "key", "initial_state")
+"""Tensors that a layer may get by name, in the order in which it takes them."""
+
 
 def simplify(value: Any) -> Any:
     """Objects, tuples, numbers and type policies without Keras 3's wrapping, at any depth.
@@ -84,8 +87,9 @@ def plain_node(layer: dict[str, Any], node: Any) -> Any:
     arguments, options = node.get("args") or [], node.get("kwargs") or {}
     if not isinstance(arguments, list) or not isinstance(options, dict):
         raise ModelFileError(f"{where}: its inbound_nodes cannot be understood; the file is damaged")
+    arguments = [*arguments, *(options[key] for key in TENSOR_OPTIONS if options.get(key))]
     for key, entry in options.items():
-        if key != "mask" and entry not in (None, False):
+        if key not in ("mask", *TENSOR_OPTIONS) and entry not in (None, False):
             raise ModelFileError(f"{where}: is called with {key}={str(entry)[:60]}, which is not supported")
     flat = [entry for argument in arguments for entry in (argument if isinstance(argument, list) else [argument])]
     return [[*origin_of(where, entry), {}] for entry in flat]

@@ -3,37 +3,53 @@
 from dataclasses import dataclass
 
 from dltool.engine.layers import (
+    GRU,
+    LSTM,
     Activation,
     Add,
     AveragePooling2D,
     BatchNormalization,
+    Bidirectional,
     Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
     InputLayer,
     Layer,
     LeakyReLU,
+    Masking,
     MaxPooling2D,
     Normalization,
+    Part,
+    Permute,
     ReLU,
+    RepeatVector,
     Rescaling,
     Reshape,
     Shape,
+    SimpleRNN,
+    TimeDistributed,
     ZeroPadding2D,
 )
 
 
 @dataclass(frozen=True)
 class Case:
-    """``shapes`` has one entry per input, without the batch axis."""
+    """``shapes`` has one entry per input, without the batch axis; ``integers``: inputs are 0 .. integers - 1."""
 
     layer: Layer
     shapes: tuple[Shape, ...]
+    integers: int | None = None
+
+    @property
+    def joins(self) -> bool:
+        """True when the layer gets a tuple of inputs."""
+        return self.layer.joins or len(self.shapes) > 1
 
     def __str__(self) -> str:
         layer = self.layer
@@ -43,14 +59,15 @@ class Case:
     @property
     def shape(self):
         """What the layer's ``output_shape`` and ``weight_specs`` get."""
-        return self.shapes if self.layer.joins else self.shapes[0]
+        return self.shapes if self.joins else self.shapes[0]
 
 
-def case(layer: Layer, *shapes: Shape) -> Case:
-    return Case(layer, shapes)
+def case(layer: Layer, *shapes: Shape, integers: int | None = None) -> Case:
+    return Case(layer, shapes, integers)
 
 
 IMAGE = (6, 5, 4)
+SEQUENCE = (4, 3)
 
 CASES = [
     case(InputLayer(shape=(3, 2)), (3, 2)),
@@ -109,4 +126,39 @@ CASES = [
     case(Add(), (4,), (5, 1)),
     case(Concatenate(), IMAGE, (6, 5, 1), IMAGE),
     case(Concatenate(axis=1), (2, 3), (4, 3)),
+    case(Embedding(7, 3), (4,), integers=7),
+    case(Embedding(5, 2, mask_zero=True, embeddings_regularizer="l2"), (2, 3), integers=5),
+    case(Masking(), SEQUENCE),
+    case(Masking(mask_value=-1.0), (2, 3, 2)),
+    case(RepeatVector(3), (4,)),
+    case(Permute((2, 1)), SEQUENCE),
+    case(Permute((3, 1, 2)), IMAGE),
+    case(SimpleRNN(3), SEQUENCE),
+    case(SimpleRNN(2, activation="softsign", use_bias=False, return_sequences=True, go_backwards=True), SEQUENCE),
+    case(SimpleRNN(3, dropout=0.3, recurrent_dropout=0.4), SEQUENCE),
+    case(SimpleRNN(2, return_state=True), SEQUENCE, (2,)),
+    case(LSTM(3), SEQUENCE),
+    case(LSTM(2, return_sequences=True, kernel_regularizer="l2", unit_forget_bias=False), SEQUENCE),
+    case(LSTM(2, activation="softsign", recurrent_activation="tanh", use_bias=False, go_backwards=True), SEQUENCE),
+    case(LSTM(3, dropout=0.5, recurrent_dropout=0.5, return_sequences=True), SEQUENCE),
+    case(LSTM(2, return_sequences=True, return_state=True), SEQUENCE, (2,), (2,)),
+    case(LSTM(2, return_state=True), SEQUENCE),
+    case(GRU(3), SEQUENCE),
+    case(GRU(2, return_sequences=True, go_backwards=True), SEQUENCE),
+    case(GRU(3, reset_after=False), SEQUENCE),
+    case(GRU(2, reset_after=False, use_bias=False, recurrent_dropout=0.4, dropout=0.2), SEQUENCE),
+    case(GRU(2, use_bias=False, recurrent_dropout=0.4), SEQUENCE, (2,)),
+    case(Part(0, count=2), (3, 4)),
+    case(Part(2, count=2, sequences=True, size=3), (6, 4)),
+    case(Part(0, count=1, sequences=True), (6, 4)),
+    case(Bidirectional(LSTM(2)), SEQUENCE),
+    case(Bidirectional(GRU(2, return_sequences=True, dropout=0.4), merge_mode="mul"), SEQUENCE),
+    case(Bidirectional(SimpleRNN(2, return_sequences=True), merge_mode="ave"), SEQUENCE, (2,), (2,)),
+    case(
+        Bidirectional(LSTM(2), merge_mode="sum", backward_layer=LSTM(2, activation="sigmoid", go_backwards=True)),
+        SEQUENCE,
+    ),
+    case(TimeDistributed(Dense(2, activation="tanh")), SEQUENCE),
+    case(TimeDistributed(Conv2D(2, 3)), (2, *IMAGE)),
+    case(TimeDistributed(Dropout(0.5)), SEQUENCE),
 ]

@@ -17,31 +17,44 @@ from dltool.engine.layers.core import (
 from dltool.engine.layers.merging import Add, Concatenate
 from dltool.engine.layers.normalization import BatchNormalization
 from dltool.engine.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from dltool.engine.layers.recurrent import GRU, LSTM, Part, SimpleRNN
+from dltool.engine.layers.sequences import Embedding, Masking, Permute, RepeatVector
+from dltool.engine.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
+    "GRU",
     "LAYERS",
+    "LSTM",
     "Activation",
     "Add",
     "AveragePooling2D",
     "BatchNormalization",
+    "Bidirectional",
     "Call",
     "Concatenate",
     "Conv2D",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
     "InputLayer",
     "Layer",
     "LeakyReLU",
+    "Masking",
     "MaxPooling2D",
     "Normalization",
+    "Part",
+    "Permute",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
     "Shape",
+    "SimpleRNN",
+    "TimeDistributed",
     "WeightSpec",
     "ZeroPadding2D",
 ]
