@@ -54,6 +54,9 @@ OLD_KEYWORDS = {
 }
 """Keras 1 keyword -> today's."""
 
+ACTIVATIONS_FIRST = ("elu", "softmax")
+"""Words that are the plain activation, though a layer with options has the same name."""
+
 REQUIRED = {**names.LAYER_REQUIRED, "InputLayer": ("shape",)}
 PADDINGS = ("valid", "same")
 MOST_REPEATS = 1000
@@ -127,7 +130,7 @@ def _word(text: str) -> Word:
     if match["name"] == "" or (match["inputs"] is not None and not all(match["inputs"].split("+"))):
         raise UsageError(f"{text}: a name is missing before '=' or after '@'; write name=kind@input+input")
     kind = match["kind"]
-    if kind in _activations() and kind not in kinds():
+    if kind in _activations() and (kind not in kinds() or (kind in ACTIVATIONS_FIRST and match["values"] is None)):
         class_name, fixed = "Activation", {"activation": kind}
     else:
         class_name, fixed = class_of(kind, text), {}
@@ -310,11 +313,13 @@ _EXAMPLES = {
     "Conv2D": "conv2d:32,3",
     "Dense": "dense:64",
     "DepthwiseConv2D": "depthwise:3",
+    "Dot": "dot:1@a+b",
     "Dropout": "dropout:0.5",
     "Embedding": "embed:10000,64",
     "GRU": "gru:64",
     "InputLayer": "input:28x28x1",
     "LSTM": "lstm:64",
+    "MultiHeadAttention": "mha:4,16@a+a",
     "Part": "part:1,2@NAME",
     "Permute": "permute:2x1",
     "RepeatVector": "repeat:10",

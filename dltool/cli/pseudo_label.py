@@ -59,7 +59,9 @@ def command(console: Console, model: str, as_json: bool, **rest) -> int:
         console.warning(text)
     if settings.output is not None and settings.data.data:
         data = " ".join(f"--data {shlex.quote(path)}" for path in settings.data.data)
-        console.hint(f"next    dltool fit {shlex.quote(model)} {data} --extra {shlex.quote(settings.output)}")
+        console.hint(
+            f"next    dltool fit {shlex.quote(model)} {data} --extra {shlex.quote(settings.output)}", fold=False
+        )
     return 1 if result.failed and not settings.data.skip_bad else 0
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from dltool.engine.batch import Batch
 from dltool.engine.blas import limit_blas_threads
 from dltool.engine.buffers import Buffer, Piece, Workspace
+from dltool.engine.kernels.base import Kernel
 from dltool.engine.lanes import Calls
 from dltool.engine.losses import Loss
 from dltool.engine.memory import shared_zeros
@@ -182,16 +183,12 @@ def _rows(buffer: Buffer, count: int) -> np.ndarray:
 
 
 def _refreshed(plan: Plan) -> list:
-    """The plan's stages after one that derives what kernels need from the current weights."""
-    return [CallStage([kernel.refresh for kernel in plan.kernels()]), *plan.stages]
+    """The plan's stages, after one that derives what kernels need from the current weights where any does."""
+    calls = [kernel.refresh for kernel in plan.kernels() if type(kernel).refresh is not Kernel.refresh]
+    return [CallStage(calls), *plan.stages] if calls else plan.stages
 
 
 def _stage_inputs(plan: Plan, inputs: tuple[np.ndarray, ...], rows: slice) -> list[int]:
     """Copy rows of a batch into shared memory; returns the type code of each input."""
-    codes = []
-    for kernel, array in zip(plan.inputs, inputs, strict=True):
-        code = 1 if array.dtype == np.uint8 else 0
-        view = kernel.staging.view(rows.stop - rows.start, INPUT_TYPES[code])
-        np.copyto(view, array[rows].reshape(view.shape), casting="unsafe")
-        codes.append(code)
-    return codes
+    pairs = zip(plan.inputs, inputs, strict=True)
+    return [INPUT_TYPES.index(kernel.stage(array[rows])) for kernel, array in pairs]

@@ -31,12 +31,17 @@ class Life:
 
 
 def place_buffers(stages: Stages, batch_size: int, kept: Iterable[Buffer]) -> None:
-    """Give every buffer that phases touch its storage. ``kept`` are read after the program: full, and never reused."""
+    """Give every buffer that phases touch its storage, unless it has one.
+
+    ``kept`` are read after the program: full, and never reused.
+    """
     lives = lives_of(stages)
     kept = {buffer.root for buffer in kept}
     longest = shard_rows(batch_size, 0)[1]
     free: dict[tuple, list[tuple[int, Storage]]] = {}
     for buffer, life in sorted(lives.items(), key=lambda entry: entry[1].first):
+        if buffer.storage is not None:
+            continue
         is_scratch = life.group is not None and buffer not in kept
         rows = life.group.rows(longest) if is_scratch else batch_size
         key = (is_scratch, rows, buffer.padded_shape, buffer.padding)

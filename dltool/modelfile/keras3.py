@@ -16,6 +16,9 @@ MASK_NODES = ("NotEqual",)
 TENSOR_OPTIONS = ("query", "value", "key", "initial_state")
 """Tensors that a layer may get by name, in the order in which it takes them."""
 
+CALL_OPTIONS = ("use_causal_mask",)
+"""Options of a call that are options of the layer in the engine."""
+
 
 def simplify(value: Any) -> Any:
     """Objects, tuples, numbers and type policies without Keras 3's wrapping, at any depth.
@@ -55,9 +58,9 @@ def own_name(value: dict[str, Any]) -> Any:
     return class_name if top in ("", "keras", "tf_keras", "tensorflow", "builtins") else f"{module}>{class_name}"
 
 
-def upgrade(model: dict[str, Any]) -> dict[str, Any]:
+def upgrade(model: Any) -> Any:
     """A ``model_config`` of Keras 3 in Keras 2's form; one that is in that form already comes back unchanged."""
-    return with_plain_nodes(simplify(model))
+    return with_plain_nodes(simplify(model)) if isinstance(model, dict) else model
 
 
 def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:
@@ -88,11 +91,15 @@ def plain_node(layer: dict[str, Any], node: Any) -> Any:
     if not isinstance(arguments, list) or not isinstance(options, dict):
         raise ModelFileError(f"{where}: its inbound_nodes cannot be understood; the file is damaged")
     arguments = [*arguments, *(options[key] for key in TENSOR_OPTIONS if options.get(key))]
+    said = {key: options[key] for key in CALL_OPTIONS if options.get(key) is True}
     for key, entry in options.items():
-        if key not in ("mask", *TENSOR_OPTIONS) and entry not in (None, False):
+        if key not in ("mask", *TENSOR_OPTIONS, *said) and entry not in (None, False):
             raise ModelFileError(f"{where}: is called with {key}={str(entry)[:60]}, which is not supported")
     flat = [entry for argument in arguments for entry in (argument if isinstance(argument, list) else [argument])]
-    return [[*origin_of(where, entry), {}] for entry in flat]
+    found = [[*origin_of(where, entry), {}] for entry in flat]
+    if found and said:
+        found[0][3] = said
+    return found
 
 
 def origin_of(where: str, tensor: Any) -> list[Any]:

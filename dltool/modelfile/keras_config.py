@@ -10,21 +10,39 @@ from __future__ import annotations
 from typing import Any
 
 from dltool.engine.graph import Graph, Node
+from dltool.engine.layers.advanced_activations import ThresholdedReLU
+from dltool.engine.layers.attention import MultiHeadAttention
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import InputLayer, Normalization
+from dltool.engine.layers.row_normalization import LayerNormalization
 from dltool.modelfile.graph_json import value_to_json
 from dltool.modelfile.saved import TrainingConfig
 
 KERAS_VERSION = "2.15.0"
 """What the file calls itself: without a version Keras 2 takes it for Keras 1 and rearranges weights."""
 
-RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
+RENAMED = {
+    "LeakyReLU": {"negative_slope": "alpha"},
+    "MultiHeadAttention": {"output_size": "output_shape"},
+}
 """Keras 3's key -> the one that both generations read."""
 
-LISTED = {"BatchNormalization": ("axis",), "Normalization": ("axis",)}
+LISTED = {
+    "BatchNormalization": ("axis",),
+    "LayerNormalization": ("axis",),
+    "MultiHeadAttention": ("output_size",),
+    "Normalization": ("axis",),
+    "Softmax": ("axis",),
+}
 """Keys that are written as a list: of one for a number, empty for None."""
 
+EMPTY = {"MultiHeadAttention": None}
+"""What None is written as in a list's place, where it is not the empty list."""
+
 LEFT_OUT = {
+    "AdditiveAttention": ("use_causal_mask",),
+    "Attention": ("use_causal_mask",),
+    "MultiHeadAttention": ("use_causal_mask",),
     "BatchNormalization": ("unbiased_moving_variance",),
     "SimpleRNN": ("zero_output_for_mask",),
     "LSTM": ("zero_output_for_mask",),
@@ -113,14 +131,18 @@ def call_json(graph: Graph, calls: list[int], names: dict[str, str], node: Node)
         }
         for source in node.inputs
     ]
-    if node.layer.joins:
-        return {"args": tensors, "kwargs": {}}
+    causal = getattr(node.layer, "use_causal_mask", False)
+    if isinstance(node.layer, MultiHeadAttention):
+        return {"args": tensors, "kwargs": {"use_causal_mask": True} if causal else {}}
+    if causal:
+        return {"args": [tensors], "kwargs": {"use_causal_mask": True}}
     return {"args": tensors[:1], "kwargs": {"initial_state": tensors[1:]}}
 
 
 def needs_keras3(node: Node) -> bool:
-    """True for a call that no list describes to both: Keras 3 takes initial states by name only."""
-    return node.layer.may_join and len(node.inputs) > 1
+    """True for a call that no list describes to both: Keras 3 takes initial states and options by name only."""
+    states = node.layer.may_join and len(node.inputs) > 1
+    return states or isinstance(node.layer, MultiHeadAttention) or getattr(node.layer, "use_causal_mask", False)
 
 
 def reference(graph: Graph, calls: list[int], names: dict[str, str], index: int) -> list[Any]:
@@ -143,11 +165,12 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
     for key, value in layer.config().items():
         left_out = key in found or key in LEFT_OUT.get(class_name, ()) or key.endswith("_initializer")
         left_out = left_out or (key == "backward_layer" and layer.is_mirrored)
+        left_out = left_out or (key == "score_mode" and value == "dot")  # Keras 3 turns it into a function
         if left_out or (value is None and key.endswith(("_regularizer", "_constraint"))):
             continue
         value = wrapped(value) if isinstance(value, Layer) else value_to_json(value)
         if key in LISTED.get(class_name, ()) and not isinstance(value, list):
-            value = [] if value is None else [value]
+            value = EMPTY.get(class_name, []) if value is None else [value]
         if key in ("activation", "recurrent_activation"):
             value = ACTIVATIONS.get(value, value)
         found[RENAMED.get(class_name, {}).get(key, key)] = value
@@ -175,8 +198,12 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
         )
     for node in graph.nodes:
         if needs_keras3(node):
-            found.append(f"tf_keras cannot open the model, because {node.name!r} takes several tensors by name")
+            found.append(f"tf_keras cannot open the model, because {node.name!r} takes tensors or options by name")
     for name, layer in graph.layers.items():
+        if isinstance(layer, ThresholdedReLU):
+            found.append(f"Keras 3 cannot open the model, because it has no ThresholdedReLU ({name!r})")
+        if isinstance(layer, LayerNormalization) and not isinstance(layer.axis, int):
+            found.append(f"Keras 3 cannot open the model, because {name!r} normalises over several axes")
         if isinstance(layer, Normalization) and not isinstance(layer.axis, int):
             # Its .h5 reader drops every axis but a single one; it cannot read such files of its own either.
             found.append(f"Keras 3 cannot open the model, because {name!r} normalises several axes or none apart")

@@ -16,6 +16,7 @@ ANY = object()
 
 RENAMED = {
     "LeakyReLU": {"alpha": "negative_slope"},
+    "MultiHeadAttention": {"output_shape": "output_size"},
 }
 """Keras 2's key -> Keras 3's, which is the engine's field."""
 
@@ -64,6 +65,20 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
         "kernel_regularizer": (None,),
     },
     "Dropout": {"noise_shape": (None,), "seed": (ANY,)},
+    "MultiHeadAttention": {
+        "attention_axes": (None, [1]),
+        "use_gate": (False,),
+        "sliding_window": (None,),
+        "flash_attention": (ANY,),
+        "softmax_robust_masking": (False,),
+        "query_shape": (ANY,),
+        "key_shape": (ANY,),
+        "value_shape": (ANY,),
+        "seed": (ANY,),
+    },
+    "Attention": {"causal": (False,), "seed": (ANY,)},
+    "AdditiveAttention": {"causal": (False,), "seed": (ANY,), "score_mode": ("dot",)},
+    "LayerNormalization": {"rms_scaling": (False,)},
     "Embedding": {"input_length": (ANY,), "sparse": (False, None)},
     "SimpleRNN": RECURRENT,
     "LSTM": RECURRENT,
@@ -76,6 +91,29 @@ WRAPPED = ("layer", "backward_layer")
 
 FLOAT_TYPES = ("float32", "float16", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
 INPUT_TYPES = (*FLOAT_TYPES, "uint8", "uint16", "int8", "int16", "int32", "int64", "bool")
+
+
+OLD_CLASSES = {
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "UnifiedLSTM": "LSTM",
+    "UnifiedGRU": "GRU",
+    "CuDNNLSTM": "LSTM",
+    "CuDNNGRU": "GRU",
+}
+"""Names of tf.keras 1.13 and of the layers for GPUs -> today's."""
+
+
+def modern_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """A layer entry under today's class name; what was built into a GPU layer becomes an option."""
+    class_name, config = entry["class_name"], entry["config"]
+    if class_name not in OLD_CLASSES or not isinstance(config, dict):
+        return entry
+    if class_name.startswith("CuDNN"):
+        config = {**config, "activation": "tanh", "recurrent_activation": "sigmoid"}
+    if class_name == "CuDNNGRU":
+        config["reset_after"] = True
+    return {**entry, "class_name": OLD_CLASSES[class_name], "config": config}
 
 
 def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str, Any]:
@@ -113,7 +151,7 @@ def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str
             found[key] = activation_name(name, class_name, found[key], version)
     if class_name == "GRU" and "reset_after" not in found:
         found["reset_after"] = False  # the option came with Keras 2.1.3, and files without it mean the older GRU
-    if class_name == "BatchNormalization" and version < 3:
+    if class_name == "BatchNormalization" and version == 2:
         # The fused kernel of Keras 2 works on images only; the reader clears the flag for other inputs.
         found["unbiased_moving_variance"] = True
     return {"class_name": class_name, "config": found}
@@ -123,7 +161,7 @@ def wrapped_config(name: str, value: Any, version: int) -> dict[str, Any]:
     """The layer inside a wrapper, as ``canonical_config`` gives it. Raises ModelFileError."""
     if not isinstance(value, dict) or not isinstance(value.get("class_name"), str) or "config" not in value:
         raise ModelFileError(f"layer {name!r}: holds {str(value)[:60]!r} and not a layer; the file is damaged")
-    return canonical_config(name, value, version)
+    return canonical_config(name, modern_entry(value), version)
 
 
 def is_harmless(allowed: tuple[Any, ...], value: Any) -> bool:
@@ -168,6 +206,8 @@ def activation_name(name: str, class_name: str, value: Any, version: int) -> str
     """The engine's name of an activation. ``hard_sigmoid`` is 0.2x+0.5 before Keras 3 and x/6+0.5 since."""
     if value is None:
         return "linear"
+    if isinstance(value, dict) and value.get("class_name") == "function":
+        value = value.get("config")
     if not isinstance(value, str):
         shown = value.get("class_name") if isinstance(value, dict) else value
         raise ModelFileError(f"layer {name!r} ({class_name}): the activation {str(shown)[:60]!r} is not supported")

@@ -52,6 +52,8 @@ def _last_activation(graph: Graph, index: int) -> str:
     node = graph.nodes[index]
     while type(node.layer).__name__ in PASSES_THROUGH and node.inputs:
         node = graph.nodes[node.inputs[0]]
+    if isinstance(node.layer, Softmax):
+        return "softmax"
     found = getattr(node.layer, "activation", None)
     return found if isinstance(found, str) else "linear"
 

@@ -132,7 +132,7 @@ class Site:
 
         The first micro-batch of a shard writes the shard's sum, later ones add to it.
         """
-        total = self.partials[index][piece.shard]
+        total = self.partials[index][piece.shard, ...]  # an array also for a weight that is one number
         if piece.first and not self.accumulates:
             return total, None
         part = piece.temp(f"part{index}", total.shape)

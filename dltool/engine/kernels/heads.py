@@ -12,6 +12,9 @@ from dltool.engine.kernels.base import NUM_SHARDS, WHOLE_SHARD, Kernel, Phase, R
 from dltool.engine.losses import Loss, SparseCategoricalCrossentropy
 from dltool.engine.memory import shared_zeros
 
+LARGEST_DIRECT_BYTES = 1 << 20
+"""Inputs of a batch up to this size are copied once, by the parent; larger ones are worth the lanes' help."""
+
 
 class Staging:
     """Shared memory into which the parent copies a batch's array, in the type it comes in.
@@ -30,15 +33,36 @@ class Staging:
 
 
 class InputKernel(Kernel):
-    """Copies staged rows into the (bordered, float32) buffer of an input."""
+    """Copies staged rows into the (bordered, float32) buffer of an input.
 
-    def __init__(self, site: Site, staging: Staging):
+    A small buffer without a border is the staging memory itself: the parent's copy then saves the lanes theirs, and the
+    wait for it.
+    """
+
+    def __init__(self, site: Site):
         super().__init__(site)
-        self.staging = staging
+        self.staging = Staging(site.batch_size, site.output_shape, 4)
         self.dtype: object = np.float32
+        self.is_direct = False
+
+    def share_buffer(self) -> None:
+        """Let the parent write into the input's buffer, if it is small and has no border."""
+        memory = self.staging.memory
+        if memory.size <= LARGEST_DIRECT_BYTES and not self.site.y.padding:
+            self.is_direct = True
+            shape = self.site.output_shape
+            array = self.staging.view(self.site.batch_size, np.float32)
+            self.site.y.storage = Storage(self.site.batch_size, shape, array)
+
+    def stage(self, array: np.ndarray) -> type:
+        """Copy a batch's rows into shared memory; the type in which they lie there."""
+        kind = np.uint8 if array.dtype == np.uint8 and not self.is_direct else np.float32
+        view = self.staging.view(len(array), kind)
+        np.copyto(view, array.reshape(view.shape), casting="unsafe")
+        return kind
 
     def forward_phases(self) -> list[Phase]:
-        return [Phase("shard", self.bind_forward, frozenset("y"))]
+        return [] if self.is_direct else [Phase("shard", self.bind_forward, frozenset("y"))]
 
     def backward_phases(self) -> list[Phase]:
         return []
