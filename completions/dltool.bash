@@ -96,7 +96,7 @@ _dltool_values() {
         fit--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
         fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         fit--loss-weight) _dltool_reply ;;
-        fit--schedule) _dltool_reply constant cosine exp plateau poly step time ;;
+        fit--schedule) _dltool_reply 1cycle constant cosine exp flat-cosine plateau poly sgdr step time ;;
         fit--warmup) _dltool_reply ;;
         fit--clip-norm) _dltool_reply ;;
         fit--clip-value) _dltool_reply ;;

@@ -96,7 +96,7 @@ complete -c dltool -n '__dltool_at fit' -l lr -r -f -d 'Learning rate. [the file
 complete -c dltool -n '__dltool_at fit' -l loss -r -f -a 'binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy' -d 'What is minimised; OUTPUT=NAME for one of several outputs. [by the head]'
 complete -c dltool -n '__dltool_at fit' -l metric -r -f -a 'accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy' -d 'What is measured; repeat for several. [by the head]'
 complete -c dltool -n '__dltool_at fit' -l loss-weight -r -f -d 'How much the loss of one of several outputs counts. [1]'
-complete -c dltool -n '__dltool_at fit' -l schedule -r -f -a 'constant cosine exp plateau poly step time' -d 'How the rate changes: constant, cosine, exp, plateau, poly, step, time. [constant]'
+complete -c dltool -n '__dltool_at fit' -l schedule -r -f -a '1cycle constant cosine exp flat-cosine plateau poly sgdr step time' -d 'How the rate changes: 1cycle, constant, cosine, exp, flat-cosine, plateau, poly, sgdr, step, time. [constant]'
 complete -c dltool -n '__dltool_at fit' -l warmup -r -f -d 'Let the rate rise over so many epochs, or 500steps, first.'
 complete -c dltool -n '__dltool_at fit' -l clip-norm -r -f -d 'Shrink each weight\'s gradient to this norm (Keras clipnorm).'
 complete -c dltool -n '__dltool_at fit' -l clip-value -r -f -d 'Cut every number of the gradient to -X..X.'

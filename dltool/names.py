@@ -535,15 +535,18 @@ OPTIMIZER_ALIASES = {
     "SGD": "sgd",
 }
 SCHEDULES = {
+    "1cycle": {"rise": "number", "start": "number", "end": "number", "low": "number", "high": "number", "over": "time"},
     "constant": {},
     "cosine": {"min": "number", "over": "time"},
     "exp": {"decay": "number", "every": "time"},
+    "flat-cosine": {"flat": "number", "min": "number", "over": "time"},
     "plateau": {"factor": "number", "patience": "int", "min": "number", "min_delta": "number", "cooldown": "int"},
     "poly": {"power": "number", "min": "number", "over": "time"},
+    "sgdr": {"min": "number", "cycle_mult": "number", "cycle_len": "time"},
     "step": {"drop": "number", "every": "time"},
     "time": {"decay": "number", "every": "time"},
 }
-SCHEDULE_ALIASES = {"exponential": "exp", "polynomial": "poly"}
+SCHEDULE_ALIASES = {"exponential": "exp", "onecycle": "1cycle", "polynomial": "poly"}
 AUGMENTATIONS = {
     "brightness": {"part": "number"},
     "contrast": {"part": "number"},

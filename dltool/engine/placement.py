@@ -72,10 +72,11 @@ def lives_of(stages: Stages) -> dict[Buffer, Life]:
 
 
 def in_order(stages: Stages) -> Iterator[tuple[Kernel, Phase, Group | None]]:
-    """All phases that touch buffers, in the order of execution, with their group (None for tiles)."""
+    """All phases that touch buffers, in the order of execution, with their group (None for tiles and lanes)."""
     for stage in stages:
         if isinstance(stage, TileStage):
             yield from ((kernel, phase, None) for kernel, phase in stage.phases)
         else:
+            yield from ((kernel, phase, None) for kernel, phase in stage.lane_phases)
             for group in stage.groups:
                 yield from ((kernel, phase, group) for kernel, phase in group.phases)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dltool.engine.graph import Graph, describe
+from dltool.engine.layers import Softmax
 from dltool.engine.layers.base import Shape
 from dltool.engine.losses import CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy
 from dltool.errors import DataError, UsageError

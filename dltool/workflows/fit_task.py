@@ -223,7 +223,10 @@ def with_extra(
 
 def open_validation(settings: FitSettings, saved: SavedModel) -> Dataset:
     """The rows of ``--val``, read as the training rows are."""
-    return read_as_training(settings, saved, settings.val, settings.val_labels)
+    try:
+        return read_as_training(settings, saved, settings.val, settings.val_labels)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--labels", "--val-labels")) from None
 
 
 def read_as_training(

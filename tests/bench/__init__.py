@@ -8,7 +8,8 @@ training_peers imagenet_torch      the same networks in torch and Keras
 child         one contender's process: builds its steps, then runs them when told
 machine       CPU load, memory of a process tree, BLAS
 duel          the interleaved rounds and their figures
-learning_rates   the rate of lr-find beside a grid (a program of its own)
+learning_rates   the rate of lr-find beside a grid (a program of its own, as the next)
+pseudo_labels    what unlabelled images bring
 commands      how long whole commands take, cold
 install_size  how much disk the base install takes
 report        the figures as text or Markdown

@@ -24,8 +24,6 @@ NOT_YET = {
     "regularizer_activity": "activity regularizers",
     "constraint_maxnorm": "constraints",
     "constraint_nonneg_unitnorm": "constraints",
-    "cf_conv2d": "channels_first",
-    "cf_conv2d_pool_dense": "channels_first",
 }
 """Cases of our layers that use what the engine does not have; reading them is refused."""
 

@@ -35,8 +35,6 @@ NOT_YET = {
     "regularizer_activity": "activity regularizers",
     "constraint_maxnorm": "constraints",
     "constraint_nonneg_unitnorm": "constraints",
-    "cf_conv2d": "channels_first",
-    "cf_conv2d_pool_dense": "channels_first",
     "opt_adam_ema": "moving averages of weights",
     "opt_schedule_piecewise": "piecewise schedules",
 }

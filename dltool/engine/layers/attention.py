@@ -304,6 +304,11 @@ def checked(shape: tuple[Shape, ...]) -> tuple[Shape, Shape, Shape]:
     """Shapes of query, value and key. Raises UsageError."""
     if len(shape) not in (2, 3):
         raise UsageError(f"takes query and value, or query, value and key, but gets {len(shape)} inputs")
+    if all(len(part) == 1 for part in shape):
+        raise UsageError(
+            "its inputs are single vectors; attention among the rows of a batch is not supported "
+            "(see 'dltool help limits')"
+        )
     if any(len(part) != 2 or part[1] is None for part in shape):
         raise UsageError(f"needs sequences (positions x features) but gets {describe(shape)}")
     query, value = shape[:2]
