@@ -231,7 +231,7 @@ _dltool_arguments() {
     case $1:$2 in
         :0) _dltool_reply build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
         build:0) return ;;
-        build:*) _dltool_reply act activation add averagepooling2d avgpool avgpool2d batchnorm batchnormalization bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dropout fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp input inputlayer leakyrelu maxpool maxpool2d maxpooling2d norm normalization relu rescale rescaling reshape zeropad zeropadding2d ;;
+        build:*) _dltool_reply act activation add additiveattention attention average averagepooling2d avgpool avgpool2d batchnorm batchnormalization bidir bidirectional bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dot dropout elu embed embedding fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp gn groupnorm groupnormalization gru input inputlayer layernorm layernormalization leakyrelu ln lstm masking maximum maxpool maxpool2d maxpooling2d mha minimum multiheadattention multiply norm normalization part permute prelu relu repeat repeatvector rescale rescaling reshape rnn simplernn softmax subtract thresholdedrelu timedist timedistributed unitnormalization zeropad zeropadding2d ;;
         fit:0) return ;;
         evaluate:0) return ;;
         evaluate:1) _dltool_reply ;;

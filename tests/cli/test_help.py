@@ -98,7 +98,7 @@ def test_examples_of_layer_words_are_right():
 
     text = (FOLDER / "layer-words.md").read_text(encoding="utf-8")
     found = re.findall(r"^    (\S*[:*@]\S*) {2,}", text, re.MULTILINE)
-    assert len(found) == 7
+    assert len(found) == 11
     assert all(parse([word]) for word in found)
 
 
