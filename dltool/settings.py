@@ -86,7 +86,8 @@ class FitSettings:
         optimizer: ``"adam"`` or ``"sgd:momentum=0.9,nesterov=true"``.
         learning_rate: a number, or "auto" for that of a range test.
         early_stop: stop after this many epochs without an improvement of ``monitor`` by ``min_delta``.
-        class_weight: ``"balanced"`` or ``"cat=1,dog=99"``.
+        balance: "oversample" lets the rows of rare classes come as often as those of the largest.
+        class_weight: ``"balanced"``, ``"sqrt"`` or ``"cat=1,dog=99"``.
         jobs: lanes; None takes one per CPU. backend: "auto", "threads" or "processes".
         output: where to write instead of ``model``.
         keep_state: keep optimizer slots and counters in the file, so that training can go on exactly.
@@ -126,6 +127,7 @@ class FitSettings:
     min_delta: float = 0.0
     monitor: str | None = None
     class_weight: str | None = None
+    balance: str | None = None
     seed: int = 0
     shuffle: bool = True
     jobs: int | None = None

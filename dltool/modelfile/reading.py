@@ -132,7 +132,7 @@ def is_theano(header: dict[str, Any], version: int) -> bool:
 
 def own_order(canonical: dict[str, Any], groups: keras2.Groups) -> keras2.Groups:
     """The groups under the names of ``/dltool``, where layers may be called as Keras cannot ("outer/inner")."""
-    names = list(canonical["layers"])
+    names = [name for name, entry in canonical["layers"].items() if entry["class_name"] != "Part"]
     if len(names) != len(groups):
         raise ModelFileError("its own description and its model_config list different layers; the file is damaged")
     return [([name], False) for name in names]

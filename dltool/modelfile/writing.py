@@ -177,6 +177,8 @@ def write_weights(group: Any, saved: SavedModel, names: dict[str, str]) -> None:
     """One group per layer, in the order of the config; Keras loads by this order, not by the names."""
     put_names(group, "layer_names", list(names.values()))
     for name, found in saved.model.graph.specs.items():
+        if name not in names:  # a part of a layer's output
+            continue
         layer = group.create_group(names[name])
         paths = [f"{names[name]}/{spec.name}:0" for spec in found]
         put_names(layer, "weight_names", paths)

@@ -38,6 +38,7 @@ OPTIONS = {
     "min_delta": "--min-delta",
     "monitor": "--monitor",
     "class_weight": "--class-weight",
+    "balance": "--balance",
     "augment": "--augment",
     "label_smoothing": "--label-smoothing",
     "ema": "--ema",

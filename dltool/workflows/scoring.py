@@ -11,7 +11,6 @@ from dltool.modelfile.saved import SavedModel
 from dltool.settings import EvaluateSettings, PredictSettings
 from dltool.training.labels import Head, heads
 from dltool.workflows.model_data import label_names, probabilities, sized
-from dltool.workflows.test_time import ViewAverage, chosen_views
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in total."""
@@ -19,13 +18,12 @@ Progress = Callable[[int, int], None]
 
 def open_executor(
     saved: SavedModel, shape: tuple[int, ...], num_rows: int, settings: EvaluateSettings | PredictSettings
-) -> Executor | ViewAverage:
-    """The executor that both commands run rows of ``shape`` on; to be closed.
+) -> Executor:
+    """The executor that both commands run rows of ``shape`` on, or what averages its outputs; to be closed.
 
     Raises:
         UsageError: ``settings.tta`` for a model without views.
     """
-    views = chosen_views(saved, shape) if settings.tta else []
     executor = Executor(
         sized(saved.model, shape),
         batch_size=max(1, min(settings.batch_size, num_rows)),
@@ -33,7 +31,11 @@ def open_executor(
         backend=settings.backend,
         exact=settings.exact,
     )
-    return ViewAverage(executor, views) if views else executor
+    if not settings.tta:
+        return executor
+    from dltool.workflows.view_average import averaged  # 10 ms of imports that a plain prediction does not need
+
+    return averaged(executor, saved, shape)
 
 
 class Reading:

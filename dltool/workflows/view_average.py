@@ -40,6 +40,15 @@ class ViewAverage:
         self.close()
 
 
+def averaged(executor: Executor, saved: SavedModel, shape: tuple[int, ...]) -> ViewAverage:
+    """The executor with views; where there are none it is closed. Raises UsageError."""
+    try:
+        return ViewAverage(executor, chosen_views(saved, shape))
+    except UsageError:
+        executor.close()
+        raise
+
+
 def chosen_views(saved: SavedModel, shape: tuple[int, ...]) -> list[View]:
     """The views of images of ``shape`` that the model's training made, see ``data.augment.views``.
 

@@ -139,7 +139,11 @@ def test_a_dry_run_gives_the_plan_on_stdout_and_writes_nothing(table, capsys):
 
 def test_the_time_spent_waiting_for_data_is_told_to_those_who_ask(table, capsys):
     main(["fit", "m.h5", *table, "--arch", "mlp:units=4", "--epochs", "2", "-v"])
-    assert re.search(r"^waited \d+% of the training time for data$", capsys.readouterr().err, re.MULTILINE)
+    assert re.search(
+        r"^waited \d+% of the training time for data: \d+% in the first epoch, \d+% later$",
+        capsys.readouterr().err,
+        re.MULTILINE,
+    )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -28,8 +28,6 @@ REFUSED = {
     "regularizer_activity": "activity_regularizer",
     "constraint_maxnorm": "kernel_constraint",
     "constraint_nonneg_unitnorm": "kernel_constraint",
-    "cf_conv2d": "channels_first",
-    "cf_conv2d_pool_dense": "channels_first",
 }
 MODELS = {"Sequential", "Functional"}
 

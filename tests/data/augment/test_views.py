@@ -11,8 +11,17 @@ RNG = np.random.default_rng(0)
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("", 1), ("rotate,brightness", 1), ("hflip", 2), ("hflip,vflip", 4), ("turn", 4), ("turn,hflip,vflip", 8)]
-    + [("crop=4", 3), ("medium", 6), ("top-down", 24)],
+    [
+        ("", 1),
+        ("rotate,brightness", 1),
+        ("hflip", 2),
+        ("hflip,vflip", 4),
+        ("turn", 4),
+        ("turn,hflip,vflip", 8),
+        ("crop=4", 3),
+        ("medium", 6),
+        ("top-down", 24),
+    ],
 )
 def test_views_are_what_training_did(text, count):
     images = RNG.integers(0, 256, (2, 16, 16, 3), np.uint8)
