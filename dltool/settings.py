@@ -87,6 +87,8 @@ class FitSettings:
         learning_rate: a number, or "auto" for that of a range test.
         early_stop: stop after this many epochs without an improvement of ``monitor`` by ``min_delta``.
         balance: "oversample" lets the rows of rare classes come as often as those of the largest.
+        decision_threshold: from this probability on the second of two classes is said; "auto": the one with the best
+            F scores on the validation rows.
         class_weight: ``"balanced"``, ``"sqrt"`` or ``"cat=1,dog=99"``.
         jobs: lanes; None takes one per CPU. backend: "auto", "threads" or "processes".
         output: where to write instead of ``model``.
@@ -128,6 +130,7 @@ class FitSettings:
     monitor: str | None = None
     class_weight: str | None = None
     balance: str | None = None
+    decision_threshold: float | str | None = None
     seed: int = 0
     shuffle: bool = True
     jobs: int | None = None

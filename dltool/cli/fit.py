@@ -11,7 +11,7 @@ from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, folded
 from dltool.cli.progress import Progress, duration
-from dltool.cli.types import AMOUNT, POSITIVE, PROBABILITY, RATE, TIME, ChoiceType, PerOutput, RateOrAuto
+from dltool.cli.types import AMOUNT, POSITIVE, PROBABILITY, RATE, TIME, ChoiceType, PerOutput, RateOrAuto, ThresholdType
 from dltool.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ class FitCommand(Command):
     "--balance", type=ChoiceType("balance", "oversample"), help="Let rows of rare classes come as often as others."
 )
 @click.option("--class-weight", metavar="balanced|sqrt|A=1,B=9", help="How much the rows of each class count.")
+@click.option(
+    "--decision-threshold",
+    type=ThresholdType(),
+    metavar="auto|P",
+    help="Say the second of two classes from probability P on; auto: by the validation rows.",
+)
 @options.seed
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
 @options.jobs

@@ -8,9 +8,10 @@ from dltool.data.loader import Loader, balanced_size
 from dltool.engine.losses import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
 from dltool.errors import UsageError
 from dltool.modelfile.reading import read
-from dltool.settings import DataSettings, FitSettings
+from dltool.settings import DataSettings, EvaluateSettings, FitSettings, PredictSettings
 from dltool.training.objective import class_weights
-from dltool.workflows import fit
+from dltool.workflows import evaluate, fit, predict
+from tests.workflows.test_fit_options import Heard
 from tests.workflows.test_resume import interrupt, open_bytes
 
 
@@ -59,9 +60,12 @@ def test_copies_of_a_row_are_changed_differently():
     classes = np.repeat([0, 1], [6, 1])
     dataset = ArrayDataset((np.arange(7.0),), classes, ("a", "b"), ("x.npy",))
     samples = []
-    with Loader(
-        dataset, 4, balance=classes, change=lambda b, n, s: samples.extend(s.tolist()) or b, workers=0
-    ) as loader:
+
+    def change(batch, epoch, found):
+        samples.extend(found.tolist())
+        return batch
+
+    with Loader(dataset, 4, balance=classes, change=change, workers=0) as loader:
         rows = np.concatenate([batch.rows for batch in loader.epoch(1)])
     assert sorted(rows.tolist()) == [0, 1, 2, 3, 4, 5, *[6] * 6]
     assert len(set(samples)) == 12 and [sample % 7 for sample in samples] == rows.tolist()
@@ -122,3 +126,42 @@ def test_numbers_have_no_classes_to_balance(settings):
     np.save("y.npy", np.linspace(0, 1, 102))
     with pytest.raises(UsageError, match="--balance: the labels are numbers, not classes; leave it out"):
         fit.run(settings(balance="oversample"))
+
+
+def test_a_threshold_is_chosen_on_validation_rows_and_kept_to(settings):
+    heard = Heard()
+    fit.run(settings(decision_threshold="auto", epochs=6), heard)
+    threshold = read("m.h5").recipe["threshold"]
+    assert heard.notes[0].startswith(f"decide  1 from {threshold:g} on: mean F1 0.")
+    rows = list(predict.run(PredictSettings("m.h5", ("x.npy",), jobs=1, top=2)).rows)
+    said = np.array([row.probs[1] >= threshold for row in rows])
+    assert [row.label for row in rows] == ["1" if one else "0" for one in said]
+    assert all(row.prob == row.probs[int(row.label)] and row.top[0] == (row.label, row.prob) for row in rows)
+    assert all({label for label, _ in row.top} == {"0", "1"} for row in rows)
+    result = evaluate.run(EvaluateSettings("m.h5", DataSettings(("x.npy",), "y.npy"), jobs=1))
+    right = said == (np.load("y.npy") == 1)
+    assert result.metrics["accuracy"].value == pytest.approx(right.mean())
+    assert 0 < said.sum() < 60
+
+
+def test_a_given_threshold_is_used_as_it_is(settings):
+    fit.run(settings(decision_threshold=0.999, epochs=1, val_split=0.0))
+    rows = list(predict.run(PredictSettings("m.h5", ("x.npy",), jobs=1)).rows)
+    assert {row.label for row in rows} == {"0"}
+    fit.run(settings(arch=None, epochs=1))  # another training decides anew
+    assert "threshold" not in read("m.h5").recipe
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decision_threshold": "auto", "val_split": 0.0}, "--decision-threshold: auto needs validation rows; give"),
+        ({"decision_threshold": 0.3, "data": "three"}, "--decision-threshold: is for models of two classes"),
+    ],
+)
+def test_a_threshold_needs_two_classes_and_rows(settings, options, message):
+    if options.get("data") == "three":
+        np.save("y.npy", np.arange(102) % 3)
+        options = {**options, "data": DataSettings(("x.npy",), "y.npy")}
+    with pytest.raises(UsageError, match=message):
+        fit.run(settings(**options))
