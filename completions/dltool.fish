@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --augment --augment-preview --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --schedule --seed --sort-into --steps --threshold --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -92,7 +92,7 @@ complete -c dltool -n '__dltool_at fit' -l arch -r -f -a 'cnn lenet mlp resnet-s
 complete -c dltool -n '__dltool_at fit' -l epochs -r -f -d 'Passes over the data.'
 complete -c dltool -n '__dltool_at fit' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at fit' -l optimizer -r -f -a 'adadelta adagrad adam adamax adamw nadam rmsprop sgd' -d 'One of adadelta, adagrad, adam, adamax, adamw, nadam, rmsprop, sgd. [the file\'s own, or adam]'
-complete -c dltool -n '__dltool_at fit' -l lr -r -f -d 'Learning rate. [the file\'s own, or the optimizer\'s]'
+complete -c dltool -n '__dltool_at fit' -l lr -r -f -d 'Learning rate; auto: by a range test first.'
 complete -c dltool -n '__dltool_at fit' -l loss -r -f -a 'binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy' -d 'What is minimised (dltool help losses); OUTPUT=NAME for one of several outputs. [by the last layer]'
 complete -c dltool -n '__dltool_at fit' -l metric -r -f -a 'accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy' -d 'What is measured (dltool help losses); repeat for several. [by the last layer]'
 complete -c dltool -n '__dltool_at fit' -l loss-weight -r -f -d 'How much the loss of one of several outputs counts. [1]'
@@ -101,6 +101,10 @@ complete -c dltool -n '__dltool_at fit' -l warmup -r -f -d 'Let the rate rise ov
 complete -c dltool -n '__dltool_at fit' -l clip-norm -r -f -d 'Shrink each weight\'s gradient to this norm (Keras clipnorm).'
 complete -c dltool -n '__dltool_at fit' -l clip-value -r -f -d 'Cut every number of the gradient to -X..X.'
 complete -c dltool -n '__dltool_at fit' -l weight-decay -r -f -d 'Shrink the weights by X times the rate in each step.'
+complete -c dltool -n '__dltool_at fit' -l label-smoothing -r -f -d 'Part of a label spread over all classes.'
+complete -c dltool -n '__dltool_at fit' -l ema -r -f -d 'Keep a moving average of the weights, as 0.999.'
+complete -c dltool -n '__dltool_at fit' -l time -r -f -d 'End after 90s, 5m or 1h30m; the schedule fits into it.'
+complete -c dltool -n '__dltool_at fit' -l restarts -r -f -d 'Try N random starts shortly, train the best.'
 complete -c dltool -n '__dltool_at fit' -l freeze -r -f -d 'Layers that do not train: the first N, names as \'conv*\', or none.'
 complete -c dltool -n '__dltool_at fit' -l early-stop -r -f -d 'Stop after N epochs without an improvement.'
 complete -c dltool -n '__dltool_at fit' -l monitor -r -f -d 'What decides which epoch is best. [val_loss]'

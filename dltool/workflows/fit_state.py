@@ -65,7 +65,7 @@ class FitState:
         callbacks[KEY] = run_state(self.settings, run, self.origin, self.is_finished)
         weights = run.model.weights.vector if last is None else last
         slots, memory = dict(executor.slots), dict(executor.memory)
-        saved.state = TrainingState(weights, slots, memory, run.step, run.done, callbacks)
+        saved.state = TrainingState(weights, slots, memory, run.step, run.done, callbacks, run.averaged)
 
     def recipe(self) -> dict[str, Any]:
         """The options that made the weights; nothing that depends on the machine or on paths."""
@@ -81,9 +81,15 @@ class FitState:
             write(self.task.saved, path)
 
     def write_current(self, path: str) -> None:
-        """Write the model with the weights that it has now."""
-        self.collect(None)
+        """Write the model with the weights that it has now, or with their average where there is one."""
+        vector, last = self.record.model.weights.vector, None
+        if self.record.averaged is not None:
+            last = vector.copy()
+            vector[...] = self.record.averaged
+        self.collect(last)
         write(self.task.saved, path, keep_state=self.settings.keep_state)
+        if last is not None:
+            vector[...] = last
 
     def keep_best(self, path: str) -> str:
         """After a divergence: write the best finished epoch, without the spoilt state; says what was done."""
