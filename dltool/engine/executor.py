@@ -13,6 +13,7 @@ import numpy as np
 from dltool.engine.batch import Batch
 from dltool.engine.blas import limit_blas_threads
 from dltool.engine.buffers import Buffer, Piece, Workspace
+from dltool.engine.kernels.base import Kernel
 from dltool.engine.lanes import Calls
 from dltool.engine.losses import Loss
 from dltool.engine.memory import shared_zeros
@@ -103,13 +104,13 @@ class Executor:
         """How lanes run: "serial", "threads" or "processes"."""
         return self._lanes.backend
 
-    def train_step(self, batch: Batch, step: int, learning_rate: float) -> float:
+    def train_step(self, batch: Batch, step: int, learning_rate: float, momentum: float | None = None) -> float:
         """One optimizer step.
 
         Args:
             batch: at most ``batch_size`` rows.
             step: counted from 1; keys dropout and bias corrections.
-            learning_rate: the schedule's rate for this step.
+            learning_rate: the schedule's rate for this step. momentum: its momentum; None: the optimizer's own.
 
         Returns:
             The batch's loss with regularisation, at the weights before the step.
@@ -123,7 +124,7 @@ class Executor:
         penalty = 0.0
         if self._update is not None:
             penalty = self._update.penalty()
-            self._update.prepare(step, learning_rate, self.memory)
+            self._update.prepare(step, learning_rate, self.memory, momentum)
         self._lanes.run(TRAIN, rows, *types)
         self.predictions = tuple(loss.predictions.storage.array[:rows] for loss in plan.losses)
         return sum(loss.total(rows) for loss in plan.losses) + penalty
@@ -168,16 +169,12 @@ def _rows(buffer: Buffer, count: int) -> np.ndarray:
 
 
 def _refreshed(plan: Plan) -> list:
-    """The plan's stages after one that derives what kernels need from the current weights."""
-    return [CallStage([kernel.refresh for kernel in plan.kernels()]), *plan.stages]
+    """The plan's stages, after one that derives what kernels need from the current weights where any does."""
+    calls = [kernel.refresh for kernel in plan.kernels() if type(kernel).refresh is not Kernel.refresh]
+    return [CallStage(calls), *plan.stages] if calls else plan.stages
 
 
 def _stage_inputs(plan: Plan, inputs: tuple[np.ndarray, ...], rows: slice) -> list[int]:
     """Copy rows of a batch into shared memory; returns the type code of each input."""
-    codes = []
-    for kernel, array in zip(plan.inputs, inputs, strict=True):
-        code = 1 if array.dtype == np.uint8 else 0
-        view = kernel.staging.view(rows.stop - rows.start, INPUT_TYPES[code])
-        np.copyto(view, array[rows].reshape(view.shape), casting="unsafe")
-        codes.append(code)
-    return codes
+    pairs = zip(plan.inputs, inputs, strict=True)
+    return [INPUT_TYPES.index(kernel.stage(array[rows])) for kernel, array in pairs]

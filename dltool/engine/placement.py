@@ -31,12 +31,17 @@ class Life:
 
 
 def place_buffers(stages: Stages, batch_size: int, kept: Iterable[Buffer]) -> None:
-    """Give every buffer that phases touch its storage. ``kept`` are read after the program: full, and never reused."""
+    """Give every buffer that phases touch its storage, unless it has one.
+
+    ``kept`` are read after the program: full, and never reused.
+    """
     lives = lives_of(stages)
     kept = {buffer.root for buffer in kept}
     longest = shard_rows(batch_size, 0)[1]
     free: dict[tuple, list[tuple[int, Storage]]] = {}
     for buffer, life in sorted(lives.items(), key=lambda entry: entry[1].first):
+        if buffer.storage is not None:
+            continue
         is_scratch = life.group is not None and buffer not in kept
         rows = life.group.rows(longest) if is_scratch else batch_size
         key = (is_scratch, rows, buffer.padded_shape, buffer.padding)
@@ -67,10 +72,11 @@ def lives_of(stages: Stages) -> dict[Buffer, Life]:
 
 
 def in_order(stages: Stages) -> Iterator[tuple[Kernel, Phase, Group | None]]:
-    """All phases that touch buffers, in the order of execution, with their group (None for tiles)."""
+    """All phases that touch buffers, in the order of execution, with their group (None for tiles and lanes)."""
     for stage in stages:
         if isinstance(stage, TileStage):
             yield from ((kernel, phase, None) for kernel, phase in stage.phases)
         else:
+            yield from ((kernel, phase, None) for kernel, phase in stage.lane_phases)
             for group in stage.groups:
                 yield from ((kernel, phase, group) for kernel, phase in group.phases)

@@ -14,6 +14,7 @@ from dltool.engine.buffers import NO_PADDING, Buffer, Padding
 from dltool.engine.kernels import choosing, dense, elementwise, merging, normalization, pooling  # noqa: F401 - register
 from dltool.engine.kernels.base import NUM_BANDS, NUM_SHARDS, PLANNERS, Kernel, Phase, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel
+from dltool.engine.kernels.dense import DenseKernel
 from dltool.engine.kernels.elementwise import CopyKernel
 from dltool.engine.kernels.fallback import ReferenceKernel
 from dltool.engine.kernels.heads import InputKernel, LossKernel, Staging
@@ -106,7 +107,7 @@ class Plan:
         )
         site.trains_weights = layer.trainable and any(g is not None for g in site.gradients)
         if isinstance(layer, InputLayer):
-            kernel = InputKernel(site, Staging(self.settings.batch_size, step.shape, 4))
+            kernel = InputKernel(site)
             self.inputs.append(kernel)
             return Planned(step, site, kernel, ())
         if step.is_dropped:
@@ -181,9 +182,20 @@ class Plan:
                     if source_index == index:
                         border = border | kernel.input_padding(position)
             site.y = Buffer(site.output_shape, border)
+            if isinstance(planned.kernel, InputKernel) and self._feeds_tiles(index):
+                planned.kernel.share_buffer()
             if self.wants_gradient[index]:
                 wanted = planned.kernel.gradient_padding() if self._wants_dx(planned) else Padding()
                 site.dy = Buffer(site.output_shape, wanted)
+
+    def _feeds_tiles(self, index: int) -> bool:
+        """Whether only kernels over the whole batch read a step's output, at once or through a Flatten or Reshape."""
+        kernels = [(reader, self.steps[reader].kernel) for reader in self.readers(index)]
+        feeds = [
+            isinstance(kernel, DenseKernel) or (isinstance(kernel, CopyKernel) and self._feeds_tiles(reader))
+            for reader, kernel in kernels
+        ]
+        return bool(feeds) and all(feeds) and index not in self.outputs_at
 
     def _wants_dx(self, planned: Planned) -> bool:
         return any(self.wants_gradient[i] for i in planned.inputs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dltool.engine.buffers import Piece, Workspace
-from dltool.engine.kernels.base import NUM_SHARDS, WHOLE_SHARD, Kernel, Phase, Run
+from dltool.engine.kernels.base import NUM_SHARDS, WHOLE_SHARD, Kernel, Phase, Run, shard_rows, share
 
 CACHE_ROWS_BYTES = 1 << 20
 """Rows of a group without a preferred micro-batch are taken so many bytes at a time."""
@@ -106,18 +106,6 @@ class CallStage:
 def _bound(phase: Phase, piece: Piece) -> list[Run]:
     run = phase.bind(piece)
     return [] if run is None else [run]
-
-
-def share(count: int, lane: int, num_lanes: int) -> range:
-    """Which of ``count`` pieces a lane takes."""
-    return range(count * lane // num_lanes, count * (lane + 1) // num_lanes)
-
-
-def shard_rows(rows: int, shard: int) -> tuple[int, int]:
-    """Start and stop of a shard, as numpy.array_split cuts; later shards of a small batch are empty."""
-    size, longer = divmod(rows, NUM_SHARDS)
-    start = shard * size + min(shard, longer)
-    return start, start + size + (shard < longer)
 
 
 def arrange(phases: Iterable[tuple[Kernel, Phase]]) -> list[ShardStage | TileStage]:

@@ -28,18 +28,18 @@ from dltool.modelfile.stored_weights import conversions_of
 from dltool.modelfile.training_config import major, read_compile_config, read_training_config, training_from_json
 
 
-def read(path: str | os.PathLike[str], *, with_state: bool = True) -> SavedModel:
+def read(path: str | os.PathLike[str] | ModelSource, *, with_state: bool = True) -> SavedModel:
     """The model in a file, with everything that the file says about it.
 
     Args:
+        path: of the file, or the file opened earlier; it is closed at the end.
         with_state: False leaves the optimizer's slots and last weights in the file (``state`` is None), which saves
             reading three times the model's size.
 
     Raises:
         ModelFileError: missing, damaged, unsafe or unsupported; the message starts with the path.
     """
-    path = os.fspath(path)
-    with ModelSource(path) as source, naming(path):
+    with path if isinstance(path, ModelSource) else ModelSource(path) as source, naming(source.path):
         return read_source(source, with_state)
 
 

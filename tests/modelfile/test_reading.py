@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.hdf5 import can_fork
+from dltool.modelfile.hdf5 import ModelSource, can_fork
 from dltool.modelfile.reading import read
 from dltool.modelfile.writing import write
 from tests.modelfile.models import KERAS_CONFIG, images, keras_file, trained
@@ -103,6 +103,17 @@ def test_reading_works_beside_threads_and_forks_only_without_them(path):
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_file_that_was_opened_earlier_is_read_and_closed(path):
+    keras_file(path).close()
+    with ModelSource(path) as source:  # predict imports the engine here, while the child imports h5py
+        child = source.child.process
+        assert np.array_equal(read(source).model.weights.views["d"][0], KERNEL)
+        assert source.file.closed
+    if isinstance(child, int):
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, 0)
 
 
 def test_the_reading_process_never_imports_h5py(path, repository):

@@ -34,6 +34,18 @@ WHOLE_SHARD = 0
 Run = Callable[[], None]
 
 
+def share(count: int, lane: int, num_lanes: int) -> range:
+    """Which of ``count`` pieces a lane takes."""
+    return range(count * lane // num_lanes, count * (lane + 1) // num_lanes)
+
+
+def shard_rows(rows: int, shard: int) -> tuple[int, int]:
+    """Start and stop of a shard, as numpy.array_split cuts; later shards of a small batch are empty."""
+    size, longer = divmod(rows, NUM_SHARDS)
+    start = shard * size + min(shard, longer)
+    return start, start + size + (shard < longer)
+
+
 @dataclass
 class Phase:
     """A part of a kernel's work between two points where everything before must be complete.

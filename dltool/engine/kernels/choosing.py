@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 
+from dltool.engine.kernels import vertical_winograd, winograd
 from dltool.engine.kernels.base import Kernel, Site, planner
-from dltool.engine.kernels.convolution import BatchConvolution, ShardConvolution
-from dltool.engine.kernels.winograd import WinogradConvolution, suits
+from dltool.engine.kernels.batch_convolution import BatchConvolution
+from dltool.engine.kernels.convolution import ShardConvolution
+from dltool.engine.kernels.vertical_winograd import VerticalWinograd
+from dltool.engine.kernels.winograd import WinogradConvolution
 from dltool.engine.layers.convolution import Conv2D
+
+FEWEST_PIXELS = 1024
+"""Output pixels of a batch from which Winograd wins although the weights outnumber the activations: transforming the
+kernel and its gradient, and reading four times as many numbers per shard, costs as much as 300-500 pixels save."""
 
 
 @planner(Conv2D)
@@ -16,8 +23,11 @@ def plan_convolution(site: Site) -> Kernel | None:
     if site.layer.groups != 1:
         return None
     activations = site.batch_size * max(math.prod(site.input_shapes[0]), math.prod(site.output_shape))
-    if site.training and site.weights[0].size > activations:
-        return BatchConvolution(site)
-    if suits(site) and not site.exact:
-        return WinogradConvolution(site)
-    return ShardConvolution(site)
+    outgrown = site.training and site.weights[0].size > activations
+    pixels = site.batch_size * math.prod(site.output_shape[:2])
+    if not site.exact and (pixels >= FEWEST_PIXELS or not outgrown):
+        if winograd.suits(site):
+            return WinogradConvolution(site)
+        if vertical_winograd.suits(site):
+            return VerticalWinograd(site)
+    return BatchConvolution(site) if outgrown else ShardConvolution(site)

@@ -31,6 +31,8 @@ class DenseKernel(Kernel):
 
     def forward_phases(self) -> list[Phase]:
         tiles = num_tiles(self.site.output_shape[-1])
+        if tiles == 1:
+            return [Phase("tile", self.bind_rows, frozenset({"x", "y"}), num_tiles=NUM_TILES, needs_all=True)]
         return [Phase("tile", self.bind_forward, frozenset({"x", "y"}), num_tiles=tiles, needs_all=True)]
 
     def backward_phases(self) -> list[Phase]:
@@ -50,9 +52,18 @@ class DenseKernel(Kernel):
         return phases
 
     def bind_forward(self, piece: Piece) -> Run:
-        site, part = self.site, piece.span(self.site.output_shape[-1])
-        x, kernel = site.x[0].interior(piece), site.weights[0][:, part]
-        y, fused = site.y.interior(piece)[:, part], site.relu
+        """A tile of columns."""
+        return self.bind_product(piece, slice(None), piece.span(self.site.output_shape[-1]))
+
+    def bind_rows(self, piece: Piece) -> Run | None:
+        """A tile of rows, where columns are too few to cut."""
+        rows = piece.span(len(piece))
+        return self.bind_product(piece, rows, slice(None)) if rows.start < rows.stop else None
+
+    def bind_product(self, piece: Piece, rows: slice, part: slice) -> Run:
+        site = self.site
+        x, kernel = site.x[0].interior(piece)[rows], site.weights[0][:, part]
+        y, fused = site.y.interior(piece)[rows, part], site.relu
         bias = site.weights[1][part] if site.layer.use_bias else None
 
         def run() -> None:

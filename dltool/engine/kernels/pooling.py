@@ -2,56 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
+from dltool.engine.kernels.taps import Taps
 from dltool.engine.kernels.tricks import ZERO
 from dltool.engine.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
-from dltool.engine.windows import same_padding
 
 ALL = frozenset({"x", "y", "dx", "dy"})
 
 
-class Taps:
-    """Where each tap of the window reads: pairs of slices into output and input, border pixels left out."""
-
-    def __init__(self, layer: MaxPooling2D | AveragePooling2D, input_shape: tuple, output_shape: tuple):
-        before = (0, 0)
-        sizes = list(zip(input_shape[:2], layer.pool_size, layer.strides, strict=True))
-        if layer.padding == "same":
-            before = tuple(same_padding(size, pool, stride, 1)[0] for size, pool, stride in sizes)
-        axes = [
-            [self.reach(tap, size, out, stride, pad) for tap in range(pool)]
-            for (size, pool, stride), out, pad in zip(sizes, output_shape[:2], before, strict=True)
-        ]
-        self.slices = [((oy, ox), (iy, ix)) for oy, iy in axes[0] for ox, ix in axes[1]]
-        self.overlap = any(stride < pool for _, pool, stride in sizes)
-        whole = (slice(0, output_shape[0]), slice(0, output_shape[1]))
-        self.cover_output = all(out == whole for out, _ in self.slices)
-        touched = len(self.slices) * math.prod(output_shape[:2])
-        self.cover_input = self.cover_output and not self.overlap and touched == math.prod(input_shape[:2])
-
-    @staticmethod
-    def reach(tap: int, size: int, out: int, stride: int, pad: int) -> tuple[slice, slice]:
-        """Output rows for which this tap lies inside the input, and the input rows it reads."""
-        first = max(0, -((tap - pad) // stride))
-        last = min(out - 1, (size - 1 - tap + pad) // stride)
-        start = first * stride + tap - pad
-        return slice(first, last + 1), slice(start, last * stride + tap - pad + 1, stride)
-
-    def views(self, x: np.ndarray, y: np.ndarray, band: slice) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per tap the output part and the input part, aligned, for a band of output rows."""
-        found = []
-        for (oy, ox), (iy, ix) in self.slices:
-            first, last = max(oy.start, band.start), min(oy.stop, band.stop)
-            if first < last:
-                start = iy.start + (first - oy.start) * iy.step
-                stop = iy.stop - (oy.stop - last) * iy.step
-                found.append((y[:, first:last, ox], x[:, start : stop : iy.step, ix]))
-        return found
+def pooling_taps(site: Site) -> Taps:
+    layer = site.layer
+    return Taps(layer.pool_size, layer.strides, (1, 1), layer.padding, site.input_shapes[0], site.output_shape)
 
 
 class MaxPoolingKernel(Kernel):
@@ -62,7 +26,7 @@ class MaxPoolingKernel(Kernel):
 
     def __init__(self, site: Site):
         super().__init__(site)
-        self.taps = Taps(site.layer, site.input_shapes[0], site.output_shape)
+        self.taps = pooling_taps(site)
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}))]
@@ -136,7 +100,7 @@ class AveragePoolingKernel(Kernel):
 
     def __init__(self, site: Site):
         super().__init__(site)
-        self.taps = Taps(site.layer, site.input_shapes[0], site.output_shape)
+        self.taps = pooling_taps(site)
         counts = np.zeros(site.output_shape[:2], np.float32)
         for out, _ in self.taps.slices:
             counts[out] += 1

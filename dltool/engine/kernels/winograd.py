@@ -11,7 +11,7 @@ import numpy as np
 from dltool.engine.buffers import Padding, Piece
 from dltool.engine.kernels.base import NUM_TILES, Phase, Run, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel, chain, product_into
-from dltool.engine.kernels.tricks import merged_rows, ones, relu
+from dltool.engine.kernels.tricks import merged_rows, ones
 from dltool.engine.memory import shared_zeros
 from dltool.engine.winograd import KERNEL_PRODUCT, TILE, TILE_SUM, Tiles, transform_kernel
 
@@ -100,21 +100,8 @@ class WinogradConvolution(ConvolutionKernel):
             tiles.bind_input(padded, values),
             lambda: np.matmul(values, kernel, out=products),
             self.tiles_of(piece, g.filters).bind_output(products, y),
-            self.bind_bias(y),
+            self.bind_finish(merged_rows(y), y),
         )
-
-    def bind_bias(self, y: np.ndarray) -> Run | None:
-        rows, bias, fused = merged_rows(y), self.bias_row, self.site.relu
-        if bias is None and not fused:
-            return None
-
-        def run() -> None:
-            if bias is not None:
-                np.add(rows, bias, out=rows)
-            if fused:
-                relu(rows, rows)
-
-        return run
 
     def bind_backward(self, piece: Piece) -> Run:
         """dM = A dY A^T, and dX = B (dM U^T) B^T."""
