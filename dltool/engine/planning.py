@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
-from dltool.engine.kernels import choosing, dense, elementwise, merging, normalization, pooling  # noqa: F401 - register
+from dltool.engine.kernels import choosing, dense, depthwise, elementwise, merging, normalization, pooling  # noqa: F401 - register
 from dltool.engine.kernels.base import NUM_BANDS, NUM_SHARDS, PLANNERS, Kernel, Phase, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.dense import DenseKernel
