@@ -167,7 +167,8 @@ class ReferenceExecutor:
         step_vector(self.optimizer, store.vector, store.gradient, slots, self.spans, step, learning_rate, self.memory)
         return total
 
-    def forward(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    def forward(self, inputs: tuple[Array, ...], same_weights: bool = False) -> tuple[Array, ...]:
+        """As ``Executor.forward``; nothing is kept from call to call."""
         tape = run_forward(self.model.graph, self.model.weights.views, [np.asarray(x, np.float32) for x in inputs])
         return tuple(tape.values[i] for i in self.model.graph.outputs)
 
