@@ -45,7 +45,7 @@ _dltool_reply() {
 _dltool_takes_value() {
     case $1 in
         build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --freeze | --early-stop | --monitor | --min-delta | --class-weight | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --class-weight | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
         evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --diff | --batch-size) return 0 ;; esac ;;
@@ -96,7 +96,7 @@ _dltool_values() {
         fit--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
         fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         fit--loss-weight) _dltool_reply ;;
-        fit--schedule) _dltool_reply constant cosine exp plateau poly step time ;;
+        fit--schedule) _dltool_reply 1cycle constant cosine exp flat-cosine plateau poly sgdr step time ;;
         fit--warmup) _dltool_reply ;;
         fit--clip-norm) _dltool_reply ;;
         fit--clip-value) _dltool_reply ;;
@@ -105,6 +105,8 @@ _dltool_values() {
         fit--early-stop) _dltool_reply ;;
         fit--monitor) _dltool_reply ;;
         fit--min-delta) _dltool_reply ;;
+        fit--augment) return ;;
+        fit--augment-preview) return ;;
         fit--class-weight) _dltool_reply ;;
         fit--seed) _dltool_reply ;;
         fit--jobs) _dltool_reply ;;
@@ -213,7 +215,7 @@ _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
         build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --freeze --early-stop --monitor --min-delta --class-weight --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --freeze --early-stop --monitor --min-delta --augment --augment-preview --class-weight --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
         evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
         predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
@@ -240,7 +242,7 @@ _dltool_arguments() {
         pseudo-label:0) return ;;
         finetune:0) return ;;
         completion:0) _dltool_reply bash zsh fish ;;
-        help:0) _dltool_reply data exit-codes layer-words limits model-file numerics schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
+        help:0) _dltool_reply augmentation data exit-codes layer-words limits model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
         *) _dltool_reply ;;
     esac
 }

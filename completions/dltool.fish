@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --schedule --seed --sort-into --steps --threshold --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --schedule --seed --sort-into --steps --threshold --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -51,7 +51,7 @@ complete -c dltool -n '__dltool_at build' -l from -r -F -d 'Take the network fro
 complete -c dltool -n '__dltool_at build' -l like -r -F -d 'Take the network of a model file, with fresh weights.'
 complete -c dltool -n '__dltool_at build' -l data -r -F -d 'A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); several are joined. NAME=x.npy feeds one of a model\'s inputs.'
 complete -c dltool -n '__dltool_at build' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
-complete -c dltool -n '__dltool_at build' -l multi-label -d 'Label rows of 0 and 1 may have several ones.'
+complete -c dltool -n '__dltool_at build' -l multi-label -d 'Rows may have several labels: 0 and 1 in arrays, cat;dog in lists.'
 complete -c dltool -n '__dltool_at build' -l image-size -r -f -d 'Size that images are brought to.'
 complete -c dltool -n '__dltool_at build' -l color -r -f -a 'rgb gray' -d 'Read images as colour or grey.'
 complete -c dltool -n '__dltool_at build' -l resize -r -f -a 'stretch crop pad' -d 'How images are brought to the size. [stretch]'
@@ -75,7 +75,7 @@ complete -c dltool -n '__dltool_at build 0' -F
 complete -c dltool -n '__dltool_at build 1 more' -a 'act activation add averagepooling2d avgpool avgpool2d batchnorm batchnormalization bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dropout fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp input inputlayer leakyrelu maxpool maxpool2d maxpooling2d norm normalization relu rescale rescaling reshape zeropad zeropadding2d'
 complete -c dltool -n '__dltool_at fit' -l data -r -F -d 'A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); several are joined. NAME=x.npy feeds one of a model\'s inputs.'
 complete -c dltool -n '__dltool_at fit' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
-complete -c dltool -n '__dltool_at fit' -l multi-label -d 'Label rows of 0 and 1 may have several ones.'
+complete -c dltool -n '__dltool_at fit' -l multi-label -d 'Rows may have several labels: 0 and 1 in arrays, cat;dog in lists.'
 complete -c dltool -n '__dltool_at fit' -l image-size -r -f -d 'Size that images are brought to.'
 complete -c dltool -n '__dltool_at fit' -l color -r -f -a 'rgb gray' -d 'Read images as colour or grey.'
 complete -c dltool -n '__dltool_at fit' -l resize -r -f -a 'stretch crop pad' -d 'How images are brought to the size. [stretch]'
@@ -96,7 +96,7 @@ complete -c dltool -n '__dltool_at fit' -l lr -r -f -d 'Learning rate. [the file
 complete -c dltool -n '__dltool_at fit' -l loss -r -f -a 'binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy' -d 'What is minimised; OUTPUT=NAME for one of several outputs. [by the head]'
 complete -c dltool -n '__dltool_at fit' -l metric -r -f -a 'accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy' -d 'What is measured; repeat for several. [by the head]'
 complete -c dltool -n '__dltool_at fit' -l loss-weight -r -f -d 'How much the loss of one of several outputs counts. [1]'
-complete -c dltool -n '__dltool_at fit' -l schedule -r -f -a 'constant cosine exp plateau poly step time' -d 'How the rate changes: constant, cosine, exp, plateau, poly, step, time. [constant]'
+complete -c dltool -n '__dltool_at fit' -l schedule -r -f -a '1cycle constant cosine exp flat-cosine plateau poly sgdr step time' -d 'How the rate changes: 1cycle, constant, cosine, exp, flat-cosine, plateau, poly, sgdr, step, time. [constant]'
 complete -c dltool -n '__dltool_at fit' -l warmup -r -f -d 'Let the rate rise over so many epochs, or 500steps, first.'
 complete -c dltool -n '__dltool_at fit' -l clip-norm -r -f -d 'Shrink each weight\'s gradient to this norm (Keras clipnorm).'
 complete -c dltool -n '__dltool_at fit' -l clip-value -r -f -d 'Cut every number of the gradient to -X..X.'
@@ -105,6 +105,8 @@ complete -c dltool -n '__dltool_at fit' -l freeze -r -f -d 'Layers that do not t
 complete -c dltool -n '__dltool_at fit' -l early-stop -r -f -d 'Stop after N epochs without an improvement.'
 complete -c dltool -n '__dltool_at fit' -l monitor -r -f -d 'What decides which epoch is best. [val_loss]'
 complete -c dltool -n '__dltool_at fit' -l min-delta -r -f -d 'Least change that is an improvement. [0]'
+complete -c dltool -n '__dltool_at fit' -l augment -r -F -d 'Change images at random: none, light, medium, strong, side-on, top-down, upright, or a list as hflip,rotate=15,cutout=8. [none]'
+complete -c dltool -n '__dltool_at fit' -l augment-preview -r -F -d 'Draw examples of --augment into a picture, and stop.'
 complete -c dltool -n '__dltool_at fit' -l class-weight -r -f -d 'How much the rows of each class count.'
 complete -c dltool -n '__dltool_at fit' -l seed -r -f -d 'Same seed, same result, bit for bit.'
 complete -c dltool -n '__dltool_at fit' -l no-shuffle -d 'Keep the rows\' order.'
@@ -130,7 +132,7 @@ complete -c dltool -n '__dltool_at fit' -s h -l help -d 'Show this message and e
 complete -c dltool -n '__dltool_at fit 0' -F
 complete -c dltool -n '__dltool_at evaluate' -l data -r -F -d 'A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); several are joined. NAME=x.npy feeds one of a model\'s inputs.'
 complete -c dltool -n '__dltool_at evaluate' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
-complete -c dltool -n '__dltool_at evaluate' -l multi-label -d 'Label rows of 0 and 1 may have several ones.'
+complete -c dltool -n '__dltool_at evaluate' -l multi-label -d 'Rows may have several labels: 0 and 1 in arrays, cat;dog in lists.'
 complete -c dltool -n '__dltool_at evaluate' -l image-size -r -f -d 'Size that images are brought to.'
 complete -c dltool -n '__dltool_at evaluate' -l color -r -f -a 'rgb gray' -d 'Read images as colour or grey.'
 complete -c dltool -n '__dltool_at evaluate' -l resize -r -f -a 'stretch crop pad' -d 'How images are brought to the size. [stretch]'
@@ -192,7 +194,7 @@ complete -c dltool -n '__dltool_at summary' -s h -l help -d 'Show this message a
 complete -c dltool -n '__dltool_at summary 0' -F
 complete -c dltool -n '__dltool_at lr-find' -l data -r -F -d 'A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); several are joined. NAME=x.npy feeds one of a model\'s inputs.'
 complete -c dltool -n '__dltool_at lr-find' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
-complete -c dltool -n '__dltool_at lr-find' -l multi-label -d 'Label rows of 0 and 1 may have several ones.'
+complete -c dltool -n '__dltool_at lr-find' -l multi-label -d 'Rows may have several labels: 0 and 1 in arrays, cat;dog in lists.'
 complete -c dltool -n '__dltool_at lr-find' -l image-size -r -f -d 'Size that images are brought to.'
 complete -c dltool -n '__dltool_at lr-find' -l color -r -f -a 'rgb gray' -d 'Read images as colour or grey.'
 complete -c dltool -n '__dltool_at lr-find' -l resize -r -f -a 'stretch crop pad' -d 'How images are brought to the size. [stretch]'
@@ -220,7 +222,7 @@ complete -c dltool -n '__dltool_at lr-find 0' -F
 complete -c dltool -n '__dltool_at pseudo-label' -l unlabelled -r -F -d 'A folder of images, x.npy, or a list of paths (.csv).'
 complete -c dltool -n '__dltool_at pseudo-label' -l data -r -F -d 'A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); several are joined. NAME=x.npy feeds one of a model\'s inputs.'
 complete -c dltool -n '__dltool_at pseudo-label' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
-complete -c dltool -n '__dltool_at pseudo-label' -l multi-label -d 'Label rows of 0 and 1 may have several ones.'
+complete -c dltool -n '__dltool_at pseudo-label' -l multi-label -d 'Rows may have several labels: 0 and 1 in arrays, cat;dog in lists.'
 complete -c dltool -n '__dltool_at pseudo-label' -l image-size -r -f -d 'Size that images are brought to.'
 complete -c dltool -n '__dltool_at pseudo-label' -l color -r -f -a 'rgb gray' -d 'Read images as colour or grey.'
 complete -c dltool -n '__dltool_at pseudo-label' -l resize -r -f -a 'stretch crop pad' -d 'How images are brought to the size. [stretch]'
@@ -246,7 +248,7 @@ complete -c dltool -n '__dltool_at pseudo-label' -s h -l help -d 'Show this mess
 complete -c dltool -n '__dltool_at pseudo-label 0' -F
 complete -c dltool -n '__dltool_at finetune' -l data -r -F -d 'A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); several are joined. NAME=x.npy feeds one of a model\'s inputs.'
 complete -c dltool -n '__dltool_at finetune' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
-complete -c dltool -n '__dltool_at finetune' -l multi-label -d 'Label rows of 0 and 1 may have several ones.'
+complete -c dltool -n '__dltool_at finetune' -l multi-label -d 'Rows may have several labels: 0 and 1 in arrays, cat;dog in lists.'
 complete -c dltool -n '__dltool_at finetune' -l image-size -r -f -d 'Size that images are brought to.'
 complete -c dltool -n '__dltool_at finetune' -l color -r -f -a 'rgb gray' -d 'Read images as colour or grey.'
 complete -c dltool -n '__dltool_at finetune' -l resize -r -f -a 'stretch crop pad' -d 'How images are brought to the size. [stretch]'
@@ -290,4 +292,4 @@ complete -c dltool -n '__dltool_at help' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at help' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at help' -l debug -d 'Show the traceback of an error.'
 complete -c dltool -n '__dltool_at help' -s h -l help -d 'Show this message and exit.'
-complete -c dltool -n '__dltool_at help 0' -a 'data exit-codes layer-words limits model-file numerics schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help'
+complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help'

@@ -4,7 +4,8 @@ Generated from the registries by ``python tests/regenerate_names.py``; a test co
 
 LAYERS: Keras class -> its constructor's options in order, each with what it takes ("int", "number", "numbers",
 "flag", "size", "text", "time" or "any"). LAYER_REQUIRED: the options without a default.
-OPTIMIZERS, LOSSES, METRICS, SCHEDULES: name -> options likewise. ARCHITECTURES: name -> option -> default.
+OPTIMIZERS, LOSSES, METRICS, SCHEDULES, AUGMENTATIONS: name -> options likewise.
+ARCHITECTURES: name -> option -> default. AUGMENT_PRESETS: name -> list of augmentations.
 METRIC_SHORT: name -> the word in progress lines. *_ALIASES: short name -> full name.
 """
 
@@ -355,15 +356,45 @@ OPTIMIZER_ALIASES = {
     "SGD": "sgd",
 }
 SCHEDULES = {
+    "1cycle": {"rise": "number", "start": "number", "end": "number", "low": "number", "high": "number", "over": "time"},
     "constant": {},
     "cosine": {"min": "number", "over": "time"},
     "exp": {"decay": "number", "every": "time"},
+    "flat-cosine": {"flat": "number", "min": "number", "over": "time"},
     "plateau": {"factor": "number", "patience": "int", "min": "number", "min_delta": "number", "cooldown": "int"},
     "poly": {"power": "number", "min": "number", "over": "time"},
+    "sgdr": {"min": "number", "cycle_mult": "number", "cycle_len": "time"},
     "step": {"drop": "number", "every": "time"},
     "time": {"decay": "number", "every": "time"},
 }
-SCHEDULE_ALIASES = {"exponential": "exp", "polynomial": "poly"}
+SCHEDULE_ALIASES = {"exponential": "exp", "onecycle": "1cycle", "polynomial": "poly"}
+AUGMENTATIONS = {
+    "brightness": {"part": "number"},
+    "contrast": {"part": "number"},
+    "crop": {"amount": "number"},
+    "cutmix": {"alpha": "number"},
+    "cutout": {"amount": "number"},
+    "erase": {"probability": "number"},
+    "hflip": {"probability": "number"},
+    "mixup": {"alpha": "number"},
+    "randaugment": {"count": "number", "strength": "number"},
+    "rotate": {"degrees": "number"},
+    "saturation": {"part": "number"},
+    "shear": {"degrees": "number"},
+    "shift": {"amount": "number"},
+    "turn": {"probability": "number"},
+    "vflip": {"probability": "number"},
+    "zoom": {"part": "number"},
+}
+AUGMENT_PRESETS = {
+    "none": "",
+    "light": "hflip,crop=0.125",
+    "medium": "hflip,crop=0.125,brightness=0.1,contrast=0.1,cutout=0.25",
+    "strong": "hflip,rotate=10,zoom=0.15,crop=0.125,randaugment=2:9,erase=0.25",
+    "side-on": "hflip,rotate=10,zoom=0.1,shift=0.05,brightness=0.2,contrast=0.2",
+    "top-down": "turn,hflip,rotate=10,zoom=0.1,shift=0.05,brightness=0.2,contrast=0.2",
+    "upright": "rotate=10,zoom=0.1,shift=0.05,brightness=0.2,contrast=0.2",
+}
 ARCHITECTURES = {
     "cnn": {"width": 32, "units": 256, "dropout": 0.25},
     "lenet": {"width": 6},

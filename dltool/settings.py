@@ -23,7 +23,7 @@ class DataSettings:
         limit: use at most this many rows.
         allow_empty: accept class folders without images.
         skip_bad: leave unreadable images out instead of stopping.
-        multi_label: the labels are rows of 0 and 1, each 1 a label of its own.
+        multi_label: a row may have several labels: rows of 0 and 1, or ``cat;dog`` in a list of images.
         group: a file that says which rows belong together, so that no group is in both parts of a split.
     """
 
@@ -98,6 +98,8 @@ class FitSettings:
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
         freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
         exact: leave out algorithms with larger rounding errors (Winograd).
+        augment: ``"medium"`` or ``"hflip,rotate=15"``; augment_preview: a .png to draw examples into, instead of
+            training.
         log: a .csv or .jsonl file; log_every: "epoch" or "batch". plot: a picture of the curves.
         resume: go on with the interrupted run in the file; reset_optimizer: start its optimizer anew.
         given: names of the fields that were said; with ``resume`` the others are those of the interrupted run. None:
@@ -139,6 +141,8 @@ class FitSettings:
     weight_decay: float | None = None
     freeze: str | None = None
     exact: bool = False
+    augment: str | None = None
+    augment_preview: str | None = None
     log: str | None = None
     log_every: str = "epoch"
     plot: str | None = None

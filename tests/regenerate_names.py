@@ -18,7 +18,8 @@ Generated from the registries by ``python tests/regenerate_names.py``; a test co
 
 LAYERS: Keras class -> its constructor's options in order, each with what it takes ("int", "number", "numbers",
 "flag", "size", "text", "time" or "any"). LAYER_REQUIRED: the options without a default.
-OPTIMIZERS, LOSSES, METRICS, SCHEDULES: name -> options likewise. ARCHITECTURES: name -> option -> default.
+OPTIMIZERS, LOSSES, METRICS, SCHEDULES, AUGMENTATIONS: name -> options likewise.
+ARCHITECTURES: name -> option -> default. AUGMENT_PRESETS: name -> list of augmentations.
 METRIC_SHORT: name -> the word in progress lines. *_ALIASES: short name -> full name.
 """
 '''
@@ -64,6 +65,7 @@ def architecture_options(function) -> dict[str, object]:
 
 def tables() -> dict[str, object]:
     from dltool.architectures.catalog import ARCHITECTURES
+    from dltool.data.augment import AUGMENTATIONS, PRESETS
     from dltool.engine.activations import ACTIVATIONS
     from dltool.engine.initializers import INITIALIZERS
     from dltool.engine.layers import LAYERS
@@ -93,6 +95,8 @@ def tables() -> dict[str, object]:
         "OPTIMIZER_ALIASES": OPTIMIZERS.aliases(),
         "SCHEDULES": {name: schedule_options(SCHEDULES.get(name)) for name in SCHEDULES},
         "SCHEDULE_ALIASES": SCHEDULES.aliases(),
+        "AUGMENTATIONS": {name: options_of(AUGMENTATIONS.get(name)) for name in AUGMENTATIONS},
+        "AUGMENT_PRESETS": PRESETS,
         "ARCHITECTURES": {name: architecture_options(ARCHITECTURES.get(name)) for name in ARCHITECTURES},
     }
 

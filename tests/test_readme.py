@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from dltool.cli.help import PAGES, TOPICS
+from dltool.cli.main import LazyGroup
 from dltool.errors import EXIT_CODES
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the README's blocks are for a Unix shell")
@@ -93,6 +95,21 @@ def test_every_shell_block_is_marked_and_thereby_run(readme):
     assert readme.count("```sh\n") == marked
 
 
+def test_every_page_is_linked_and_every_link_leads_somewhere(readme, repository):
+    links = dict(re.findall(r"\[`([a-z-]+)`\]\(([^)]+)\)", readme))
+    assert set(links) == {*TOPICS, *PAGES}
+    assert all(path == f"dltool/help/{name}.md" and (repository / path).is_file() for name, path in links.items())
+
+
+def test_every_option_that_it_names_exists(readme):
+    have = set()
+    for command in PAGES:
+        params = LazyGroup().get_command(None, command).params
+        have |= {name for param in params for name in (*param.opts, *param.secondary_opts)}
+    ours = "\n".join(line for line in readme.splitlines() if "tests.bench" not in line)
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", ours)) - have <= {"--help"}
+
+
 def test_exit_codes_are_the_tables(readme):
     listed = {
         int(code) for row in re.findall(r"^\| ([0-9, ]+) \|", readme, flags=re.MULTILINE) for code in row.split(", ")
@@ -109,7 +126,7 @@ def test_architectures_that_it_names_exist(readme):
 
 
 def test_further_commands_do_what_is_said(readme, toured, shell):
-    found, compared, labelled, tuned, piped = [shell(block) for block in blocks(readme, "more")]
+    found, _, compared, labelled, tuned, piped = [shell(block) for block in blocks(readme, "more")]
     assert found == ""
     assert "accuracy" in compared and "small.h5" in compared
     assert "accepted" in labelled

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
@@ -65,6 +66,19 @@ def clipped(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
 
 
+def folded(text: str, width: int) -> list[str]:
+    """A line broken between words; what follows stands under the text behind its label.
+
+    >>> folded("note    three images are left out", 26)
+    ['note    three images are', '        left out']
+    """
+    if len(text) <= width:
+        return [text]
+    label = re.match(r"[a-z]+ {2,}", text)
+    indent = " " * (label.end() if label else 2)
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
     """Lines of columns, the first ``left`` ones flush left, the others flush right. The first row are the headers.
 
@@ -109,6 +123,7 @@ class Console:
         self.verbose = False
         self.width = self._columns() or (_terminal_columns() if environ is None else 0) or 80
         self.live = is_terminal(self._err) and self.environ.get("TERM") != "dumb"
+        self._wants_ascii = is_c_locale(self.environ)
         self._live_line = ""
 
     def _columns(self) -> int:
@@ -130,9 +145,14 @@ class Console:
         return is_terminal(self._out)
 
     @property
+    def result_width(self) -> int:
+        """Columns for results: the terminal's, and 80 elsewhere, so that files do not depend on the terminal."""
+        return max(self.width, 40) if self.out_is_terminal else 80
+
+    @property
     def err_is_unicode(self) -> bool:
         """Whether stderr shows more than ASCII."""
-        return self._encodable(self._err, "\u28ff") == "\u28ff"
+        return self._encodable(self._err, "\u28ff") == "\u28ff" and not self._wants_ascii
 
     @property
     def binary_out(self):
@@ -153,21 +173,27 @@ class Console:
         for line in lines:
             self.result(line)
 
-    def note(self, line: str, style: str | None = None) -> None:
-        """One line of progress or explanation, on stderr; nothing with --quiet."""
-        if not self.quiet:
-            self.clear()
-            self._write(self._err, self.styled(elided(line), style))
+    def note(self, line: str, style: str | None = None, fold: bool = True) -> None:
+        """One line of progress or explanation, on stderr; nothing with --quiet.
+
+        On a terminal a longer one is folded, except where ``fold`` is False: rows of tables, and commands to copy.
+        """
+        if self.quiet:
+            return
+        self.clear()
+        line = elided(line)
+        for part in folded(line, self.width) if fold and self.live else [line]:
+            self._write(self._err, self.styled(part, style))
 
     def detail(self, line: str) -> None:
         """One line that only --verbose shows."""
         if self.verbose:
             self.note(line, "dim")
 
-    def hint(self, line: str) -> None:
+    def hint(self, line: str, fold: bool = True) -> None:
         """A suggestion, only for a person at a terminal."""
         if self.live:
-            self.note(line, "dim")
+            self.note(line, "dim", fold)
 
     def warning(self, line: str) -> None:
         """Something that is likely to matter; shown even with --quiet."""
@@ -219,6 +245,8 @@ class Console:
 
     def _encodable(self, stream: TextIO, text: str) -> str:
         encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
+        if self._wants_ascii and stream is self._err:
+            text = text.translate(_ASCII)  # signs that we draw; names in results stay as they are
         if encoding in ("utf8", "utf8sig"):
             return text
         return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
@@ -255,6 +283,17 @@ def _terminal_columns() -> int:
         except (AttributeError, ValueError, OSError):
             continue
     return 0
+
+
+def is_c_locale(environ: Mapping[str, str]) -> bool:
+    """Whether the user chose the locale C, whose texts are ASCII.
+
+    Python then still writes UTF-8, and where LANG said C it sets LC_CTYPE itself, to C.UTF-8 (PEP 538, PEP 540).
+    """
+    names = [environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG")]
+    if names[1] == "C.UTF-8" and names[2] in ("C", "POSIX"):
+        names[1] = ""
+    return next(filter(None, names), "") in ("C", "POSIX")
 
 
 def is_terminal(stream: TextIO) -> bool:

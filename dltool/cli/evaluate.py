@@ -11,7 +11,6 @@ from dltool.cli.output import check_output, output_to
 from dltool.cli.progress import Counter
 from dltool.cli.types import BETA, COUNT, GATE
 from dltool.errors import UsageError
-from dltool.settings import EvaluateSettings
 
 
 @click.command("evaluate", cls=Command)
@@ -41,6 +40,8 @@ def command(console: Console, model: str, as_json: bool, output: str | None, for
     The model file knows its classes and how its images are read, so --data is all that is needed. A second model is
     measured on the same rows, and compared.
     """
+    from dltool.settings import EvaluateSettings
+
     settings = EvaluateSettings(model=model, data=options.data_settings(rest), **rest)
     if not settings.data.data:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data test/")

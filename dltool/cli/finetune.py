@@ -93,7 +93,7 @@ def command(console: Console, model: str, **rest) -> None:
 
     result = finetune.run(settings, Stages(console))
     console.note(f"saved   {result.path} ({duration(result.seconds)})")
-    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST")
+    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST", fold=False)
 
 
 def check(settings: Any) -> None:

@@ -2,17 +2,20 @@
 
 import os
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console
+from dltool.cli.console import Console, folded
 from dltool.cli.progress import Progress, duration
 from dltool.cli.types import AMOUNT, POSITIVE, RATE, ChoiceType, PerOutput
 from dltool.errors import ModelFileError, UsageError
-from dltool.settings import FitSettings
+
+if TYPE_CHECKING:
+    from dltool.settings import FitSettings
 
 WORDS = "dltool.fit.words"
 """Where the context keeps the words of the command, to show how to resume it."""
@@ -59,6 +62,8 @@ class FitCommand(Command):
 @click.option("--early-stop", type=POSITIVE, metavar="N", help="Stop after N epochs without an improvement.")
 @click.option("--monitor", metavar="NAME", help="What decides which epoch is best.  [val_loss]")
 @click.option("--min-delta", type=AMOUNT, default=0.0, metavar="X", help="Least change that is an improvement.  [0]")
+@options.augment
+@click.option("--augment-preview", metavar="FILE.png", help="Draw examples of --augment into a picture, and stop.")
 @click.option("--class-weight", metavar="balanced|A=1,B=9", help="How much the rows of each class count.")
 @options.seed
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
@@ -97,19 +102,25 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
     """
     console: Console = context.obj
     given = tuple(name for name in rest if context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
+    from dltool.settings import FitSettings
+
     settings = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
     check(settings)
     console.draw("reading the data")
     from dltool.workflows import fit
 
+    if settings.augment_preview is not None:
+        console.note(fit.preview(settings))
+        return
     if dry_run:
-        console.results(fit.dry_run(settings))
+        for line in fit.dry_run(settings):
+            console.results(folded(line, console.result_width))
         return
     result = fit.run(settings, Progress(console, resume=resume_command(context.meta[WORDS])))
     if not result.seconds:
         return
     console.note(f"saved   {result.path} ({duration(result.seconds)})")
-    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST")
+    console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST", fold=False)
 
 
 def resume_command(words: list[str]) -> str:
@@ -119,7 +130,7 @@ def resume_command(words: list[str]) -> str:
     return shlex.join(["dltool", "fit", *kept[:end], "--resume", *kept[end:]])
 
 
-def check(settings: FitSettings) -> None:
+def check(settings: "FitSettings") -> None:
     """What can be refused before numpy is loaded."""
     if not settings.data.data:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")
@@ -133,6 +144,8 @@ def check(settings: FitSettings) -> None:
         raise UsageError("--val-labels: needs --val; give the array that the labels belong to")
     if settings.clip_norm is not None and settings.clip_value is not None:
         raise UsageError("--clip-value: cannot be combined with --clip-norm; give one of the two")
+    if settings.augment_preview is not None and settings.augment is None:
+        raise UsageError("--augment-preview: needs --augment; say what to show, as --augment medium")
     if settings.log is None and "log_every" in (settings.given or ()):
         raise UsageError("--log-every: needs --log; name the file, as --log log.csv")
     if settings.resume and settings.reset_optimizer:

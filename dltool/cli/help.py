@@ -15,16 +15,21 @@ WIDTH = 78
 FOLDER = Path(__file__).parent.parent / "help"
 
 TOPICS = {
+    "augmentation": "images that change in every epoch: presets, lists, mixing",
     "data": "what --data takes: folders, arrays, lists; images; splits",
     "exit-codes": "what the exit codes mean",
     "layer-words": "one word per layer: the grammar, all kinds, all architectures",
     "limits": "what dltool does not do",
     "model-file": "what a model file holds, Keras, safety",
     "numerics": "what is repeatable, lanes, precision",
+    "output": "stdout and stderr, colour, JSON, options of every command",
     "schedules": "learning rates that change during training",
     "changelog": "what is new",
 }
 """Topic -> what it is about; its text is in ``help/TOPIC.md``."""
+
+PAGES = ("build", "fit", "evaluate", "predict", "summary", "lr-find", "pseudo-label", "finetune")
+"""Commands with a page of their own, ``help/COMMAND.md``."""
 
 
 @click.command("help", cls=Command)
@@ -39,12 +44,13 @@ def command(context: click.Context, topic: str | None) -> None:
       dltool help layer-words
       dltool help fit
 
-    Without a topic all topics are listed. A command's name gives the same as its --help.
+    Without a topic all topics are listed. A command's name gives its page: what it does with each option, and what
+    comes out.
     """
     console, group = context.obj, context.parent.command
     if topic is None:
         console.results([*context.parent.get_help().splitlines(), *topic_lines()])
-    elif topic in TOPICS:
+    elif topic in TOPICS or topic in PAGES:
         console.results(text_of(topic))
     elif topic in group.list_commands(context):
         found = group.get_command(context, topic)
@@ -117,6 +123,22 @@ def architectures() -> list[str]:
     ]
 
 
+def augment_presets() -> list[str]:
+    from dltool import names
+
+    width = max(map(len, names.AUGMENT_PRESETS))
+    return [
+        line
+        for name, text in names.AUGMENT_PRESETS.items()
+        for line in textwrap.wrap(
+            f"{name:<{width}}  {text.replace(',', ', ') or 'nothing'}",
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent=" " * (width + 4),
+        )
+    ]
+
+
 def _wrapped(text: str, indent: int) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
 
@@ -126,5 +148,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "kinds": kinds,
     "activations": activations,
     "architectures": architectures,
+    "augment-presets": augment_presets,
 }
 """What may stand in a text as ``{name}``."""

@@ -96,7 +96,7 @@ def explain(console: Console, result: Any) -> None:
     width = min(console.width, WIDTH)
     lines = curve(test.rates.tolist(), test.smoothed.tolist(), marks, width=width, unicode=console.err_is_unicode)
     for line in lines:
-        console.note(line)
+        console.note(line, fold=False)
     for name, rate in rates.items():
         chosen = "  <- given" if name == result.pick else ""
         console.note(f"{name[0]}  {name:<9} {rate:.2e}{chosen}")

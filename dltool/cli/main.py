@@ -123,9 +123,9 @@ def report(error: BaseException, console: Console) -> int:
         if error.exit_code == 5:
             _drop_stdout()
         return error.exit_code
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         console.error("memory: not enough; give a smaller --batch-size, --limit or --image-size")
-        return 70
+        return 2
     text = " ".join(str(error).split()) or "no message"
     console.error(f"internal error: {type(error).__name__}: {text}; run again with --debug for the traceback")
     return 70

@@ -16,6 +16,7 @@ from dltool.cli.types import (
     RATE,
     RESIZE,
     SEED,
+    AugmentType,
     ChoiceType,
     NameType,
     PerOutput,
@@ -75,7 +76,9 @@ labels = click.option(
     metavar="FILE",
     help="Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model's outputs.",
 )
-multi_label = click.option("--multi-label", is_flag=True, help="Label rows of 0 and 1 may have several ones.")
+multi_label = click.option(
+    "--multi-label", is_flag=True, help="Rows may have several labels: 0 and 1 in arrays, cat;dog in lists."
+)
 group = click.option(
     "--group", metavar="FILE", help="Rows that a split keeps together: a group per line, or path,group."
 )
@@ -169,6 +172,14 @@ schedule = click.option(
 )
 warmup = click.option(
     "--warmup", type=DURATION, metavar="TIME", help="Let the rate rise over so many epochs, or 500steps, first."
+)
+
+
+augment = click.option(
+    "--augment",
+    type=AugmentType(),
+    metavar="PRESET|LIST",
+    help=f"Change images at random: {', '.join(names.AUGMENT_PRESETS)}, or a list as hflip,rotate=15,cutout=8.  [none]",
 )
 
 

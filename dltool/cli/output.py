@@ -9,9 +9,9 @@ from dltool.cli.console import Console
 
 def check_output(path: str | None, force: bool) -> None:
     """Find out before the work whether the file can be written. Raises OutputError."""
-    from dltool.modelfile.atomic import check_target
-
     if path not in (None, "-"):
+        from dltool.modelfile.atomic import check_target
+
         check_target(path, overwrite=force)
 
 

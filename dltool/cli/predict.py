@@ -3,6 +3,7 @@
 import os
 from contextlib import closing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,9 @@ from dltool.cli.output import check_output, output_to
 from dltool.cli.progress import Counter
 from dltool.cli.types import PROBABILITY, ChoiceType
 from dltool.errors import UsageError
-from dltool.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from dltool.settings import PredictSettings
 
 FORMATS = ("table", "csv", "tsv", "jsonl", "npy")
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".npy": "npy", ".npz": "npy"}
@@ -53,6 +56,8 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
     """
     output, force, files0_from = rest.pop("output"), rest.pop("force"), rest.pop("files0_from")
     top = rest.pop("top") or 1
+    from dltool.settings import PredictSettings
+
     settings = PredictSettings(model=model, inputs=inputs, data=options.data_settings(rest), top=top, **rest)
     layout = layout or layout_of(output, settings)
     if layout == "npy" and output in (None, "-") and console.out_is_terminal:
@@ -60,10 +65,13 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
     settings = replace(settings, inputs=expand_inputs(inputs, files0_from))
     console.draw("reading the model")
     from dltool.cli.rows import write_rows
-    from dltool.workflows import predict
+    from dltool.modelfile.hdf5 import ModelSource
 
     check_output(output, force)
-    result = predict.run(settings, Counter(console, "predict"))
+    with ModelSource(model) as source:  # before the engine is imported, which takes as long as opening the file
+        from dltool.workflows import predict
+
+        result = predict.run(settings, Counter(console, "predict"), source)
     with closing(result.rows), output_to(console, output, force):
         failed = write_rows(console, result, settings, layout)
     for text in result.notes:
@@ -73,7 +81,7 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
     return 1 if failed else 0
 
 
-def layout_of(output: str | None, settings: PredictSettings) -> str:
+def layout_of(output: str | None, settings: "PredictSettings") -> str:
     """The format that nobody named: npy for features, else by the file's suffix."""
     suffix = os.path.splitext(output or "")[1].lower()
     return SUFFIXES.get(suffix, "npy" if settings.layer is not None else "table")

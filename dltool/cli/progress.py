@@ -62,11 +62,11 @@ class Progress:
         values = [name for name in logs if name not in ("epoch", "learning_rate")]
         if values != self._columns:
             self._columns = values
-            self.console.note(self._header(run), "bold")
+            self.console.note(self._header(run), "bold", fold=False)
         cells = [f"{_number(logs[name]):>{_width(name)}}" for name in values]
         star = " *" if run.is_best else ""
         rate = f"{logs['learning_rate']:.1e}"
-        self.console.note(f"{_epoch(run)}  {'  '.join(cells)}  {rate:>8}  {duration(run.seconds):>6}{star}")
+        self.console.note(f"{_epoch(run)}  {'  '.join(cells)}  {rate:>8}  {duration(run.seconds):>6}{star}", fold=False)
 
     def finished(self, run: Any) -> None:
         if run.train_seconds:
@@ -87,7 +87,7 @@ class Progress:
         where = f" in epoch {run.done + 1} after {run.batch:,} of {run.steps_per_epoch:,} batches" if run.batch else ""
         self.console.note(f"saved   {path}{where}")
         if self.resume:
-            self.console.note(f"resume  {self.resume}")
+            self.console.note(f"resume  {self.resume}", fold=False)
 
     def _header(self, run: Any) -> str:
         names = [f"{short(name):>{_width(name)}}" for name in self._columns]

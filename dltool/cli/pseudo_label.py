@@ -9,10 +9,21 @@ from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, json_text, printable
 from dltool.cli.progress import Counter
-from dltool.cli.types import POSITIVE, NumberType
+from dltool.cli.types import POSITIVE, PROBABILITY, NumberType
 from dltool.errors import UsageError
 
 PRECISION = NumberType(float, 0.01, 0.9999, "a part from 0.01 to 0.9999, as 0.97")
+
+
+class ThresholdType(click.ParamType):
+    """0.9 for all classes, or cat=0.9,dog=0.95. Gives the text as typed; which classes there are is known later."""
+
+    name = "threshold"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        for part in value.split(","):
+            PROBABILITY.convert(part.rpartition("=")[2], param, ctx)
+        return value
 
 
 @click.command("pseudo-label", cls=Command)
@@ -25,7 +36,12 @@ PRECISION = NumberType(float, 0.01, 0.9999, "a part from 0.01 to 0.9999, as 0.97
 @click.option(
     "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
 )
-@click.option("--threshold", metavar="P|A=P,B=P", help="Least probability to accept, for all classes or each.")
+@click.option(
+    "--threshold",
+    type=ThresholdType(),
+    metavar="P|A=P,B=P",
+    help="Least probability to accept, for all classes or each.",
+)
 @click.option("--min-precision", type=PRECISION, metavar="P", help="Find thresholds so that a part P is right.  [0.95]")
 @click.option("--max-per-class", type=POSITIVE, metavar="N", help="Accept the N surest of each class at most.")
 @options.output
@@ -59,7 +75,9 @@ def command(console: Console, model: str, as_json: bool, **rest) -> int:
         console.warning(text)
     if settings.output is not None and settings.data.data:
         data = " ".join(f"--data {shlex.quote(path)}" for path in settings.data.data)
-        console.hint(f"next    dltool fit {shlex.quote(model)} {data} --extra {shlex.quote(settings.output)}")
+        console.hint(
+            f"next    dltool fit {shlex.quote(model)} {data} --extra {shlex.quote(settings.output)}", fold=False
+        )
     return 1 if result.failed and not settings.data.skip_bad else 0
 
 

@@ -12,10 +12,6 @@ CELL_WIDTH = 10
 """And to this as headers of the confusion matrix."""
 
 
-def width_of(console: Console) -> int:
-    return console.width if console.out_is_terminal else 80
-
-
 def show(console: Console, result: Any) -> None:
     """Everything that was measured of one model."""
     classes = f", {len(result.classes):,} {_noun(result)}" if result.classes else ""
@@ -34,7 +30,7 @@ def show(console: Console, result: Any) -> None:
 
 def show_output(console: Console, report: Any) -> None:
     """Classes, confusion and mistakes of one output."""
-    width = width_of(console)
+    width = console.result_width
     if report.classes is not None:
         console.results(["", *class_table(report)])
     if report.confusion is not None:
@@ -141,13 +137,15 @@ def confusion_table(report: Any, numbered: bool = False, gap: int = 2) -> list[s
 def confused_lines(report: Any, width: int) -> list[str]:
     """The most frequent mistakes with their first files, as many as fit."""
     lines = ["most confused (true -> predicted)"]
-    for pair in report.confused:
-        start = f"  {clipped(pair.true, NAME_WIDTH)} -> {clipped(pair.predicted, NAME_WIDTH)}  {pair.count:,} "
-        line = start
-        for name in map(printable, pair.first):
-            if line != start and len(line) + len(name) + 1 > width:
+    pairs = [f"{clipped(pair.true, NAME_WIDTH)} -> {clipped(pair.predicted, NAME_WIDTH)}" for pair in report.confused]
+    counts = [f"{pair.count:,}" for pair in report.confused]
+    widest, most = max(map(len, pairs)), max(map(len, counts))
+    for pair, name, count in zip(report.confused, pairs, counts, strict=True):
+        line = start = f"  {name:<{widest}}  {count:>{most}} "
+        for path in map(printable, pair.first):
+            if line != start and len(line) + len(path) + 1 > width:
                 break
-            line += f" {name}"
+            line += f" {path}"
         lines.append(line if len(line) <= width else f"{start} {_end_of(pair.first[0], width - len(start) - 1)}")
     return lines
 
@@ -160,7 +158,7 @@ def _end_of(path: str, width: int) -> str:
 
 def show_losses(console: Console, rows: Any) -> None:
     """The rows with the largest losses."""
-    width = width_of(console)
+    width = console.result_width
     console.results(["", "largest losses"])
     for row in rows:
         what = f"{clipped(row.true, NAME_WIDTH)} -> {clipped(row.predicted, NAME_WIDTH)}" if row.true else ""

@@ -146,7 +146,8 @@ def write_table(console: Console, rows: Iterator[list[str]]) -> None:
 
 
 def _table_cells(row: list[str], numeric: list[bool]) -> list[str]:
-    return [_rounded(cell) if is_number else printable(cell) for cell, is_number in zip(row, numeric, strict=True)]
+    pairs = zip(row, numeric, strict=True)
+    return [_rounded(cell) if is_number else printable(cell) or "-" for cell, is_number in pairs]
 
 
 def _rounded(cell: str) -> str:

@@ -9,7 +9,6 @@ from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, aligned, clipped, json_text
 from dltool.errors import UsageError
-from dltool.settings import SummarySettings
 
 
 @click.command("summary", cls=Command)
@@ -42,6 +41,8 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
     if model is None:
         raise UsageError("MODEL: missing; see 'dltool summary --help'")
     config, advice = rest.pop("config"), rest.pop("advice")
+    from dltool.settings import SummarySettings
+
     settings = SummarySettings(model=model, **rest)
     modes = {"--weights": settings.weights is not None, "--config": config, "--timing": settings.timing}
     modes |= {"--advice": advice, "--diff": settings.diff is not None}
@@ -58,20 +59,16 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
         show_advice(console, summary.advise(settings), as_json)
     elif settings.diff is not None:
         found = summary.diff(settings)
-        console.results([json_text(found.as_json())] if as_json else difference_lines(found, width_of(console)))
+        console.results([json_text(found.as_json())] if as_json else difference_lines(found, console.result_width))
     else:
         console.draw("measuring") if settings.timing else None
         result = summary.run(settings)
         console.result(json_text(result.as_json())) if as_json else show(console, result)
 
 
-def width_of(console: Console) -> int:
-    return max(min(console.width, 100), 40) if console.out_is_terminal else 80
-
-
 def show(console: Console, result: Any) -> None:
     """The table and what follows it, at most as wide as the terminal (80 columns when there is none)."""
-    width = width_of(console)
+    width = console.result_width
     headers = ["output shape", "parameters", "mult-adds", "memory", *(["ms"] if result.timed_rows else [])]
     cells = [_cells(row, bool(result.timed_rows)) for row in result.rows]
     taken = sum(max(map(len, column)) + 2 for column in zip(headers, *cells, strict=True))
@@ -149,7 +146,7 @@ def show_weights(console: Console, rows: list[Any], values: Any, as_json: bool) 
     bad = any(row.num_bad for row in rows)
     headers = ["shape", "mean", "std", "min", "max", "zeros", *(["NaN/inf"] if bad else [])]
     cells = [_weight_cells(row, bad) for row in rows]
-    room = width_of(console) - sum(max(map(len, column)) + 2 for column in zip(headers, *cells, strict=True))
+    room = console.result_width - sum(max(map(len, column)) + 2 for column in zip(headers, *cells, strict=True))
     names = [clipped(row.name, max(room, 12)) for row in rows]
     table = [["weight", *headers], *([name, *rest] for name, rest in zip(names, cells, strict=True))]
     console.results(aligned(table, left=2))
@@ -171,7 +168,7 @@ def show_advice(console: Console, remarks: list[Any], as_json: bool) -> None:
     if as_json:
         console.result(json_text({"schema": "dltool.summary/1", "advice": [vars(remark) for remark in remarks]}))
         return
-    width = width_of(console)
+    width = console.result_width
     for remark in remarks:
         console.results(textwrap.wrap(f"- {remark.words}", width, subsequent_indent="  "))
         console.results(textwrap.wrap(f"({remark.source})", width, initial_indent="  ", subsequent_indent="  "))

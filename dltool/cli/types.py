@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dltool.errors import UsageError
+from dltool.names import AUGMENT_PRESETS, AUGMENTATIONS
 from dltool.registry import nearest
 
 
@@ -177,6 +178,31 @@ class GateType(click.ParamType):
         if not name or not math.isfinite(limit):
             self.fail(f"{value!r} is not NAME=NUMBER; write it as accuracy=0.85", param, ctx)
         return name, limit
+
+
+class AugmentType(click.ParamType):
+    """Presets and augmentations with their amounts, ``medium,mixup=0.2``. Gives the text as typed."""
+
+    name = "augmentation"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        for word in filter(None, (part.strip() for part in value.split(","))):
+            name, equals, rest = (part.strip() for part in word.partition("="))
+            if name not in AUGMENTATIONS and (name not in AUGMENT_PRESETS or equals):
+                known = [*AUGMENTATIONS, *AUGMENT_PRESETS]
+                close = nearest(name, [one for one in known if one != name])
+                advice = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
+                self.fail(f"unknown augmentation {word!r}; {advice}", param, ctx)
+            if equals and not all(_is_number(text) for text in rest.split(":")):
+                self.fail(f"{word!r} gives no number; write it as {name}=0.2", param, ctx)
+        return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 POSITIVE = NumberType(int, 1, 2**31 - 1, "a whole number from 1 up")

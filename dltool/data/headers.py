@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from dltool.data.images import FORMATS, check_pixels, check_regular, explain, is_grey, orientation, silence_pillow
+from dltool.data.images import (
+    FORMATS,
+    check_pixels,
+    check_regular,
+    explain,
+    is_grey,
+    silence_pillow,
+    stored_turn,
+    unusual_kinds,
+)
 from dltool.data.parallel import map_in_order
 from dltool.errors import DataError
 
@@ -62,32 +71,14 @@ def look_at(path: str) -> tuple[int, int, bool, tuple[str, ...]]:
         with Image.open(path, formats=FORMATS) as image:
             check_pixels(image, path)
             width, height = image.size
-            turn = _orientation(image)
+            turn = stored_turn(image)
             if turn in _TURNED:
                 width, height = height, width
-            return height, width, is_grey(image), _unusual(image, turn)
+            return height, width, is_grey(image), unusual_kinds(image)
     except DataError:
         raise
     except Exception as error:  # see ImageReader.read
         raise DataError(f"{path}: {explain(error, path)}") from error
-
-
-def _unusual(image: Image.Image, turn: int) -> tuple[str, ...]:
-    found = {
-        "cmyk": image.mode == "CMYK",
-        "deep": image.mode.startswith("I") or (image.format == "PNG" and ";16" in str(image.tile)),
-        "transparent": image.has_transparency_data,
-        "animated": _is_animated(image),
-        "turned": turn != 1,
-    }
-    return tuple(kind for kind, applies in found.items() if applies)
-
-
-def _is_animated(image: Image.Image) -> bool:
-    try:  # last, because a GIF reads on to its second frame for this
-        return bool(getattr(image, "is_animated", False))
-    except Exception:  # what follows the first frame may be damaged; that is not read
-        return False
 
 
 def unusual_notes(counts: Mapping[str, int]) -> list[str]:
@@ -97,14 +88,6 @@ def unusual_notes(counts: Mapping[str, int]) -> list[str]:
         if counts.get(kind):
             found.append(sentence.format(f"{counts[kind]:,} {'image' if counts[kind] == 1 else 'images'}"))
     return found
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 also where nothing is left to turn."""
-    # A PNG without EXIF before its pixels would be decoded by getexif; TIFF sizes are upright already.
-    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
-        return 1
-    return orientation(image)
 
 
 def read_headers(paths: Sequence[str], workers: int) -> Headers:

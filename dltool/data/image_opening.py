@@ -69,16 +69,18 @@ def open_images(paths: list[str], lists: dict[str, FileList], request: Request) 
 
 def _list_parts(paths: list[str], lists: dict[str, FileList], request: Request) -> dict[str, Listing]:
     """The listings of train and, where folders have them, valid and test; all with the training classes."""
-    numbers = _are_numbers(paths, lists, request)
+    numbers, several = _are_numbers(paths, lists, request), has_several(lists, request)
     gathered: dict[str, list[Listing]] = {}
     for path in paths:
         if path in lists:
-            gathered.setdefault("train", []).append(_listing(lists[path], numbers))
+            gathered.setdefault("train", []).append(_listing(lists[path], numbers, several))
             continue
         for part, root in (find_parts(path) or {"train": path}).items():
             gathered.setdefault(part, []).append(list_classes(root, request.allow_empty))
     if numbers:
         return {"train": merge(gathered["train"])}
+    if several:
+        gathered = {part: [listing.with_several() for listing in found] for part, found in gathered.items()}
     listings = {"train": merge(gathered["train"], _class_names(gathered["train"], paths, lists, request))}
     names = listings["train"].classes
     if request.num_classes is not None and len(names) != request.num_classes:
@@ -89,10 +91,19 @@ def _list_parts(paths: list[str], lists: dict[str, FileList], request: Request) 
     return listings | {part: merge(gathered[part], names) for part in ("valid", "test") if part in gathered}
 
 
+def has_several(lists: dict[str, FileList], request: Request) -> bool:
+    """Whether a row may have several labels: said so, or a list for independent outputs has such a row."""
+    known = request.class_names or ()
+    return request.multi_label or (
+        request.wants == "labels"
+        and any(row.label not in known and len(row.labels) > 1 for listed in lists.values() for row in listed.rows)
+    )
+
+
 def _are_numbers(paths: list[str], lists: dict[str, FileList], request: Request) -> bool:
     """Whether the labels are numbers to learn; the model's head decides first."""
     folder = next((path for path in paths if path not in lists), None)
-    if not lists or request.wants not in (None, "values") or request.class_names is not None:
+    if request.multi_label or not lists or request.wants not in (None, "values") or request.class_names is not None:
         return False
     if request.wants != "values" and not hold_numbers(list(lists.values())):
         return False
@@ -107,10 +118,11 @@ def _class_names(
     """The model's names; for a model without any plain order, or numbers where lists number the classes."""
     if request.class_names is not None:
         for listed in lists.values():
-            _check_known(listed, request.class_names)
+            _check_known(listed, request.class_names, has_several(lists, request))
         return request.class_names
     known = request.num_classes
-    if known is not None and all(path in lists for path in paths) and hold_class_numbers(list(lists.values())):
+    numbered = all(path in lists for path in paths) and hold_class_numbers(list(lists.values()))
+    if known is not None and numbered and not has_several(lists, request):
         for listed in lists.values():
             beyond = next((row for row in listed.rows if int(row.label) >= known), None)
             if beyond is not None:
@@ -123,17 +135,24 @@ def _class_names(
     return None
 
 
-def _check_known(listed: FileList, names: tuple[str, ...]) -> None:
-    unknown = next((row for row in listed.rows if row.label not in names), None)
-    if unknown is not None:
-        known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        raise DataError(f"{listed.where(unknown)}: unknown class {unknown.label!r}; the classes are {known}")
+def _check_known(listed: FileList, names: tuple[str, ...], several: bool) -> None:
+    for row in listed.rows:
+        unknown = next((label for label in (row.labels if several else [row.label]) if label not in names), None)
+        if unknown is not None:
+            known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+            raise DataError(f"{listed.where(row)}: unknown class {unknown!r}; the classes are {known}")
 
 
-def _listing(listed: FileList, numbers: bool) -> Listing:
+def _listing(listed: FileList, numbers: bool, several: bool) -> Listing:
     """The images of a list."""
     if numbers:
         labels, names = targets_of(listed), None
+    elif several:
+        names = tuple(sorted({label for row in listed.rows for label in row.labels}, key=natural_key))
+        place = {name: label for label, name in enumerate(names)}
+        labels = np.zeros((len(listed), len(names)), np.float32)
+        for number, row in enumerate(listed.rows):
+            labels[number, [place[label] for label in row.labels]] = 1
     else:
         names = tuple(sorted({row.label for row in listed.rows}, key=natural_key))
         place = {name: label for label, name in enumerate(names)}

@@ -109,6 +109,10 @@ class ImageReader:
         Raises:
             DataError: not an image of a known format, damaged, cut off, too large, or not a regular file.
         """
+        return self.look(path)[0]
+
+    def look(self, path: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The same, and which of ``headers.UNUSUAL`` the image is."""
         check_regular(path)
         # Pillow's decoders meet a damaged file with errors of a dozen unrelated types (struct, zlib, index, ...).
         try:
@@ -116,13 +120,14 @@ class ImageReader:
                 check_pixels(image, path)
                 if image.format == "TIFF":
                     silence_libtiff()
+                kinds = unusual_kinds(image)
                 image.load()
                 pixels = np.asarray(self._fit(to_color(upright(image), COLORS[self.color], path)))
         except DataError:
             raise
         except Exception as error:
             raise DataError(f"{path}: {explain(error, path)}") from error
-        return pixels.reshape(self.shape)
+        return pixels.reshape(self.shape), kinds
 
     def _fit(self, image: Image.Image) -> Image.Image:
         target = (self.width, self.height)
@@ -199,6 +204,14 @@ def orientation(image: Image.Image) -> int:
     return value if value in _UPRIGHT else 1
 
 
+def stored_turn(image: Image.Image) -> int:
+    """EXIF orientation of an opened image that is not loaded yet; 1 also where nothing is left to turn."""
+    # A PNG without EXIF before its pixels would be decoded by getexif; TIFF sizes are upright already.
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    return orientation(image)
+
+
 def upright(image: Image.Image) -> Image.Image:
     """A loaded image turned as its EXIF orientation says. (Pillow has turned TIFF already when loading it.)"""
     turn = _UPRIGHT.get(orientation(image))
@@ -258,3 +271,22 @@ def padded(image: Image.Image, target: tuple[int, int]) -> Image.Image:
 def is_grey(image: Image.Image) -> bool:
     """Whether the file stores no colour (palettes count as colour, whatever is in them)."""
     return image.mode in _GREY_MODES or image.mode.startswith("I")
+
+
+def unusual_kinds(image: Image.Image) -> tuple[str, ...]:
+    """Which of ``headers.UNUSUAL`` an opened image is that is not loaded yet."""
+    found = {
+        "cmyk": image.mode == "CMYK",
+        "deep": image.mode.startswith("I") or (image.format == "PNG" and ";16" in str(image.tile)),
+        "transparent": image.has_transparency_data,
+        "animated": _is_animated(image),
+        "turned": stored_turn(image) != 1,
+    }
+    return tuple(kind for kind, applies in found.items() if applies)
+
+
+def _is_animated(image: Image.Image) -> bool:
+    try:  # last, because a GIF reads on to its second frame for this
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # what follows the first frame may be damaged; that is not read
+        return False

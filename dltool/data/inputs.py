@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
@@ -68,17 +69,19 @@ class Inputs:
 
     Attributes:
         num_rows: how many rows will come. ignored_files: entries of folders that are not images.
+        unusual: kind of image (a key of ``headers.UNUSUAL``) -> how many of the rows read so far are.
     """
 
     def __init__(self, sources: list[Source], ignored_files: int, reader: ImageReader | None, workers: int):
         self._sources, self._reader, self._workers = sources, reader, workers
-        self.ignored_files = ignored_files
+        self.ignored_files, self.unusual = ignored_files, Counter()
         self.num_rows = sum(map(_num_rows, sources))
 
     def __len__(self) -> int:
         return self.num_rows
 
     def __iter__(self) -> Iterator[InputRow]:
+        self.unusual.clear()
         for source in self._sources:
             if isinstance(source, _Failed):
                 yield InputRow(source.name, None, source.error)
@@ -86,8 +89,11 @@ class Inputs:
                 yield from _array_rows(source)
             else:
                 for path, result in zip(source, map_in_order(self._read, source, self._workers), strict=True):
-                    failed = isinstance(result, DataError)
-                    yield InputRow(path, None, result) if failed else InputRow(path, result)
+                    if isinstance(result, DataError):
+                        yield InputRow(path, None, result)
+                    else:
+                        self.unusual.update(result[1])
+                        yield InputRow(path, result[0])
 
     def batches(self, size: int) -> Iterator[list[InputRow]]:
         """The rows in lists of at most ``size``."""
@@ -95,10 +101,10 @@ class Inputs:
         while batch := list(islice(rows, size)):
             yield batch
 
-    def _read(self, path: str) -> np.ndarray:
+    def _read(self, path: str) -> tuple[np.ndarray, tuple[str, ...]]:
         if self._reader is None:
             raise DataError(f"{path}: the model takes arrays, not images; give a .npy file")
-        return self._reader.read(path)
+        return self._reader.look(path)
 
 
 def open_inputs(

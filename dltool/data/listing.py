@@ -35,7 +35,8 @@ class Listing:
         paths: what to open, each beginning with its root as the user typed it.
         relative: the same relative to the root, with "/" on every system.
         sizes: (n,) int64 bytes.
-        labels: (n,) int64 index into ``classes``, or (n, 1) float32 numbers.
+        labels: (n,) int64 index into ``classes``, (n, classes) float32 of 0 and 1 where a row may have several, or
+            (n, 1) float32 numbers.
         classes: class names in natural order; None for numbers.
         ignored: number of entries left out.
         weights: (n,) float32 sample weights, or None for all one.
@@ -69,13 +70,29 @@ class Listing:
 
     def with_classes(self, classes: tuple[str, ...]) -> Listing:
         """The same with labels counted in another list of names, which holds all of ours."""
+        if self.labels.ndim > 1:
+            labels = np.zeros((len(self), len(classes)), np.float32)
+            labels[:, [classes.index(name) for name in self.classes]] = self.labels
+            return replace(self, labels=labels, classes=classes)
         place = np.array([classes.index(name) for name in self.classes], np.int64)
         return replace(self, labels=place[self.labels] if len(self.labels) else self.labels, classes=classes)
+
+    def with_several(self) -> Listing:
+        """The same with labels as rows of 0 and 1."""
+        if self.labels.ndim > 1:
+            return self
+        return replace(self, labels=np.eye(len(self.classes), dtype=np.float32)[self.labels])
+
+    def rows_of(self, label: int) -> np.ndarray:
+        """Positions of the rows that have a class."""
+        return np.flatnonzero(self.labels == label if self.labels.ndim == 1 else self.labels[:, label])
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted relative names, sizes, labels and weights: the same wherever and whenever copied."""
         if self.classes is None:
             labels = [repr(value) for value in self.labels[:, 0].tolist()]
+        elif self.labels.ndim > 1:
+            labels = ["\0".join(self.classes[i] for i in np.flatnonzero(row)) for row in self.labels]
         else:
             labels = [self.classes[label] for label in self.labels.tolist()]
         weights = [""] * len(self) if self.weights is None else [f"{w!r}\n" for w in self.weights.tolist()]
@@ -116,7 +133,7 @@ def merge(listings: list[Listing], classes: tuple[str, ...] | None = None) -> Li
 
 def _check_known(listing: Listing, classes: tuple[str, ...]) -> None:
     for label, name in enumerate(listing.classes):
-        rows = np.flatnonzero(listing.labels == label)
+        rows = listing.rows_of(label)
         if name not in classes and rows.size:
             known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
             raise DataError(
@@ -130,6 +147,8 @@ def _drop_unused(listing: Listing, classes: tuple[str, ...]) -> Listing:
     kept = [label for label, name in enumerate(listing.classes) if name in classes]
     if len(kept) == len(listing.classes):
         return listing
+    if listing.labels.ndim > 1:
+        return replace(listing, labels=listing.labels[:, kept], classes=tuple(listing.classes[k] for k in kept))
     place = np.full(len(listing.classes), -1, np.int64)
     place[kept] = np.arange(len(kept))
     names = tuple(listing.classes[label] for label in kept)

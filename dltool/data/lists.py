@@ -24,6 +24,8 @@ from dltool.errors import DataError
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": ""}
 """Suffix of a list -> what separates its cells; "" for JSON lines."""
 STDIN = "-"
+BETWEEN_LABELS = ";"
+"""Between the labels of a row that may have several, ``cat;dog``; in JSON they are a list."""
 MAX_BYTES = 256 << 20
 COLUMNS = {
     "path": ("path", "file", "filename", "image", "image_path"),
@@ -45,6 +47,11 @@ class ListedRow:
     written: str
     label: str = ""
     weight: float = 1.0
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of a row that may have several, or none."""
+        return [label for part in self.label.split(BETWEEN_LABELS) if (label := part.strip())]
 
 
 @dataclass(frozen=True)
@@ -202,11 +209,15 @@ def _json_lines(source: str, text: str) -> Iterator[tuple[int, str, str, str]]:
         if not isinstance(row, dict):
             raise DataError(f'{name_of(source)}: line {line} is no object; write {{"path": "1.png", "label": "cat"}}')
         path, label, weight = (_cell(source, line, row, names) for names in COLUMNS.values())
+        label = label if isinstance(label, str) else BETWEEN_LABELS.join(label)
         yield line, path, label, weight
 
 
-def _cell(source: str, line: int, row: dict[str, Any], names: Sequence[str]) -> str:
+def _cell(source: str, line: int, row: dict[str, Any], names: Sequence[str]) -> Any:
+    """The text of a cell; of several labels the list of their texts."""
     value = next((row[name] for name in names if row.get(name) is not None), "")
+    if isinstance(value, list) and names is COLUMNS["label"] and all(isinstance(label, str) for label in value):
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DataError(f"{name_of(source)}: line {line}: {names[0]} is neither text nor a number; write it plainly")
     return value.strip() if isinstance(value, str) else repr(value)

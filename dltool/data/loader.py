@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +14,7 @@ from dltool.engine.batch import Batch
 from dltool.engine.streams import generator
 
 AHEAD = 3
+Change = Callable[[Batch, int, np.ndarray], Batch]
 
 
 class Loader:
@@ -29,6 +30,8 @@ class Loader:
         shuffle: a new random order every epoch; False keeps the order of the data set.
         seed: of the order.
         workers: decoding threads; None: as many as CPUs, at most 4; 0: none.
+        change: (batch, epoch, samples) -> batch, what is done to each batch, in those threads; it must depend on these
+            only. ``samples`` are the rows' numbers.
 
     Example:
         >>> with Loader(dataset, 64, shuffle=True, seed=0) as loader:
@@ -37,10 +40,18 @@ class Loader:
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, *, shuffle: bool = True, seed: int = 0, workers: int | None = None
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        workers: int | None = None,
+        change: Change | None = None,
     ):
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
         self.workers = default_workers() if workers is None else workers
+        self.change = change
         self._pools: set[ThreadPoolExecutor] = set()
 
     @property
@@ -68,17 +79,21 @@ class Loader:
         order = self.order(n)
         starts = range(first_batch * self.batch_size, self.num_rows, self.batch_size)
         pieces = (order[start : start + self.batch_size] for start in starts)
-        if self.workers == 0 or self.dataset.is_ready():
-            return (self.dataset.fetch(piece) for piece in pieces)
-        return self._ahead(pieces)
+        if self.workers == 0 or (self.change is None and self.dataset.is_ready()):
+            return (self._batch(n, piece) for piece in pieces)
+        return self._ahead(n, pieces)
 
-    def _ahead(self, pieces: Iterator[np.ndarray]) -> Iterator[Batch]:
+    def _batch(self, n: int, piece: np.ndarray) -> Batch:
+        batch = self.dataset.fetch(piece)
+        return batch if self.change is None else self.change(batch, n, piece)
+
+    def _ahead(self, n: int, pieces: Iterator[np.ndarray]) -> Iterator[Batch]:
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="dltool-decode")
         self._pools.add(pool)
         pending: deque[Future[Batch]] = deque()
         try:
             for piece in pieces:
-                pending.append(pool.submit(self.dataset.fetch, piece))
+                pending.append(pool.submit(self._batch, n, piece))
                 if len(pending) > max(AHEAD, self.workers):
                     yield pending.popleft().result()
             while pending:

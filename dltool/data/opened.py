@@ -21,7 +21,7 @@ class Request:
         num_classes: of a model without class names.
         wants: what the model's head takes, "classes", "labels" (independent ones) or "values" (regression); None: the
             data decide alone.
-        multi_label: the labels are 0/1 rows, each 1 a label of its own.
+        multi_label: a row may have several labels: rows of 0 and 1, or ``cat;dog`` in a list of images.
         groups: a file that says which rows belong together, see ``groups.read_groups``.
         limit: use at most this many rows of each part, classes in their proportions.
         allow_empty: accept class folders without images. skip_bad: leave unreadable images out.

@@ -52,7 +52,11 @@ def open_data(paths: Sequence[str | Path], **options: Any) -> OpenedData:
         raise DataError("--data: no path given; name a folder of class folders, an array or a list")
     if names.count(STDIN) > 1:
         raise UsageError("--data: '-' is given twice, but stdin can be read only once; join the lists before")
-    lists = {name: read_list(name) for name in dict.fromkeys(names) if _kind(name) == "list"}
+    lists = {
+        name: read_list(name, labelled=not request.multi_label)
+        for name in dict.fromkeys(names)
+        if _kind(name) == "list"
+    }
     kinds = [_kind_of_rows(lists[name]) if name in lists else _kind(name) for name in names]
     if len(set(kinds)) > 1:
         raise DataError(f"{names[kinds.index('arrays')]}: arrays and image folders cannot be joined; give one kind")
@@ -108,8 +112,10 @@ def _check_label_options(names: list[str], kind: str, lists: dict[str, FileList]
     if request.labels and (kind == "images" or len(lists) == len(names)):
         what = f"the list {name_of(names[0])} holds its own" if names[0] in lists else "class folders are the labels"
         raise UsageError(f"--labels: {what}; leave --labels out")
-    if request.multi_label and kind == "images":
-        raise UsageError(f"--multi-label: {name_of(names[0])} gives one label per image; give x.npy and 0/1 rows")
+    if request.multi_label and kind == "images" and not lists:
+        raise UsageError(f"--multi-label: {name_of(names[0])} gives one label per image; give a list of path,cat;dog")
+    if request.multi_label and kind == "arrays" and lists:
+        raise UsageError(f"--multi-label: {name_of(next(iter(lists)))} lists rows of arrays; give x.npy and 0/1 rows")
 
 
 def _check_several_classes(opened: OpenedData, path: str) -> None:

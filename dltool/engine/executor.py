@@ -104,13 +104,13 @@ class Executor:
         """How lanes run: "serial", "threads" or "processes"."""
         return self._lanes.backend
 
-    def train_step(self, batch: Batch, step: int, learning_rate: float) -> float:
+    def train_step(self, batch: Batch, step: int, learning_rate: float, momentum: float | None = None) -> float:
         """One optimizer step.
 
         Args:
             batch: at most ``batch_size`` rows.
             step: counted from 1; keys dropout and bias corrections.
-            learning_rate: the schedule's rate for this step.
+            learning_rate: the schedule's rate for this step. momentum: its momentum; None: the optimizer's own.
 
         Returns:
             The batch's loss with regularisation, at the weights before the step.
@@ -124,7 +124,7 @@ class Executor:
         penalty = 0.0
         if self._update is not None:
             penalty = self._update.penalty()
-            self._update.prepare(step, learning_rate, self.memory)
+            self._update.prepare(step, learning_rate, self.memory, momentum)
         self._lanes.run(TRAIN, rows, *types)
         self.predictions = tuple(loss.predictions.storage.array[:rows] for loss in plan.losses)
         return sum(loss.total(rows) for loss in plan.losses) + penalty

@@ -17,7 +17,7 @@ from dltool.engine.layers.base import Array, Call
 from dltool.engine.losses import Loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
-from dltool.engine.stepping import step_vector
+from dltool.engine.stepping import step_vector, with_momentum
 from dltool.engine.streams import Stream
 from dltool.engine.weights import ParameterStore, Span
 
@@ -160,11 +160,12 @@ class ReferenceExecutor:
                 store.views[name][index][...] = value
         return total + add_regularization(store, graph)
 
-    def train_step(self, batch: Batch, step: int, learning_rate: float) -> float:
+    def train_step(self, batch: Batch, step: int, learning_rate: float, momentum: float | None = None) -> float:
         total = self.gradient_step(batch, step)
         store = self.model.weights
         slots = tuple(self.slots[name] for name in self.optimizer.slots)
-        step_vector(self.optimizer, store.vector, store.gradient, slots, self.spans, step, learning_rate, self.memory)
+        rule = with_momentum(self.optimizer, momentum)
+        step_vector(rule, store.vector, store.gradient, slots, self.spans, step, learning_rate, self.memory)
         return total
 
     def forward(self, inputs: tuple[Array, ...], same_weights: bool = False) -> tuple[Array, ...]:

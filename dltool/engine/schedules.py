@@ -31,7 +31,7 @@ class Schedule:
     """Base of all schedules.
 
     Attributes:
-        learning_rate: the rate at the first step.
+        learning_rate: the rate at the first step, or the highest of those that rise first.
         durations: fields that are times, each with what it is when not said: "1" (epochs), or ``RUN``.
     """
 
@@ -46,6 +46,10 @@ class Schedule:
     def after(self, done: float) -> float:
         """The rate when ``done`` steps are done."""
         raise NotImplementedError(type(self).__name__)
+
+    def momentum_after(self, done: float) -> float | None:
+        """The momentum when ``done`` steps are done; None for the optimizer's own."""
+        return None
 
     def _check(self, name: str, good: bool, wanted: str) -> None:
         if not good:
@@ -153,6 +157,100 @@ class CosineDecay(Schedule):
         return self.min + (self.learning_rate - self.min) * wave
 
 
+@SCHEDULES.register("1cycle", "onecycle")
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up to the rate and down to almost nothing, along half cosines, while the momentum goes down and up.
+
+    The first ``rise`` of ``over`` leads from rate / ``start`` to the rate, the rest to rate / ``start`` / ``end``;
+    momentum goes from ``high`` to ``low`` and back where the optimizer has one (beta_1 for the Adam family). Source:
+    Smith and Topin, Super-convergence, 2018; the numbers are those of ``torch.optim.lr_scheduler.OneCycleLR`` (2.13).
+    """
+
+    rise: float = 0.3
+    start: float = 25.0
+    end: float = 1e4
+    low: float = 0.85
+    high: float = 0.95
+    over: float = 1.0
+
+    durations: ClassVar[dict[str, str]] = {"over": RUN}
+
+    def __post_init__(self) -> None:
+        self._check("rise", 0 < self.rise < 1, "a part between 0 and 1")
+        self._check("start", self.start >= 1, "a number from 1")
+        self._check("end", self.end >= 1, "a number from 1")
+        self._check("low", 0 <= self.low < 1, "a number from 0 to below 1")
+        self._check("high", 0 <= self.high < 1, "a number from 0 to below 1")
+
+    def after(self, done: float) -> float:
+        first = self.learning_rate / self.start
+        return self._between(done, first, self.learning_rate, first / self.end)
+
+    def momentum_after(self, done: float) -> float | None:
+        return self._between(done, self.high, self.low, self.high)
+
+    def _between(self, done: float, first: float, top: float, last: float) -> float:
+        """From ``first`` to ``top``, which is reached at the last step of the rise, to ``last`` at the last step."""
+        turn, end = self.rise * self.over - 1, self.over - 1
+        if done <= turn:
+            return _wave(first, top, done / turn)
+        return _wave(top, last, min(1.0, (done - turn) / (end - turn)) if end > turn else 1.0)
+
+
+@SCHEDULES.register("sgdr")
+@dataclass(frozen=True)
+class WarmRestarts(Schedule):
+    """Half cosines from the rate to ``min``, one after the other; each is ``cycle_mult`` times as long as the last.
+
+    Source: Loshchilov and Hutter, SGDR, 2017, section 3; torch: CosineAnnealingWarmRestarts.
+    """
+
+    min: float = 0.0
+    cycle_mult: float = 2.0
+    cycle_len: float = 1.0
+
+    durations: ClassVar[dict[str, str]] = {"cycle_len": "1"}
+
+    def __post_init__(self) -> None:
+        self._check("min", 0 <= self.min <= self.learning_rate, f"at most the rate of {self.learning_rate:g}")
+        self._check("cycle_mult", self.cycle_mult >= 1, "a number from 1")
+
+    def after(self, done: float) -> float:
+        length = self.cycle_len
+        if self.cycle_mult == 1:
+            done %= length
+        while done >= length:
+            done, length = done - length, length * self.cycle_mult
+        return _wave(self.learning_rate, self.min, done / length)
+
+
+@SCHEDULES.register("flat-cosine")
+@dataclass(frozen=True)
+class FlatCosine(Schedule):
+    """The rate for the part ``flat`` of ``over``, then half a cosine down to ``min``."""
+
+    flat: float = 0.7
+    min: float = 0.0
+    over: float = 1.0
+
+    durations: ClassVar[dict[str, str]] = {"over": RUN}
+
+    def __post_init__(self) -> None:
+        self._check("flat", 0 <= self.flat < 1, "a part from 0 to below 1")
+        self._check("min", 0 <= self.min <= self.learning_rate, f"at most the rate of {self.learning_rate:g}")
+
+    def after(self, done: float) -> float:
+        start = self.flat * self.over
+        part = (min(done, self.over) - start) / (self.over - start)
+        return _wave(self.learning_rate, self.min, max(0.0, part))
+
+
+def _wave(first: float, last: float, part: float) -> float:
+    """From ``first`` to ``last`` along half a cosine; ``part`` from 0 to 1."""
+    return last + (first - last) * (1.0 + math.cos(math.pi * part)) / 2.0
+
+
 @SCHEDULES.register("plateau")
 @dataclass(frozen=True)
 class Plateau(Constant):
@@ -192,6 +290,9 @@ class WarmedUp(Schedule):
         if done < self.steps:
             return self.schedule.after(0) * (done + 1) / self.steps
         return self.schedule.after(done - self.steps)
+
+    def momentum_after(self, done: float) -> float | None:
+        return self.schedule.momentum_after(max(0.0, done - self.steps))
 
 
 def make_schedule(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +60,14 @@ def squared_norm(x: Array) -> float:
             piece = x[start : start + _NORM_PIECE]
             total += float(np.dot(piece, piece))
     return float(np.einsum("i,i->", x, x, dtype=np.float64)) if math.isinf(total) else total
+
+
+def with_momentum(optimizer: Optimizer, momentum: float | None) -> Optimizer:
+    """The optimizer with another momentum for a step, or with another beta_1; as it is where it has neither."""
+    for name in ("momentum", "beta_1"):
+        if momentum is not None and getattr(optimizer, name, 0.0):
+            return replace(optimizer, **{name: momentum})
+    return optimizer
 
 
 def merge_spans(spans: Sequence[Span]) -> list[Span]:

@@ -25,6 +25,37 @@ def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), _words(purpose)], counter=counter))
 
 
+def uniforms(seed: int, purpose: str, counters: np.ndarray) -> np.ndarray:
+    """Numbers of many streams at once, four for each counter: Philox4x32 with ten rounds, vectorised.
+
+    Args:
+        counters: (..., 4) whole numbers from 0 below 2^32, as (row, epoch, which, block).
+
+    Returns:
+        (..., 4) float64, each above 0 and below 1.
+    """
+    key = np.array([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF], np.uint64)
+    key ^= np.array(divmod(_words(purpose), 2**32)[::-1], np.uint64)
+    return (philox4x32(key, counters).astype(np.float64) + 0.5) / 2.0**32
+
+
+def philox4x32(key: np.ndarray, counters: np.ndarray) -> np.ndarray:
+    """Ten rounds of Philox4x32 (Salmon et al., 2011, section 4.4) on counters (..., 4), key (2,); uint64 below 2^32.
+
+    NumPy's own Philox has 64-bit words and one state: to seek costs 3 us per row, this 1 us with all a row's draws.
+    """
+    low = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
+    a, b, c, d = (np.asarray(counters[..., i], np.uint64) for i in range(4))
+    k0, k1 = int(key[0]), int(key[1])
+    for _ in range(10):
+        first, second = a * np.uint64(0xD2511F53), c * np.uint64(0xCD9E8D57)
+        a, b = (second >> half) ^ b ^ np.uint64(k0), second & low
+        c, d = (first >> half) ^ d ^ np.uint64(k1), first & low
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([a, b, c, d], axis=-1)
+
+
 class Stream:
     """Random bytes of one node at one step: row i's bytes depend on (seed, step, node, i) only.
 

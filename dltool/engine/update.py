@@ -17,7 +17,7 @@ from dltool.engine.memory import shared_zeros
 from dltool.engine.optimizers import Optimizer
 from dltool.engine.program import CallStage, Stage, share
 from dltool.engine.regularizers import Regularizer
-from dltool.engine.stepping import BLOCK, clip_gradients, merge_spans, step_coefficients
+from dltool.engine.stepping import BLOCK, clip_gradients, merge_spans, step_coefficients, with_momentum
 from dltool.engine.weights import ParameterStore, Span
 
 MOST_COEFFICIENTS = 16
@@ -67,9 +67,9 @@ class ParameterUpdate:
             if slot.spec.trainable and slot.spec.regularizer is not None
         ]
 
-    def prepare(self, step: int, rate: float, memory: dict[str, float]) -> None:
+    def prepare(self, step: int, rate: float, memory: dict[str, float], momentum: float | None = None) -> None:
         """Write the step's scalars where the lanes read them; once per step, before the program runs."""
-        found = step_coefficients(self.optimizer, self.spans, step, rate, memory)
+        found = step_coefficients(with_momentum(self.optimizer, momentum), self.spans, step, rate, memory)
         for row, multiplier in enumerate(self.rates):
             self.coefficients[row, : len(found[multiplier])] = found[multiplier]
         self.decay_rate[0] = self.optimizer.rate_at(step, rate)

@@ -1,8 +1,12 @@
 """Model files: the only place that knows HDF5, JSON configs and Keras's versions.
 
     reading writing saved        a path -> SavedModel and back; what a file holds
-    hdf5 hdf5_child              the file's content, parsed in a limited child process
-    keras3 keras2 graph_json     dialects -> one canonical form -> Graph
+    hdf5                         the file's content, parsed in a limited child process, where run
+    hdf5_child hdf5_contents archive
+    loading keras3_variables     arrays -> the weights of layers, by position or by Keras 3's paths
+    keras1 keras2 keras3         dialects, each as pure functions on JSON
+    network channels_first graph_json      any of them -> one canonical form -> Graph
+    stored_weights               arrays that old versions arranged otherwise
     layer_config keras_config    layer configs in both directions, and what Keras will do differently
     training_config optimizer_state
     config_file                  networks without weights: what model.to_json() of Keras gives

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import platform
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -43,6 +42,25 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> Non
         raise OutputError(f"{path}: the folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: the folder {folder} is read-only; choose another -o")
+
+
+def check_space(path: str | os.PathLike[str], size: int) -> None:
+    """Find out before the work whether ``size`` bytes fit beside an old ``path``, which stays until they are written.
+
+    Raises:
+        OutputError: there is less free space. Nothing where the system does not say.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # no statvfs on Windows
+        found = os.statvfs(os.path.dirname(os.fspath(path)) or ".")
+        free = found.f_bavail * found.f_frsize
+        if size > free:
+            raise OutputError(
+                f"{path}: {megabytes(size)} are needed and {free // 10**6:,} MB are free; free disk space"
+            )
+
+
+def megabytes(num_bytes: int) -> str:
+    return f"{max(1, round(num_bytes / 1e6)):,} MB"
 
 
 @contextlib.contextmanager
@@ -84,7 +102,7 @@ def replacing(path: str | os.PathLike[str], size: int, *, overwrite: bool = True
 def temporary_name(path: str) -> str:
     """``.NAME.HOST.PID.RANDOM.dltool-tmp`` beside ``path``; it names its owner so that others know when it is stale."""
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name[:100]}.{host_mark()}.{os.getpid()}.{secrets.token_hex(4)}{SUFFIX}")
+    return os.path.join(folder, f".{name[:100]}.{host_mark()}.{os.getpid()}.{os.urandom(4).hex()}{SUFFIX}")
 
 
 def host_mark() -> str:
@@ -138,7 +156,7 @@ def full_message(path: str, error: OSError, size: int) -> str:
     """What went wrong while saving, with the space needed and left when that was the reason."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"cannot be written: {reason_of(error)}; any old file was kept"
-    needed = f"need about {max(1, round(size / 1e6))} MB"
+    needed = f"need about {megabytes(size)}"
     if error.errno == errno.EFBIG:
         return f"is larger than the limit for files ({needed}); any old file was kept"
     left = ""

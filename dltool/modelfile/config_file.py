@@ -13,10 +13,10 @@ from typing import Any
 from dltool.engine.graph import Graph
 from dltool.errors import DltoolError, ModelFileError
 from dltool.modelfile import keras3
-from dltool.modelfile.graph_json import graph_from_json
-from dltool.modelfile.reading import parse_json, upgrade, with_known_statistics
+from dltool.modelfile.json_text import parse_json
+from dltool.modelfile.network import upgrade
 from dltool.modelfile.saved import TrainingConfig
-from dltool.modelfile.training_config import read_training_config
+from dltool.modelfile.training_config import read_compile_config
 
 MAX_BYTES = 64 << 20
 """A config of ten thousand layers has about 10 MB."""
@@ -85,23 +85,17 @@ def read_config(text: str) -> tuple[Graph, TrainingConfig | None]:
     if not isinstance(config, dict):
         raise ModelFileError("holds no Keras config; write it with model.to_json()")
     version = version_of(config)
-    canonical, _ = upgrade({key: config[key] for key in config if key != "compile_config"}, version)
-    graph = with_known_statistics(graph_from_json(canonical))
+    network = upgrade({key: config[key] for key in config if key != "compile_config"}, version)
+    graph = network.graph()
     compiled = keras3.simplify(config.get("compile_config"))
-    return graph, training_of(compiled, graph, version) if isinstance(compiled, dict) else None
+    if not isinstance(compiled, dict):
+        return graph, None
+    return graph, read_compile_config(compiled, graph.output_names, version)
 
 
 def version_of(config: dict[str, Any]) -> str:
-    """Keras 2 (and 1) say theirs; Keras 3 does not, but names every object's module."""
+    """Keras 2 says its version; Keras 3 does not, but names every object's module; Keras 1 is known by its words."""
     version = config.get("keras_version")
     if isinstance(version, str):
         return version
-    return "3" if "module" in config else "2"
-
-
-def training_of(compiled: dict[str, Any], graph: Graph, version: str) -> TrainingConfig | None:
-    """Keras 3's ``compile_config``, which spells the ``training_config`` of files with one other key."""
-    found = read_training_config(
-        {**compiled, "optimizer_config": compiled.get("optimizer")}, graph.output_names, version
-    )
-    return found if any(found.loss_names) else None
+    return "3" if "module" in config else ""

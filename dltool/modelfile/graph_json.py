@@ -93,10 +93,13 @@ def layer_class(class_name: Any, name: str) -> type[Layer]:
     if not isinstance(class_name, str) or class_name not in LAYERS.names():
         if class_name in ("Lambda", "TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
             raise ModelFileError(
-                f"layer {name!r}: is a {class_name} layer, which is code; dltool never runs code of a file"
+                f"layer {name!r}: is a {class_name} layer, which is code; dltool never runs code of a file, "
+                "so replace it in Keras by layers and save the model again"
             )
+        shown = str(class_name)[:60]
         raise ModelFileError(
-            f"layer {name!r}: the class {class_name!r} is not supported; known: {', '.join(LAYERS.names())}"
+            f"layer {name!r}: the class {shown!r} is not supported (see 'dltool help layer-words'); "
+            "if it is code of your own, replace it in Keras by Keras's layers and save the model again"
         )
     return LAYERS.get(class_name)
 

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ from dltool.errors import ModelFileError
 from dltool.modelfile import hdf5_child
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+ZIP_SIGNATURE = b"PK\x03\x04"
 DAMAGED = "cannot be parsed safely; the file is damaged"
 
 FOREIGN = (
-    (b"PK\x03\x04", "is a .keras (zip) archive, which is not read; save it as HDF5 with model.save('m.h5') in Keras"),
     (b"version https://git-lfs", "is a git-lfs pointer, not a model; run 'git lfs pull'"),
     (b"\x1f\x8b", "is gzip-compressed; unpack it first"),
     (b"<", "is a web page or XML, not a model; download the file itself"),
@@ -51,18 +52,21 @@ class Entry:
 
 
 class ModelSource:
-    """An open Keras HDF5 file.
+    """An open Keras file, HDF5 or a ``.keras`` archive.
+
+    Its child starts at once; the parent waits for it when ``header`` is first asked for. So whoever opens it before
+    importing the engine waits for nothing: the child imports h5py meanwhile (35 ms, measured).
 
     >>> with ModelSource(path) as source:
     ...     source.header["root"]["model_config"]
     ...     source.load(source.arrays[0], into=array)
 
     Attributes:
-        header: what ``hdf5_child.Contents.header`` returns.
+        header: what ``hdf5_contents.Contents.header`` returns; of an archive also its texts, as "archive".
         arrays: the entries that the header's numbers point to.
 
     Raises:
-        ModelFileError: missing, not a regular file, not HDF5, refused, or the child died.
+        ModelFileError: missing, not a regular file, not HDF5; from ``header``: refused, or the child died.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -73,15 +77,17 @@ class ModelSource:
             size = os.fstat(self.file.fileno()).st_size
             check_signature(self.path, self.file, size)
             self.child = start_child(self.path, self.file, size)
-            self.header = self._header()
         except BaseException:
             self.close()
             raise
-        self.arrays = [
-            Entry(i, tuple(e["shape"]), e["offset"], e.get("value")) for i, e in enumerate(self.header["arrays"])
-        ]
 
-    def _header(self) -> dict[str, Any]:
+    @cached_property
+    def arrays(self) -> list[Entry]:
+        entries = enumerate(self.header["arrays"])
+        return [Entry(number, tuple(e["shape"]), e["offset"], e.get("value")) for number, e in entries]
+
+    @cached_property
+    def header(self) -> dict[str, Any]:
         answer = json.loads(self._receive())
         if "error" in answer:
             raise ModelFileError(f"{self.path}: {answer['error']}")
@@ -129,8 +135,10 @@ class ModelSource:
             view, offset = view[count:], offset + count
 
     def close(self) -> None:
+        """End the child; more than once does no harm."""
         if self.child is not None:
             self.child.close()
+            self.child = None
         self.file.close()
 
     def __enter__(self) -> ModelSource:
@@ -171,7 +179,10 @@ def kind_of(mode: int) -> str:
 
 
 def check_signature(path: str, file: io.FileIO, size: int) -> None:
-    """The HDF5 signature stands at 0, 512, 1024, 2048... Raises ModelFileError naming what the file looks like."""
+    """The HDF5 signature stands at 0, 512, 1024, 2048...; a ``.keras`` archive is a zip file.
+
+    Raises ModelFileError naming what the file looks like.
+    """
     offset = 0
     while offset + 12 <= size:
         file.seek(offset)
@@ -182,7 +193,10 @@ def check_signature(path: str, file: io.FileIO, size: int) -> None:
             return
         offset = max(512, 2 * offset)
     file.seek(0)
-    start = file.read(64).lstrip()
+    start = file.read(64)
+    if start.startswith(ZIP_SIGNATURE):
+        return
+    start = start.lstrip()
     if not size:
         raise ModelFileError(f"{path}: is empty; copy it again")
     for prefix, message in FOREIGN:

@@ -16,7 +16,7 @@ from typing import Any
 from dltool.errors import ModelFileError
 from dltool.modelfile.graph_json import MAX_LAYERS, MAX_LINKS, MAX_NODES
 from dltool.modelfile.json_text import is_layer_name
-from dltool.modelfile.layer_config import canonical_config
+from dltool.modelfile.layer_config import canonical_config, modern_entry
 
 MODEL_CLASSES = ("Functional", "Model", "Sequential")
 MAX_DEPTH = 32
@@ -40,12 +40,26 @@ class Part:
 
 @dataclass
 class Wiring:
-    """The canonical form while it grows; ``version`` (major, of Keras) decides what some names mean."""
+    """The canonical form while it grows.
+
+    Attributes:
+        version: of Keras (major); it decides what some names mean.
+        entries: the layers as the file has them, by flattened name.
+        channels_first: the names of the layers that keep the channels before height and width; the configs do not say
+            so any more.
+    """
 
     version: int
+    name: str = "model"
     nodes: list[list[Any]] = field(default_factory=list)
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: list[int] = field(default_factory=list)
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    channels_first: set[str] = field(default_factory=set)
     links: int = 0
+
+    def canonical(self) -> dict[str, Any]:
+        return {"name": self.name, "nodes": self.nodes, "layers": self.layers, "outputs": self.outputs}
 
     def spend(self, count: int) -> None:
         """Count links; models nested in models can repeat a short text a billion times."""
@@ -58,15 +72,24 @@ class Wiring:
         if name not in self.layers:
             if len(self.layers) >= MAX_LAYERS:
                 raise ModelFileError(f"has more than {MAX_LAYERS} layers")
-            self.layers[name] = canonical_config(name, entry, self.version)
+            self.entries[name] = entry
+            self.layers[name] = canonical_config(name, self.with_channels_last(name, entry), self.version)
         self.spend(len(inputs))
         if len(self.nodes) >= MAX_NODES:
             raise ModelFileError(f"has more than {MAX_NODES} layer calls")
         self.nodes.append([name, inputs])
         return len(self.nodes) - 1
 
+    def with_channels_last(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """The entry without the layout of its images, which is noted."""
+        config = entry["config"]
+        if not isinstance(config, dict) or config.get("data_format") != "channels_first":
+            return entry
+        self.channels_first.add(name)
+        return {**entry, "config": {key: value for key, value in config.items() if key != "data_format"}}
 
-def upgrade(model: Any, version: int) -> tuple[dict[str, Any], Groups]:
+
+def upgrade(model: Any, version: int) -> tuple[Wiring, Groups]:
     """The canonical form and the weight groups of a ``model_config``.
 
     Raises:
@@ -77,11 +100,11 @@ def upgrade(model: Any, version: int) -> tuple[dict[str, Any], Groups]:
         raise ModelFileError(f"its model_config holds {str(name)[:60]!r}, not a Sequential or Functional model")
     wiring, part = Wiring(version), part_of(model, version)
     inputs = [wiring.add_call(name, part.entries[name], []) for name in part.inputs]
-    outputs = run(wiring, part, inputs, "", 0)
+    wiring.outputs = run(wiring, part, inputs, "", 0)
     name = model["config"].get("name") if isinstance(model["config"], dict) else None
-    canonical = {"name": str(name or "model"), "nodes": wiring.nodes, "layers": wiring.layers, "outputs": outputs}
+    wiring.name = str(name or "model")
     groups = [(list(layer_names(name, entry)), is_model(entry)) for name, entry in part.entries.items()]
-    return canonical, groups
+    return wiring, groups
 
 
 def is_model(entry: Any) -> bool:
@@ -158,7 +181,7 @@ def named_entries(layers: list[Any]) -> dict[str, dict[str, Any]]:
             raise ModelFileError(f"layer {position + 1}: {str(name)[:60]!r} is not a possible layer name")
         if name in found:
             raise ModelFileError(f"layer {name!r}: two layers have this name")
-        found[name] = entry
+        found[name] = modern_entry(entry)
     return found
 
 

@@ -52,9 +52,9 @@ def own_name(value: dict[str, Any]) -> Any:
     return class_name if top in ("", "keras", "tf_keras", "tensorflow", "builtins") else f"{module}>{class_name}"
 
 
-def upgrade(model: dict[str, Any]) -> dict[str, Any]:
+def upgrade(model: Any) -> Any:
     """A ``model_config`` of Keras 3 in Keras 2's form; one that is in that form already comes back unchanged."""
-    return with_plain_nodes(simplify(model))
+    return with_plain_nodes(simplify(model)) if isinstance(model, dict) else model
 
 
 def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:

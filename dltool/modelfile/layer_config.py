@@ -63,6 +63,29 @@ FLOAT_TYPES = ("float32", "float16", "float64", "bfloat16", "mixed_float16", "mi
 INPUT_TYPES = (*FLOAT_TYPES, "uint8", "uint16", "int8", "int16", "int32", "int64", "bool")
 
 
+OLD_CLASSES = {
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "UnifiedLSTM": "LSTM",
+    "UnifiedGRU": "GRU",
+    "CuDNNLSTM": "LSTM",
+    "CuDNNGRU": "GRU",
+}
+"""Names of tf.keras 1.13 and of the layers for GPUs -> today's."""
+
+
+def modern_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """A layer entry under today's class name; what was built into a GPU layer becomes an option."""
+    class_name, config = entry["class_name"], entry["config"]
+    if class_name not in OLD_CLASSES or not isinstance(config, dict):
+        return entry
+    if class_name.startswith("CuDNN"):
+        config = {**config, "activation": "tanh", "recurrent_activation": "sigmoid"}
+    if class_name == "CuDNNGRU":
+        config["reset_after"] = True
+    return {**entry, "class_name": OLD_CLASSES[class_name], "config": config}
+
+
 def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str, Any]:
     """``{"class_name", "config"}`` with the engine's fields, of a layer entry of a Keras file.
 
@@ -93,7 +116,7 @@ def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str
         found["shape"] = sample_shape(name, config)
     if "activation" in found:
         found["activation"] = activation_name(name, class_name, found["activation"], version)
-    if class_name == "BatchNormalization" and version < 3:
+    if class_name == "BatchNormalization" and version == 2:
         # The fused kernel of Keras 2 works on images only; the reader clears the flag for other inputs.
         found["unbiased_moving_variance"] = True
     return {"class_name": class_name, "config": found}
@@ -141,6 +164,8 @@ def activation_name(name: str, class_name: str, value: Any, version: int) -> str
     """The engine's name of an activation. ``hard_sigmoid`` is 0.2x+0.5 before Keras 3 and x/6+0.5 since."""
     if value is None:
         return "linear"
+    if isinstance(value, dict) and value.get("class_name") == "function":
+        value = value.get("config")
     if not isinstance(value, str):
         shown = value.get("class_name") if isinstance(value, dict) else value
         raise ModelFileError(f"layer {name!r} ({class_name}): the activation {str(shown)[:60]!r} is not supported")

@@ -30,21 +30,21 @@ class Layout:
     trailing: int = 0
 
 
-def layouts(optimizer: Optimizer, version: int, class_name: str) -> list[Layout]:
-    """The layouts to try, the likeliest first."""
+def layouts(optimizer: Optimizer, version: int, is_new: bool) -> list[Layout]:
+    """The layouts to try, the likeliest first; ``is_new``: one of the optimizers that came with tf.keras 2.11."""
     name = optimizer.keras_class
     paired = PAIRED.get(name, 0)
     if version >= 3:
         trailing = 1 if name == "Nadam" else 0
         return [Layout(2, paired, trailing), Layout(1, paired, trailing)]  # under a schedule there is no learning rate
-    if class_name.startswith("Custom>"):
+    if is_new:
         return [Layout(1, paired)]
     legacy = Layout(2 if name == "Nadam" else 1, 0)
     return [legacy, Layout(0, 0)]  # Keras until 2.2 wrote no step count for RMSprop, Adagrad and Adadelta
 
 
 def read_state(
-    source: ModelSource, model: Model, optimizer: Optimizer, trainable: list[Slot], version: int, class_name: str
+    source: ModelSource, model: Model, optimizer: Optimizer, trainable: list[Slot], version: int, is_new: bool
 ) -> TrainingState | None:
     """The state in ``/optimizer_weights``, or None when its arrays do not fit the optimizer's slots.
 
@@ -54,7 +54,7 @@ def read_state(
     entries = [source.arrays[item["array"]] for item in source.header["optimizer"] or []]
     # Plain SGD of the new tf.keras optimizers always keeps momentums, which are not used.
     slots = optimizer.slots or (("momentum",) if optimizer.keras_class == "SGD" else ())
-    for layout in layouts(optimizer, version, class_name):
+    for layout in layouts(optimizer, version, is_new):
         places = place_arrays(entries, slots, trainable, layout)
         if places is None and not optimizer.slots:
             places = place_arrays(entries, (), trainable, layout)

@@ -1,41 +1,44 @@
-"""Read a Keras whole-model HDF5 file, of dltool, Keras 2 or Keras 3. Nothing in the file is imported or executed."""
+"""Read a whole model of Keras, an HDF5 file or a ``.keras`` archive. Nothing in it is imported or executed."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dltool.engine.graph import Graph
-from dltool.engine.layers import BatchNormalization
 from dltool.engine.model import Model
-from dltool.engine.weights import ParameterStore, Slot
+from dltool.engine.weights import Slot
 from dltool.errors import DltoolError, ModelFileError
 from dltool.modelfile import keras2, keras3
 from dltool.modelfile.digest import content_digest
 from dltool.modelfile.graph_json import graph_from_json
 from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.json_text import parse_json
+from dltool.modelfile.keras3_variables import stored_weights
+from dltool.modelfile.loading import Conversions, groups_of_slots, load_model, numbers_by_position
+from dltool.modelfile.network import Network, upgrade
 from dltool.modelfile.optimizer_state import read_state
 from dltool.modelfile.own_texts import own_texts, state_counters
 from dltool.modelfile.saved import SavedModel, TrainingConfig, TrainingState
-from dltool.modelfile.training_config import major, read_training_config, training_from_json
+from dltool.modelfile.stored_weights import conversions_of
+from dltool.modelfile.training_config import major, read_compile_config, read_training_config, training_from_json
 
 
-def read(path: str | os.PathLike[str], *, with_state: bool = True) -> SavedModel:
+def read(path: str | os.PathLike[str] | ModelSource, *, with_state: bool = True) -> SavedModel:
     """The model in a file, with everything that the file says about it.
 
     Args:
+        path: of the file, or the file opened earlier; it is closed at the end.
         with_state: False leaves the optimizer's slots and last weights in the file (``state`` is None), which saves
             reading three times the model's size.
 
     Raises:
         ModelFileError: missing, damaged, unsafe or unsupported; the message starts with the path.
     """
-    path = os.fspath(path)
-    with ModelSource(path) as source:
+    with path if isinstance(path, ModelSource) else ModelSource(path) as source:
+        path = source.path
         try:
             return read_source(source, with_state)
         except ModelFileError as error:
@@ -51,64 +54,80 @@ def read(path: str | os.PathLike[str], *, with_state: bool = True) -> SavedModel
 
 
 def read_source(source: ModelSource, with_state: bool) -> SavedModel:
-    root, own = source.header["root"], source.header["dltool"]
+    own = source.header["dltool"]
+    texts = model_texts(source.header)
     check_whole_model(source)
-    version = root.get("keras_version", "")
-    config = parse_json(root["model_config"], "model_config")
-    canonical, groups = upgrade(config, version)
+    version = texts.get("keras_version", "")
+    config = parse_json(texts["model_config"], "model_config")
+    network = upgrade(config, version)
     ours = own_texts(own) if own is not None else {}
-    graph = graph_from_json(ours.get("graph", canonical))
-    if "graph" not in ours:
-        graph = with_known_statistics(graph)
-    order = own_order(ours["graph"], groups) if "graph" in ours else groups
-    model = load_model(source, graph, groups_of_slots(graph, order), own)
+    graph = graph_from_json(ours["graph"]) if "graph" in ours else network.graph()
+    order = own_order(ours["graph"], network.groups) if "graph" in ours else network.groups
+    theano = is_theano(source.header, network.version)
+    conversions = {} if "graph" in ours else conversions_of(network.entries, network.version, theano)
+    numbers = numbers_of(source, graph, order, network, conversions)
+    model = load_model(source, graph, numbers, conversions)
     saved = SavedModel(model, keras_version=version, foreign=own is None)
     if own is not None:
+        check_digest(source, model, own, list(numbers))
         fill_own(saved, ours, own["state"] if with_state else None, source)
         return saved
-    training = (
-        keras3.simplify(parse_json(root["training_config"], "training_config")) if "training_config" in root else None
-    )
-    if isinstance(training, dict):
-        saved.training_config = read_training_config(training, graph.output_names, version)
-        if with_state and source.header["optimizer"]:
-            saved.state = foreign_state(source, model, order, saved.training_config, version)
+    saved.training_config = foreign_training(texts, config, graph, version)
+    is_turned = any(conversion.always for conversion in conversions.values())
+    if with_state and source.header["optimizer"] and saved.training_config is not None and not is_turned:
+        saved.state = foreign_state(source, model, order, saved.training_config, version)
     return saved
+
+
+def model_texts(header: dict[str, Any]) -> dict[str, str]:
+    """``model_config``, ``keras_version`` and ``training_config``, as far as they are there, of file or archive."""
+    if "archive" not in header:
+        return header["root"]
+    texts = header["archive"]
+    about = parse_json(texts["metadata"], "metadata.json") if texts["metadata"] else {}
+    version = about.get("keras_version") if isinstance(about, dict) else None
+    return {"model_config": texts["config"], "keras_version": version if isinstance(version, str) else "3"}
+
+
+def foreign_training(texts: dict[str, str], config: Any, graph: Graph, version: str) -> TrainingConfig | None:
+    """How Keras compiled the model; an archive keeps that beside the config."""
+    if "training_config" in texts:
+        training = keras3.simplify(parse_json(texts["training_config"], "training_config"))
+        return read_training_config(training, graph.output_names, version) if isinstance(training, dict) else None
+    compiled = keras3.simplify(config.get("compile_config")) if isinstance(config, dict) else None
+    return read_compile_config(compiled, graph.output_names, version) if isinstance(compiled, dict) else None
+
+
+def numbers_of(
+    source: ModelSource, graph: Graph, order: keras2.Groups, network: Network, conversions: Conversions
+) -> dict[str, list[int]]:
+    """Layer name -> the numbers of its arrays in the file."""
+    if source.header["layers"] is not None:
+        return numbers_by_position(graph, order, source.header["layers"], conversions)
+    return stored_weights(network.plain, network.version, source.header["variables"])
 
 
 def check_whole_model(source: ModelSource) -> None:
     """Raises ModelFileError, saying what the file is, unless it holds a config, weights and what dltool added."""
-    if "model_config" not in source.header["root"]:
-        if source.header["weights_only"]:
+    archive = "archive" in source.header
+    if not archive and "model_config" not in source.header["root"]:
+        if source.header["weights_only"] or source.header["variables"] is not None:
             raise ModelFileError("holds weights only; save the whole model in Keras with model.save('m.h5')")
         raise ModelFileError("has no model_config; it is not a model that Keras or dltool wrote")
     if source.header["marked"] and source.header["dltool"] is None:
         raise ModelFileError("of dltool, but has lost its /dltool group; the file was damaged, copy it again")
-    if source.header["layers"] is None:
+    if source.header["layers"] is None and source.header["variables"] is None:
         raise ModelFileError("has a model_config but no weights; save the whole model in Keras with model.save('m.h5')")
 
 
-def upgrade(config: Any, version: str) -> tuple[dict[str, Any], keras2.Groups]:
-    """The canonical form and weight groups of a ``model_config``, by the version of Keras that wrote it."""
-    generation = major(version)
-    if generation < 2:
-        raise ModelFileError("was written by Keras 1, which is not read; open it in tf_keras and save it again")
-    plain = keras3.upgrade(config) if isinstance(config, dict) else config
-    return keras2.upgrade(plain, generation)
-
-
-def with_known_statistics(graph: Graph) -> Graph:
-    """Keras 2's batch normalisation moves with the unbiased variance on images only (its fused kernel)."""
-    changed = {}
-    for node in graph.nodes:
-        if isinstance(node.layer, BatchNormalization) and node.layer.unbiased_moving_variance:
-            shape = graph.input_shape_of(node)
-            if len(shape) != 3 or node.layer.channel_axis(4) != 3:
-                changed[node.name] = replace(node.layer, unbiased_moving_variance=False)
-    return graph.with_layers(changed) if changed else graph
-
-
 # -- weights
+
+
+def is_theano(header: dict[str, Any], version: int) -> bool:
+    """Whether the weights come from Theano. Keras 1 does not say, but only TensorFlow's names end with ":0"."""
+    if version != 1:
+        return header["root"].get("backend") == "theano"
+    return not any(":" in name for layer in header["layers"] or () for name in layer["weights"])
 
 
 def own_order(canonical: dict[str, Any], groups: keras2.Groups) -> keras2.Groups:
@@ -119,65 +138,12 @@ def own_order(canonical: dict[str, Any], groups: keras2.Groups) -> keras2.Groups
     return [([name], False) for name in names]
 
 
-def groups_of_slots(graph: Graph, order: keras2.Groups) -> list[list[tuple[str, int]]]:
-    """Per group that holds weights, (layer, index) in the file's order.
-
-    A nested model's group holds all trainable weights of its layers, then all others; frozen layers' weights are among
-    the others.
-    """
-    found = []
-    for names, nested in order:
-        # The input layers of nested models are no layers of the flattened graph.
-        weights = [(name, index) for name in names if name in graph.specs for index in range(len(graph.specs[name]))]
-        if nested:
-            weights.sort(key=lambda w: not (graph.specs[w[0]][w[1]].trainable and graph.layers[w[0]].trainable))
-        if weights:
-            found.append(weights)
-    return found
-
-
-def load_model(
-    source: ModelSource, graph: Graph, wanted: list[list[tuple[str, int]]], own: dict[str, Any] | None
-) -> Model:
-    """Check every shape, then allocate, then load; by position, never by name, as Keras does."""
-    stored = [layer for layer in source.header["layers"] if layer["arrays"]]
-    if len(stored) != len(wanted):
-        raise ModelFileError(
-            f"has weights for {len(stored)} layers, but its config has {len(wanted)} layers with weights"
-        )
-    places: list[tuple[str, int, int]] = []
-    for layer, weights in zip(stored, wanted, strict=True):
-        if len(layer["arrays"]) != len(weights):
-            raise ModelFileError(
-                f"layer {weights[0][0]!r}: needs {len(weights)} weights but the file holds {len(layer['arrays'])}"
-            )
-        for (name, index), number in zip(weights, layer["arrays"], strict=True):
-            spec, shape = graph.specs[name][index], source.arrays[number].shape
-            if spec.shape != shape:
-                raise ModelFileError(f"layer {name!r}: its {spec.name} is {shape} in the file but must be {spec.shape}")
-            places.append((name, index, number))
-    model = Model(graph, ParameterStore(graph))
-    for name, index, number in places:
-        load_weight(source, number, model.weights.views[name][index])
-    if own is not None:
-        check_digest(source, model, [(name, index) for name, index, _ in places], own)
-    return model
-
-
-def load_weight(source: ModelSource, number: int, view: np.ndarray) -> None:
-    entry = source.arrays[number]
-    if entry.value is not None:
-        view[...] = entry.value
-    else:
-        source.load(entry, view)
-
-
-def check_digest(source: ModelSource, model: Model, places: list[tuple[str, int]], own: dict[str, Any]) -> None:
-    """Raises ModelFileError when config or weights are not those that dltool wrote."""
+def check_digest(source: ModelSource, model: Model, own: dict[str, Any], order: list[str]) -> None:
+    """Raises ModelFileError when config or weights are not those that dltool wrote. ``order``: layers in the file's."""
     root = source.header["root"]
     texts = {f"/{name}": root[name] for name in ("model_config", "training_config") if name in root}
     texts |= {f"/dltool/{name}": text for name, text in own["texts"].items() if name != "sha256"}
-    arrays = ((str(position), model.weights.views[name][index]) for position, (name, index) in enumerate(places))
+    arrays = ((str(place), view) for place, view in enumerate(v for name in order for v in model.weights.views[name]))
     if content_digest(texts, arrays) != own["texts"].get("sha256"):
         raise ModelFileError("its checksum does not match; the file was damaged or changed, copy it again")
 
@@ -250,4 +216,5 @@ def foreign_state(
     trainable: list[Slot] = [
         slots[key] for key in weights if slots[key].spec.trainable and model.graph.layers[key[0]].trainable
     ]
-    return read_state(source, model, config.optimizer, trainable, major(version), config.optimizer_name)
+    is_new = config.optimizer_name.startswith("Custom>") or "archive" in source.header
+    return read_state(source, model, config.optimizer, trainable, major(version), is_new)

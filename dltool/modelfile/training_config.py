@@ -42,6 +42,12 @@ def read_training_config(raw: dict[str, Any], output_names: tuple[str, ...], ver
     )
 
 
+def read_compile_config(raw: dict[str, Any], output_names: tuple[str, ...], version: str) -> TrainingConfig | None:
+    """The same of a ``compile_config``, as Keras keeps it in archives and JSON; it spells one key otherwise."""
+    found = read_training_config({**raw, "optimizer_config": raw.get("optimizer")}, output_names, version)
+    return found if any(found.loss_names) else None
+
+
 def per_output(value: Any, output_names: tuple[str, ...], missing: Any) -> list[Any]:
     """One entry per output, of a single value, a list or a dict by output name."""
     count = len(output_names)

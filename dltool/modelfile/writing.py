@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from dltool.modelfile.atomic import replacing
+from dltool.errors import OutputError
+from dltool.modelfile.atomic import check_target, replacing
 from dltool.modelfile.digest import content_digest
 from dltool.modelfile.graph_json import graph_to_json
 from dltool.modelfile.keras_config import KERAS_VERSION, keras_model_config, keras_names
@@ -28,6 +29,16 @@ from dltool.modelfile.training_config import keras_training_config, training_to_
 
 ATTRIBUTE_BYTES = 64512
 """The longest list of fixed-length names that one HDF5 attribute takes; Keras splits longer ones."""
+
+
+def check_model_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Find out before the work whether a model can be written to ``path``. Raises OutputError."""
+    path = os.fspath(path)
+    for suffix in (".keras", ".weights.h5"):
+        if path.endswith(suffix):
+            better = f"{path.removesuffix(suffix)}.h5"
+            raise OutputError(f"{path}: Keras expects another format under a name in {suffix}; write to {better}")
+    check_target(path, overwrite=overwrite)
 
 
 def write(saved: SavedModel, path: str | os.PathLike[str], *, overwrite: bool = True, keep_state: bool = True) -> None:

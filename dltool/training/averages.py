@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from dltool.training.objective import Objective
 
 GROUP_BYTES = 256 * 1024
 GROUP_ROWS = 4096
+MOST_BYTES = 1 << 30
+"""No group that was saved is larger; a batch of outputs never comes near it."""
 
 
 class Averages:
@@ -38,7 +41,7 @@ class Averages:
 
     def add(self, loss: float, batch: Batch, predictions: tuple[np.ndarray, ...]) -> None:
         """Count a batch with its loss (already a mean over its rows) and copy what the metrics need."""
-        rows = len(batch)
+        rows, targets = len(batch), batch.targets if batch.judged is None else batch.judged
         self.total += loss * rows
         self.count += rows
         if not self.objective.all_metrics:
@@ -46,9 +49,9 @@ class Averages:
         if self._filled + rows > self._room:
             self._flush()
             if rows > self._room:
-                self._make_room(rows, batch.targets, predictions)
+                self._make_room(rows, targets, predictions)
         place = slice(self._filled, self._filled + rows)
-        for kept, array in zip(self._targets, batch.targets, strict=True):
+        for kept, array in zip(self._targets, targets, strict=True):
             kept[place] = array
         for kept, array in zip(self._predictions, predictions, strict=True):
             kept[place] = array
@@ -92,14 +95,28 @@ class Averages:
         return {**sums, "room": self._room, "filled": self._filled, "gathered": gathered}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` gave."""
+        """Take back what ``state`` gave.
+
+        Raises:
+            ValueError, TypeError, LookupError: it did not give that.
+        """
         self.total, self.count = float(state["total"]), state["count"]
         for metric, sums in zip(self.objective.all_metrics, state["metrics"], strict=True):
             metric.restore(sums)
         self._room, self._filled = state["room"], state["filled"]
-        arrays = [_unpacked(packed, self._room) for packed in state["gathered"]]
+        if type(self._room) is not int or type(self._filled) is not int or not 0 <= self._filled <= self._room:
+            raise ValueError(f"{self._filled} rows in a room of {self._room}")
+        arrays = [_unpacked(packed, self._filled, self._room) for packed in state["gathered"]]
         half = len(arrays) // 2
         self._targets, self._predictions = arrays[:half], arrays[half:]
+        if len(self._targets) != len(self._predictions) or bool(arrays) != bool(self._room):
+            raise ValueError(f"{len(arrays)} arrays in a room of {self._room}")
+
+    @property
+    def gathered(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Targets and outputs that the metrics have not seen yet, for each output of the model."""
+        pairs = zip(self._targets, self._predictions, strict=True)
+        return [(targets[: self._filled], outputs[: self._filled]) for targets, outputs in pairs]
 
 
 def _packed(array: np.ndarray) -> dict[str, Any]:
@@ -107,9 +124,13 @@ def _packed(array: np.ndarray) -> dict[str, Any]:
     return {"dtype": array.dtype.str, "shape": list(array.shape[1:]), "data": data}
 
 
-def _unpacked(packed: dict[str, Any], room: int) -> np.ndarray:
-    """The array with room for more rows behind its own."""
-    rows = np.frombuffer(base64.b64decode(packed["data"]), np.dtype(packed["dtype"]))
-    array = np.empty((room, *packed["shape"]), rows.dtype)
-    array.reshape(-1)[: rows.size] = rows
+def _unpacked(packed: dict[str, Any], filled: int, room: int) -> np.ndarray:
+    """The array with room for more rows behind its own. Raises ValueError when sizes contradict each other."""
+    values = np.frombuffer(base64.b64decode(packed["data"]), np.dtype(packed["dtype"]))
+    rows = values.reshape(filled, *packed["shape"])
+    row_bytes = max(rows.dtype.itemsize * math.prod(rows.shape[1:]), 1)
+    if room * row_bytes > MOST_BYTES:
+        raise ValueError(f"a room of {room} rows")
+    array = np.empty((room, *rows.shape[1:]), rows.dtype)
+    array[:filled] = rows
     return array

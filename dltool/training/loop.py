@@ -102,7 +102,7 @@ def _train_epoch(
         for call in batch_begin:
             call(run)
         prepared = objective.prepare(batch, training=True)
-        loss = executor.train_step(prepared, run.step + 1, run.learning_rate)
+        loss = executor.train_step(prepared, run.step + 1, run.learning_rate, run.momentum)
         if not math.isfinite(loss):
             raise _diverged(loss, run, loader, batch)
         run.step += 1

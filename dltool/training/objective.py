@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dltool.engine.batch import Batch
-from dltool.engine.losses import Loss, loss
+from dltool.engine.losses import CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy, loss
 from dltool.engine.metrics import Metric, metric
 from dltool.engine.model import Model
 from dltool.engine.reference import loss_and_gradient
@@ -63,6 +63,8 @@ class Objective:
 
     def prepare(self, batch: Batch, training: bool = False) -> Batch:
         """The batch with its labels as the losses want them and, in training, the class weights in its weights."""
+        if batch.mixed is not None:
+            return self._prepare_mixed(batch, training)
         if self._is_plain and not (training and self.class_weights is not None):
             return batch
         pairs = zip(self.forms, batch.targets, self.heads, strict=True)
@@ -72,6 +74,20 @@ class Objective:
             of_row = self.class_weights[class_indices(targets[0])]
             weights = of_row if weights is None else of_row * weights
         return replace(batch, targets=targets, weights=weights)
+
+    def _prepare_mixed(self, batch: Batch, training: bool) -> Batch:
+        """Targets and weights between those of both rows; metrics see the label that counts more."""
+        mixed, share = batch.mixed, batch.mixed.share
+        own, other = (
+            self.prepare(replace(batch, targets=t, mixed=None), training) for t in (batch.targets, mixed.targets)
+        )
+        targets = tuple(_between(share, a, b) for a, b in zip(own.targets, other.targets, strict=True))
+        weights = own.weights if own.weights is None else _between(share, own.weights, other.weights)
+        judged = [
+            np.where(_like(share, first) >= 0.5, first, second) if head.num_classes is not None else soft
+            for head, first, second, soft in zip(self.heads, own.targets, other.targets, targets, strict=True)
+        ]
+        return replace(batch, targets=targets, weights=weights, mixed=None, judged=tuple(judged))
 
     def value(self, batch: Batch, outputs: tuple[np.ndarray, ...]) -> float:
         """The loss of a prepared batch, sample weights included, regularisation not."""
@@ -109,6 +125,23 @@ class Objective:
         return Monitor(chosen, directions[chosen], min_delta)
 
 
+def _like(share: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(rows,) with as many axes as ``target``."""
+    return share.reshape(len(share), *[1] * (target.ndim - 1))
+
+
+def _between(share: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    part = _like(share, own)
+    return (part * own + (np.float32(1) - part) * other).astype(np.float32)
+
+
+def soft(rule: Loss) -> Loss:
+    """The same loss for targets between classes: the sparse one, which takes indices only, becomes the plain one."""
+    if isinstance(rule, SparseCategoricalCrossentropy):
+        return CategoricalCrossentropy(rule.from_logits, reduction=rule.reduction)
+    return rule
+
+
 def make_objective(
     model: Model,
     labels: Sequence[np.ndarray],
@@ -117,6 +150,7 @@ def make_objective(
     loss_weights: Sequence[float] = (),
     metrics: Sequence[MetricName] | None = None,
     sources: Sequence[str] = (),
+    mixes: bool = False,
 ) -> Objective:
     """The objective of a model for labels, all of which are checked against the heads.
 
@@ -125,6 +159,7 @@ def make_objective(
         losses: one per output; None (or nothing) for the head's usual loss.
         metrics: names or Keras configs, for every output; None for the head's usual ones.
         sources: what to call each output's labels in messages.
+        mixes: rows will be mixed, so that targets lie between classes.
 
     Raises:
         DataError, UsageError: the labels do not fit the model; the message names the row.
@@ -136,6 +171,7 @@ def make_objective(
     given = zip(found, labels, losses or [None] * len(found), sources or ["labels"] * len(found), strict=True)
     for head, array, wanted, source in given:
         rule = loss(wanted if wanted is not None else default_loss(head, array))
+        rule = soft(rule) if mixes else rule
         forms.append(target_form(rule, head, array, source))
         chosen.append(rule)
         names = usual_metrics(head, rule) if metrics is None else metrics

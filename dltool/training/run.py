@@ -21,6 +21,7 @@ class Run:
         model: the model being trained; its weights change in place.
         epochs: number of the last epoch that was asked for.
         learning_rate: what the next step uses; a callback may change it.
+        momentum: what the next step uses instead of the optimizer's own; None for that.
         rate_at: (step, learning_rate) -> the rate after what the optimizer itself does to it.
         epoch: the current epoch, counted from 1 over all runs of this model; 0 before the first.
         step: optimizer steps done, over all runs of this model.
@@ -47,6 +48,7 @@ class Run:
     model: Model
     epochs: int
     learning_rate: float
+    momentum: float | None = None
     epoch: int = 0
     step: int = 0
     rate_at: Callable[[int, float], float] = lambda step, rate: rate

@@ -11,7 +11,7 @@ from dltool.training.run import Run
 
 
 class Scheduling(Callback):
-    """Gives every step the rate of a schedule.
+    """Gives every step the rate of a schedule, and its momentum.
 
     Args:
         first_step: steps done before this run, which the schedule does not count.
@@ -26,6 +26,7 @@ class Scheduling(Callback):
 
     def batch_begin(self, run: Run) -> None:
         run.learning_rate = self.schedule(run.step - self.first_step + 1)
+        run.momentum = self.schedule.momentum_after(run.step - self.first_step)
 
 
 class PlateauScheduling(Scheduling):

@@ -23,9 +23,9 @@ from dltool.engine.metrics import METRICS, metric
 from dltool.engine.model import Model
 from dltool.engine.optimizers import OPTIMIZERS, Optimizer, optimizer
 from dltool.errors import UnknownNameError, UsageError
-from dltool.modelfile.atomic import check_target
+from dltool.modelfile.atomic import check_space
 from dltool.modelfile.saved import SavedModel, TrainingConfig
-from dltool.modelfile.writing import write
+from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import BuildSettings, DataSettings
 from dltool.training.advice import Facts, most_important
 from dltool.training.labels import Head, default_loss, heads
@@ -69,7 +69,7 @@ def run(settings: BuildSettings) -> BuildResult:
         OutputError: the file exists (without ``force``) or cannot be written.
     """
     if settings.model is not None:
-        check_target(settings.model, overwrite=settings.force)
+        check_model_target(settings.model, overwrite=settings.force)
     pattern = read_pattern(settings)
     opened = None
     if settings.data is not None and settings.data.data:
@@ -126,6 +126,8 @@ def build_model(
     graph = _graph(settings, known) if pattern is None else pattern.graph
     _check_outputs(graph, settings, known)
     _check_memory(graph)
+    if settings.model is not None:
+        check_space(settings.model, 4 * graph.num_parameters)
     config = compile_step(graph, settings, known.labels, pattern.compiled if pattern is not None else None)
     model = Model.build(graph, settings.seed) if pattern is None else model_like(pattern, settings.seed)
     saved = SavedModel(model, known.classes, known.preprocessing, config)

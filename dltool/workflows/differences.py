@@ -57,6 +57,7 @@ class Differences:
             {"name": w.name, "largest": _finite(w.largest), "relative": _finite(w.relative)} for w in self.weights
         ]
         return {
+            "schema": "dltool.summary/1",
             "equal": self.is_empty,
             "layers": [vars(change) for change in self.layers],
             "weights": numbers,

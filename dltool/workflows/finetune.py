@@ -16,10 +16,10 @@ from dltool.data.dataset import Dataset
 from dltool.data.opening import OpenedData
 from dltool.engine.surgery import batch_normalisations
 from dltool.errors import DivergedError, UsageError
-from dltool.modelfile.atomic import check_target
+from dltool.modelfile.lock import locked
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel, TrainingConfig
-from dltool.modelfile.writing import write
+from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import BuildSettings, FinetuneSettings, FitSettings
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.labels import target_form
@@ -70,23 +70,28 @@ def run(settings: FinetuneSettings, events: StageEvents | None = None) -> Finetu
         DivergedError: a loss was not finite; what was best before is written, if an epoch was finished.
         KeyboardInterrupt, SystemExit: a signal stopped the training; what was reached was written.
     """
-    start, events = time.monotonic(), events or StageEvents()
-    path = target(settings)
-    saved = read(settings.model, with_state=False)
-    job, result = prepare(settings, saved, events)
+    start, events, path = time.monotonic(), events or StageEvents(), target(settings)
+    with locked(path):
+        job, result = prepare(settings, read(settings.model, with_state=False), events)
+        stages = train_stages(job, result, path)
+    if job.stopper.caught is not None:
+        events.hint(f"saved {path} with what was reached")
+        raise SystemExit(143) if job.stopper.caught == signal.SIGTERM else KeyboardInterrupt
+    return FinetuneResult(path, stages, tuple(job.history), time.monotonic() - start)
+
+
+def train_stages(job: Job, result: SavedModel, path: str) -> tuple[Stage, ...]:
+    """Train in one or two stages, and write the file. Raises DivergedError."""
     stages: list[Stage] = []
     try:
         stages.append(head_stage(job))
-        if settings.epochs_unfrozen and not job.stopper.caught:
+        if job.settings.epochs_unfrozen and not job.stopper.caught:
             stages.append(unfrozen_stage(job))
     except DivergedError as error:
         raise DivergedError(f"{error}; {keep_best(job, result, path)}") from None
     finish(job, result, len(stages))
     write(result, path)
-    if job.stopper.caught is not None:
-        events.hint(f"saved {path} with what was reached")
-        raise SystemExit(143) if job.stopper.caught == signal.SIGTERM else KeyboardInterrupt
-    return FinetuneResult(path, tuple(stages), tuple(job.history), time.monotonic() - start)
+    return tuple(stages)
 
 
 def target(settings: FinetuneSettings) -> str:
@@ -96,7 +101,7 @@ def target(settings: FinetuneSettings) -> str:
         raise UsageError(f"-o: missing; name the new model, or give --force to replace {settings.model}")
     if settings.epochs < 1 or settings.batch_size < 1:
         raise UsageError("--epochs, --batch-size: must be at least 1; leave them out for the defaults")
-    check_target(path, overwrite=settings.force)
+    check_model_target(path, overwrite=settings.force)
     return path
 
 

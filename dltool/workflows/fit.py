@@ -15,16 +15,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dltool.architectures.literals import spec
+from dltool.data.capacity import available_bytes
 from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
 from dltool.engine.executor import Executor
 from dltool.engine.process_lanes import LaneDied
 from dltool.engine.schedules import SCHEDULES, Schedule, make_schedule
 from dltool.errors import DivergedError, OutputError
-from dltool.modelfile.atomic import check_target
+from dltool.modelfile.atomic import check_space
 from dltool.modelfile.lock import locked
 from dltool.modelfile.saved import SavedModel
-from dltool.modelfile.writing import write
+from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import FitSettings
 from dltool.training.callbacks import BestWeights, Callback, EarlyStopping, Events, Reporting
 from dltool.training.diagnosis import diagnose
@@ -32,13 +33,15 @@ from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import evaluate, train
 from dltool.training.run import Run
 from dltool.training.scheduling import scheduling
+from dltool.workflows.augmenting import check_preview, chosen_augment, write_preview
 from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log
-from dltool.workflows.fit_report import hints, plan, understood
+from dltool.workflows.fit_report import check_memory, hints, plan, understood
 from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.model_data import sized
 from dltool.workflows.plotting import check_plot, training_curves
-from dltool.workflows.resuming import Origin, find_run, go_on, interrupted_run, resumed_settings
+from dltool.workflows.resuming import KEY, Origin, find_run, go_on, interrupted_run, resumed_settings
+from dltool.workflows.run_record import check_partial, reading_run, restore_memory
 from dltool.workflows.saving import Saving
 
 
@@ -95,10 +98,16 @@ def dry_run(settings: FitSettings) -> list[str]:
     return plan(settings, checked_task(settings, earlier, path), path)
 
 
+def preview(settings: FitSettings) -> str:
+    """Draw what ``--augment`` makes of some rows, after all checks; what to say about it."""
+    check_preview(settings)
+    return write_preview(settings, prepare(settings))
+
+
 def target(settings: FitSettings) -> str:
     """The file that will be written. Raises OutputError when it cannot be."""
     path = settings.output or settings.model
-    check_target(path, overwrite=settings.force or settings.resume or path == settings.model)
+    check_model_target(path, overwrite=settings.force or settings.resume or path == settings.model)
     return path
 
 
@@ -122,7 +131,16 @@ def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -
     if settings.plot is not None:
         check_plot(settings.plot, overwrite)
     chosen_schedule(settings, task)
+    chosen_augment(settings, task)
+    size = min(settings.batch_size, len(task.train))
+    check_memory(task.saved.model.graph, task.optimizer, size, available_bytes())
+    check_space(path, file_bytes(task))
     return task
+
+
+def file_bytes(task: Task) -> int:
+    """About what the file takes: the best weights, the last ones, and the optimizer's slots."""
+    return 4 * task.saved.model.weights.num_parameters * (2 + len(task.optimizer.slots))
 
 
 def value_names(task: Task) -> list[str]:
@@ -157,7 +175,13 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str) -> FitStat
             backend=settings.backend,
             exact=settings.exact,
         ) as executor,
-        Loader(task.train, size, shuffle=settings.shuffle, seed=settings.seed) as loader,
+        Loader(
+            task.train,
+            size,
+            shuffle=settings.shuffle,
+            seed=settings.seed,
+            change=chosen_augment(settings, task),
+        ) as loader,
         held_out(task.validation, size) as validation,
     ):
         state = begin(settings, task, executor, validation, events)
@@ -197,7 +221,8 @@ def begin(settings: FitSettings, task: Task, executor: Executor, validation: Loa
     if setter is not None:
         remembering["schedule"] = setter
     if task.resumed:
-        recall(task.saved, best, kept, remembering)
+        with reading_run(target(settings)):
+            recall(task, best, kept, remembering)
     return FitState(settings, task, executor, record, origin, best, StopOnSignal(events), remembering)
 
 
@@ -210,14 +235,16 @@ def keep_earlier_best(best: BestWeights, executor: Executor, validation: Loader 
         best.keep(saved.model.weights.vector, epoch, value)
 
 
-def recall(saved: SavedModel, best: BestWeights, kept: Any, remembering: dict[str, Callback]) -> None:
+def recall(task: Task, best: BestWeights, kept: Any, remembering: dict[str, Callback]) -> None:
     """Give the callbacks of an interrupted run their memory back; ``kept`` are the weights that the file calls best."""
-    memory = saved.state.callbacks
-    best.restore(memory["best_weights"])
+    memory = task.saved.state.callbacks
+    restore_memory(best, memory["best_weights"])
     if best.epoch is not None:
-        best.keep(kept, best.epoch, best.value)
+        best.keep(kept, int(best.epoch), best.value)
     for name, callback in remembering.items():
-        callback.restore(memory.get(name, {}))
+        restore_memory(callback, memory[name])
+    if memory[KEY]["batch"]:
+        check_partial(memory[KEY]["partial"], memory[KEY]["samples"], task.objective, task.train)
 
 
 def starting_point(settings: FitSettings, task: Task, executor: Executor) -> Run:
@@ -252,8 +279,7 @@ def writers(state: FitState, events: Events, path: str) -> list[Callback]:
         except OutputError as error:
             events.warning(f"not saved yet: {error}")
 
-    num_bytes = 4 * state.record.model.weights.num_parameters * (2 + len(state.executor.slots))
-    return [*found, Saving(save, num_bytes)]
+    return [*found, Saving(save, file_bytes(state.task))]
 
 
 def conclude(state: FitState, events: Events, path: str) -> str:

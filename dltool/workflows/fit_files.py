@@ -27,7 +27,8 @@ class LogFile(Callback):
     """One row per epoch, and with ``batches`` one per batch: .csv or .jsonl.
 
     Rows of epochs have no ``batch``; rows of batches have the batch's own loss and no metrics. Floats are written so
-    that they read back exactly. A resumed run drops the rows after the point where it goes on.
+    that they read back exactly; NaN and infinity as null or an empty cell. A resumed run drops the rows after the point
+    where it goes on.
 
     Args:
         names: of the values of an epoch, in order.
@@ -83,8 +84,9 @@ class LogFile(Callback):
 
     def _write(self, values: dict[str, Any], run: Run, rate: float) -> None:
         row = {**values, "step": run.step, "learning_rate": rate}
-        row = {name: row[name] for name in self.columns if name in row and _is_number(row[name])}
-        text = _csv_line([row.get(name, "") for name in self.columns]) if self.is_csv else json.dumps(row) + "\n"
+        row = {name: _finite(row[name]) for name in self.columns if name in row}
+        cells = ["" if row.get(name) is None else row[name] for name in self.columns]
+        text = _csv_line(cells) if self.is_csv else json.dumps(row, allow_nan=False) + "\n"
         if self._file is not None and not self.error:
             self._try(lambda: self._put(text))
 
@@ -118,8 +120,9 @@ def _csv_line(cells: Sequence[Any]) -> str:
     return text.getvalue()
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _finite(value: float) -> float | None:
+    """None for NaN and infinity, which JSON has no word for: null there, an empty cell in CSV."""
+    return value if math.isfinite(value) else None
 
 
 class Checkpoint(Callback):

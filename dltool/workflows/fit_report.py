@@ -8,6 +8,7 @@ from dltool.data.dataset import summary_counts
 from dltool.engine.graph import Graph
 from dltool.engine.kernels.base import NUM_SHARDS
 from dltool.engine.optimizers import Optimizer
+from dltool.errors import UsageError
 from dltool.settings import FitSettings
 from dltool.training.advice import Facts, most_important
 from dltool.workflows.build import describe_line
@@ -48,6 +49,8 @@ def model_line(settings: FitSettings, task: Task) -> str:
         words.append(settings.schedule)
     if settings.warmup is not None:
         words.append(f"warm-up {settings.warmup}")
+    if settings.augment is not None:
+        words.append(f"augment {settings.augment}")
     return f"model   {', '.join(words)}"
 
 
@@ -72,6 +75,7 @@ def hints(settings: FitSettings, task: Task) -> list[str]:
         learning_rate=task.optimizer.learning_rate,
         class_counts=() if settings.class_weight is not None else counts,
         history=tuple(task.saved.history),
+        augments=settings.augment is not None,
     )
     found = most_important(facts)
     return [*([found.words] if found else []), *task.hints]
@@ -100,10 +104,30 @@ def memory_text(graph: Graph, optimizer: Optimizer, batch_size: int) -> str:
     A batch: each activation and its gradient. Weights: gradients, their sums per shard, and the optimizer's slots too.
     Measured with vgg-small on 32x32x3: 571 MB for an estimate of 500 with 64 rows, 1,641 MB for 1,656 with 256.
     """
+    batch, weights = training_bytes(graph, optimizer, batch_size)
+    parts = f"batch {_megabytes(batch)}, weights and optimizer {_megabytes(weights)}"
+    return f"about {_megabytes(batch + weights + PROGRAM_BYTES)}: {parts}, program {_megabytes(PROGRAM_BYTES)}"
+
+
+def training_bytes(graph: Graph, optimizer: Optimizer, batch_size: int) -> tuple[int, int]:
+    """About what a batch takes, and what the weights do with all that belongs to them."""
     batch = 8 * batch_size * sum(_size(shape) for shape in graph.shapes)
-    weights = 4 * graph.num_parameters * (2 + NUM_SHARDS + len(optimizer.slots))
-    parts = f"a batch {_megabytes(batch)}, weights and optimizer {_megabytes(weights)}"
-    return f"about {_megabytes(batch + weights + PROGRAM_BYTES)}: {parts}, the program {_megabytes(PROGRAM_BYTES)}"
+    return batch, 4 * graph.num_parameters * (2 + NUM_SHARDS + len(optimizer.slots))
+
+
+def check_memory(graph: Graph, optimizer: Optimizer, batch_size: int, free: int) -> None:
+    """Raise UsageError when a training would need more than the ``free`` bytes.
+
+    Half of the estimate must fit: it may be too high where memory is used again.
+    """
+    batch, weights = training_bytes(graph, optimizer, batch_size)
+    if batch + weights <= 2 * free:
+        return
+    needs = f"about {_megabytes(batch + weights)} of memory are needed and {_megabytes(free)} are free"
+    fitting = int(batch_size * (free - weights) / batch)
+    if fitting < 1:
+        raise UsageError(f"model: {needs}, most of it for the weights; make the layers smaller")
+    raise UsageError(f"--batch-size: with {batch_size:,} rows {needs}; give {fitting:,} or fewer")
 
 
 def _size(shape: tuple[int | None, ...]) -> int:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dltool.architectures.literals import spec
+from dltool.data.augment import parse
+from dltool.data.augment.base import Mixing
 from dltool.data.dataset import Concatenated, Dataset, Subset
 from dltool.data.opening import OpenedData
 from dltool.data.split import grouped_split, stratified_split
-from dltool.engine.metrics import METRICS, metric
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
 from dltool.errors import DataError, ModelFileError, UsageError
@@ -24,7 +24,7 @@ from dltool.training.freezing import frozen
 from dltool.training.labels import target_form
 from dltool.training.objective import Objective, class_weights, make_objective
 from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
-from dltool.workflows.build import build_model, chosen_optimizer, compile_step, open_dataset
+from dltool.workflows.build import build_model, chosen_metric, chosen_optimizer, compile_step, open_dataset
 from dltool.workflows.model_data import open_for_model, output_weights
 from dltool.workflows.resuming import KEY, check_data, interrupted_run
 
@@ -223,7 +223,10 @@ def with_extra(
 
 def open_validation(settings: FitSettings, saved: SavedModel) -> Dataset:
     """The rows of ``--val``, read as the training rows are."""
-    return read_as_training(settings, saved, settings.val, settings.val_labels)
+    try:
+        return read_as_training(settings, saved, settings.val, settings.val_labels)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--labels", "--val-labels")) from None
 
 
 def read_as_training(
@@ -251,7 +254,7 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
         config = compile_step(saved.model.graph, BuildSettings(None, loss=settings.loss), labels)
         config = config if old is None or not old.metrics else replace(config, metrics=old.metrics)
     if settings.metrics:
-        config = replace(config, metrics=tuple(map(metric_config, settings.metrics)))
+        config = replace(config, metrics=tuple(map(chosen_metric, settings.metrics)))
     rule = old.optimizer if old is not None else None
     if settings.optimizer is not None or rule is None:
         rule = chosen_optimizer(settings.optimizer, settings.learning_rate)
@@ -277,15 +280,6 @@ def limited(settings: FitSettings, rule: Optimizer) -> Optimizer:
     return rule
 
 
-def metric_config(text: str) -> str | dict[str, Any]:
-    """``accuracy`` or ``top_k_categorical_accuracy:k=3`` as a model file keeps it. Raises UsageError."""
-    name, options = spec(text)
-    name = METRICS.canonical(name)
-    found = {"class_name": METRICS.get(name).keras_class, "config": options} if options else name
-    metric(found)
-    return found
-
-
 def checked_objective(
     settings: FitSettings, saved: SavedModel, opened: OpenedData, training: Dataset, validation: Dataset | None
 ) -> Objective:
@@ -298,6 +292,7 @@ def checked_objective(
         loss_weights=config.loss_weights,
         metrics=config.metrics,
         sources=opened.label_sources,
+        mixes=any(isinstance(operation, Mixing) for operation in parse(settings.augment or "")),
     )
     further = [(validation, settings.val[0] if settings.val else opened.label_sources[0])] if validation else []
     further += [(training, settings.extra[0])] if settings.extra else []

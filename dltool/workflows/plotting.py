@@ -62,6 +62,7 @@ def training_curves(history: Sequence[dict[str, float]], path: str) -> None:
         OutputError: the file cannot be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     epochs = [row["epoch"] for row in history]
     every = dict.fromkeys(name for row in history for name in row if name not in ("epoch", "learning_rate"))
@@ -72,6 +73,7 @@ def training_curves(history: Sequence[dict[str, float]], path: str) -> None:
             if key in every:
                 axes.plot(epochs, [row.get(key, math.nan) for row in history], label=label)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(name.replace("_", " "))
         axes.grid(alpha=0.3)
         axes.legend()

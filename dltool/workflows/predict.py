@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from dltool.data.headers import unusual_notes
 from dltool.data.inputs import InputRow, Inputs
 from dltool.data.opening import named, open_inputs, open_named_inputs
 from dltool.engine.graph import describe
 from dltool.errors import DataError, UsageError
+from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import PredictSettings
@@ -59,7 +62,7 @@ class PredictResult:
     output_names: of the model's outputs. output_shapes: of one row; None is a size known only from the rows.
     num_rows: how many rows will come.
     rows: the predictions, computed while they are read; lanes and threads live as long as that takes.
-    notes: sentences for the user.
+    remarks: sentences for the user. unusual: kinds of images that were met, counted while rows are read.
     """
 
     classes: tuple[str, ...] | None
@@ -67,7 +70,13 @@ class PredictResult:
     output_shapes: tuple[tuple[int | None, ...], ...]
     num_rows: int
     rows: Iterator[PredictRow]
-    notes: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
+    unusual: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user; complete when all rows are read."""
+        return (*self.remarks, *unusual_notes(self.unusual))
 
     def as_json(self, row: PredictRow, with_probs: bool = False) -> dict[str, Any]:
         """The documented form of one line of ``jsonl``."""
@@ -83,13 +92,18 @@ class PredictResult:
         return found
 
 
-def run(settings: PredictSettings, progress: Progress | None = None) -> PredictResult:
+def run(
+    settings: PredictSettings, progress: Progress | None = None, source: ModelSource | None = None
+) -> PredictResult:
     """Predict for files, folders and arrays.
+
+    Args:
+        source: the model's file, if it is open already; it is closed here.
 
     Raises:
         ModelFileError: the model cannot be read. UsageError: inputs or options contradict it.
     """
-    saved = read(settings.model, with_state=False)
+    saved = read(source or settings.model, with_state=False)
     reading = None
     if settings.layer is not None:
         saved = replace(saved, model=up_to_layer(saved.model, settings.layer))
@@ -116,7 +130,8 @@ def run(settings: PredictSettings, progress: Progress | None = None) -> PredictR
         output_shapes=graph.output_shapes,
         num_rows=inputs.num_rows,
         rows=rows,
-        notes=(*saved.remarks, *((ignored,) if inputs.ignored_files else ())),
+        remarks=(*saved.remarks, *((ignored,) if inputs.ignored_files else ())),
+        unusual=inputs.unusual,
     )
 
 

@@ -34,6 +34,7 @@ from dltool.training.pseudo_labels import (
     rows_needed,
     together,
 )
+from dltool.workflows.finetune_stages import shortened
 from dltool.workflows.model_data import label_names
 from dltool.workflows.path_lists import Row, write_list
 from dltool.workflows.pseudo_scoring import Pool, Progress, labelled, score, score_pool
@@ -88,7 +89,7 @@ class PseudoLabelResult:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against using the list."""
-        return (*drift_warnings(self.drifts), *balance_warning(self.classes))
+        return (*drift_warnings(self.drifts), *(missing_warning(self.classes) or balance_warning(self.classes)))
 
     def as_json(self) -> dict[str, Any]:
         """The documented form of ``--json``."""
@@ -232,6 +233,17 @@ def drift_warnings(found: tuple[Drift, ...]) -> list[str]:
         f"{MOST_DIVERGENCE:g}); the estimated precision may not hold, so look at some accepted rows"
         for d in found
         if d.is_warned
+    ]
+
+
+def missing_warning(classes: tuple[ClassResult, ...]) -> list[str]:
+    """Whether classes are left out. 9,000 rows of five of MNIST's digits took a network from 95 to 87 %."""
+    names = [found.name for found in classes if not found.accepted and found.train_share]
+    if not names:
+        return []
+    return [
+        f"no row of class {', '.join(shortened(names))} is accepted, and a training with such a list unlearns what it "
+        "lacks; give a lower --min-precision or a --threshold"
     ]
 
 

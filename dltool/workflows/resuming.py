@@ -17,6 +17,7 @@ from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import FitSettings
 from dltool.training.run import Run
+from dltool.workflows.run_record import check_record, reading_run
 
 KEY = "run"
 """Where the run is among the callbacks of a ``TrainingState``."""
@@ -37,6 +38,7 @@ OPTIONS = {
     "min_delta": "--min-delta",
     "monitor": "--monitor",
     "class_weight": "--class-weight",
+    "augment": "--augment",
     "clip_norm": "--clip-norm",
     "clip_value": "--clip-value",
     "weight_decay": "--weight-decay",
@@ -106,8 +108,10 @@ def resumed_settings(settings: FitSettings, saved: SavedModel, path: str) -> Fit
     """The settings of the run in the file, for all that the user did not say.
 
     Raises:
-        UsageError: an option differs from the run's.
+        UsageError: an option differs from the run's. ModelFileError: the run in the file is none of ours.
     """
+    with reading_run(path):
+        check_record(saved.state.callbacks[KEY], OPTIONS)
     recorded = saved.state.callbacks[KEY]["options"]
     taken: dict[str, Any] = {}
     for name, option in OPTIONS.items():

@@ -45,6 +45,11 @@ class Sorter:
         self.root, self.folders = root, folders
         if os.path.lexists(root) and not os.path.isdir(root):
             raise OutputError(f"{root}: is not a folder; give another --sort-into")
+        there = os.path.abspath(root)
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OutputError(f"{root}: the folder {there} is read-only; choose another --sort-into")
         self._made: set[str] = set()
 
     def link(self, path: str, label: str) -> None:

@@ -1,10 +1,16 @@
 """Measures dltool beside its peers: ``python -m tests.bench --help``.
 
-workloads     the networks, and dltool's graphs of them
-contenders    who takes part: name -> how its process is started
-child         one contender's process: builds its network, then runs steps when told
-ours peers    what a child runs: dltool's Executor, the prototype / torch and Keras
+workloads     what is measured, by name and kind
+contenders    who takes part: kind -> peers, kind -> the room that builds their steps
+training inference tabular update loading folder_training      the rooms: dltool's steps and its peers'
+networks imagenet                  dltool's graphs
+training_peers imagenet_torch      the same networks in torch and Keras
+child         one contender's process: builds its steps, then runs them when told
 machine       CPU load, memory of a process tree, BLAS
 duel          the interleaved rounds and their figures
-cold_start    how long --help takes
+learning_rates   the rate of lr-find beside a grid (a program of its own, as the next)
+pseudo_labels    what unlabelled images bring
+commands      how long whole commands take, cold
+install_size  how much disk the base install takes
+report        the figures as text or Markdown
 """

@@ -25,15 +25,18 @@ def main() -> None:
     parser.add_argument("workload", choices=WORKLOADS)
     parser.add_argument("--jobs", type=int, required=True)
     parser.add_argument("--prototype")
+    parser.add_argument("--images")
     args = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    setting = contenders.Setting(args.jobs, args.prototype)
-    steps = contenders.build_steps(args.contender, WORKLOADS[args.workload], setting)
+    setting = contenders.Setting(args.jobs, args.prototype, args.images)
+    workload = WORKLOADS[args.workload]
+    steps = contenders.build_steps(args.contender, workload, setting)
     for _ in range(2):
-        steps(WARM_UP_STEPS)
-    about = {"versions": [contenders.version(name) for name in contenders.packages(args.contender)]}
-    if contenders.packages(args.contender) == ("numpy",):
+        steps(min(WARM_UP_STEPS, workload.steps))
+    packages = contenders.packages(args.contender, workload.kind)
+    about = {"versions": [contenders.version(name) for name in packages]}
+    if packages == ("numpy",):
         about["versions"].append(f"BLAS kernels {blas_name()}")
     with contextlib.suppress(BrokenPipeError):
         print(json.dumps(about), file=answers, flush=True)

@@ -7,7 +7,6 @@ rounds of the ratio within one round, so that a machine that slows down for a wh
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median, quantiles
 from typing import IO, Any
 
 from tests.bench import machine
@@ -62,6 +61,16 @@ class Result:
     def fastest(self) -> float:
         return min(sample.milliseconds for sample in self.samples)
 
+    @property
+    def spread(self) -> float:
+        """Half the distance between the quartiles of the samples behind the median, as a part of it."""
+        quiet = [sample.milliseconds for sample in self.samples if sample.quiet]
+        values = quiet or [sample.milliseconds for sample in self.samples]
+        if len(values) < 2:
+            return 0.0
+        low, middle, high = quantiles(values, n=4, method="inclusive")
+        return (high - low) / 2 / middle
+
 
 def paired_ratio(ours: Result, theirs: Result) -> float:
     """Median over the rounds of our time divided by theirs; rounds where both were quiet, if there are any."""
@@ -75,9 +84,9 @@ class Contender:
 
     def __init__(self, name: str, workload: Workload, setting: Setting, errors: IO[bytes]):
         command = [sys.executable, "-m", "tests.bench.child", name, workload.name, "--jobs", str(setting.jobs)]
-        if setting.prototype:
-            command += ["--prototype", setting.prototype]
-        environment = {key: value for key, value in os.environ.items() if key not in machine.BLAS_PINS}
+        for option, value in (("--prototype", setting.prototype), ("--images", setting.images)):
+            command += [option, value] if value else []
+        environment = machine.environment()
         self.errors = errors
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True

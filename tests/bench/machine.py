@@ -11,6 +11,12 @@ BLAS_PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Variables that pin OpenBLAS to other kernels than it would choose; no contender runs with them."""
 
 
+def environment() -> dict[str, str]:
+    """The environment of every measured process: a user's, where BLAS chooses its kernels and bytecode is kept."""
+    left_out = (*BLAS_PINS, "PYTHONDONTWRITEBYTECODE")
+    return {key: value for key, value in os.environ.items() if key not in left_out}
+
+
 def busy_seconds() -> float | None:
     """CPU seconds that all processes together have used since boot, or None where that is not known."""
     try:

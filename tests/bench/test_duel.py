@@ -28,8 +28,8 @@ def test_ratios_pair_the_samples_of_one_round():
 
 
 def test_a_prototype_needs_its_folder():
-    assert missing("prototype", Setting(jobs=1)) == "give --prototype FOLDER"
-    assert missing("dltool", Setting(jobs=1)) is None
+    assert missing("prototype", WORKLOADS["W1"], Setting(jobs=1)) == "give --prototype FOLDER"
+    assert missing("dltool", WORKLOADS["W1"], Setting(jobs=1)) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

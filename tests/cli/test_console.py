@@ -68,6 +68,48 @@ def test_results_go_to_stdout_and_all_else_to_stderr():
     assert err.getvalue() == "n\ndltool: warning: w\ndltool: error: e\ndltool: f\n"
 
 
+def test_a_terminal_folds_notes_between_words_and_nothing_else_does():
+    text = "hint    'dense' has 98% of the weights; a pooling before it does without"
+    err = Terminal()
+    c = console(err=err, NO_COLOR="1", COLUMNS="40")
+    c.note(text)
+    c.note("row " * 12, fold=False)
+    c.hint("next    dltool evaluate a-long-name.h5 --data TEST", fold=False)
+    c.error("x" * 60 + ": one line; always")
+    assert err.getvalue().splitlines() == [
+        "hint    'dense' has 98% of the weights;",
+        "        a pooling before it does without",
+        "row " * 12,
+        "next    dltool evaluate a-long-name.h5 --data TEST",
+        "dltool: error: " + "x" * 60 + ": one line; always",
+    ]
+    for stream, environ in ((io.StringIO(), {}), (Terminal(), {"TERM": "dumb"})):
+        console(err=stream, COLUMNS="40", **environ).note(text)
+        assert stream.getvalue() == text + "\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "drawn"),
+    [
+        ({}, "█"),
+        ({"LANG": "C"}, "#"),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, "#"),  # as Python leaves it
+        ({"LC_ALL": "POSIX", "LANG": "de_DE.UTF-8"}, "#"),
+        ({"LC_ALL": "C.UTF-8", "LANG": "C"}, "█"),
+        ({"LC_CTYPE": "de_DE.UTF-8", "LANG": "C"}, "█"),
+        ({"LC_CTYPE": "C.UTF-8"}, "█"),
+    ],
+)
+def test_signs_are_ascii_in_the_locale_c_but_results_keep_their_names(environ, drawn):
+    out, err = io.StringIO(), Terminal()
+    c = console(out, err, NO_COLOR="1", **environ)
+    c.draw("█")
+    c.result("ä.png")
+    assert err.getvalue().startswith(f"\r{drawn}")
+    assert out.getvalue() == "ä.png\n"
+    assert c.err_is_unicode == (drawn == "█")
+
+
 def test_quiet_keeps_results_warnings_and_errors():
     out, err = io.StringIO(), io.StringIO()
     c = console(out, err)

@@ -111,6 +111,25 @@ def test_weights_decide_what_is_learnt(here, capsys):
     assert {line.split("\t")[1] for line in capsys.readouterr().out.splitlines()[1:]} == {"b"}
 
 
+def test_a_list_with_several_labels_per_image_trains_independent_outputs(here, capsys):
+    lines = [f"pics/{row}.png,{'bright;' if row >= 30 else ''}{'even' if row % 2 == 0 else ''}" for row in range(60)]
+    Path("several.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    assert fit("--data", "several.csv", "--multi-label", "--arch", "mlp:units=16", "--epochs", "30") == 0
+    assert "data    several.csv: 60 images, 2 classes (bright 30, even 30)" in capsys.readouterr().err
+    assert read("m.h5").training_config.loss_names == ("binary_crossentropy",)
+    assert main(["evaluate", "m.h5", "--data", "several.csv", "--multi-label", "--json", "--jobs", "1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n"], found["classes"]) == (60, ["bright", "even"])
+    recall = {score["name"]: score["recall"] for score in found["per_class"]}
+    assert recall["bright"] > 0.9
+    assert main(["predict", "m.h5", "pics/59.png", "--probs", "--format", "jsonl", "--jobs", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["probs"]["bright"] > 0.5
+    Path("wrong.csv").write_text("pics/1.png,bright;evne\n")
+    refused(
+        ["fit", "m.h5", "--data", "wrong.csv", "--multi-label"], capsys, 3, "wrong.csv: line 1: unknown class 'evne'"
+    )
+
+
 def test_a_list_of_numbers_is_regression(here, capsys):
     Path("r.tsv").write_text("\n".join(f"pics/{row}.png\t{row / 10}" for row in range(60)))
     assert fit("--data", "r.tsv", "--arch", "mlp:units=4") == 0
@@ -276,6 +295,7 @@ BAD_FILES = {
     "one.csv": b"pics/1.png,a\npics/2.png,a\n",
     "weight.csv": b"pics/1.png,a,x\n",
     "bad.jsonl": b"{",
+    "rows.csv": b"x.npy[0],a\nx.npy[1],b\n",
     "short.txt": b"a\nb\n",
     "same.txt": b"a\n" * 60,
     "bad.npz": b"PK",
@@ -298,7 +318,7 @@ BAD_FILES = {
         (["--data", "same.txt"], 3, "same.txt: is neither a folder of class folders nor a .npy, .npz, .csv"),
         (["--data", "all.csv", "--labels", "y.npy"], 2, "--labels: the list all.csv holds its own"),
         (["--data", "all.csv", "--data", "x.npy"], 3, "x.npy: arrays and image folders cannot be joined"),
-        (["--data", "all.csv", "--multi-label"], 2, "--multi-label: all.csv gives one label per image"),
+        (["--data", "rows.csv", "--multi-label"], 2, "--multi-label: rows.csv lists rows of arrays; give x.npy"),
         (["--data", "x.npy", "--multi-label"], 3, "y.npy: labels for --multi-label are rows of 0 and 1"),
         (["--data", "-", "--extra", "-"], 2, "--data, --val, --extra: '-' is given twice, but stdin"),
         (["--data", "all.csv", "--extra", "one.csv"], 3, "one.csv: line 1: unknown class 'a'; the classes are bright"),

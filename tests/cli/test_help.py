@@ -2,11 +2,12 @@
 
 import re
 
+import click
 import pytest
 
 from dltool import names
-from dltool.cli.help import FOLDER, TABLES, TOPICS, WIDTH, text_of
-from dltool.cli.main import COMMANDS, main
+from dltool.cli.help import FOLDER, PAGES, TABLES, TOPICS, WIDTH, text_of
+from dltool.cli.main import COMMANDS, LazyGroup, main
 from dltool.errors import EXIT_CODES
 
 
@@ -18,10 +19,10 @@ def shown(capsys, *words):
 
 
 def test_every_text_is_a_topic_and_every_topic_has_a_text():
-    assert {path.stem for path in FOLDER.glob("*.md")} == set(TOPICS)
+    assert {path.stem for path in FOLDER.glob("*.md")} == {*TOPICS, *PAGES}
 
 
-@pytest.mark.parametrize("topic", list(TOPICS))
+@pytest.mark.parametrize("topic", [*TOPICS, *PAGES])
 def test_a_topic_fits_78_columns_and_has_no_open_placeholder(topic, capsys):
     lines = shown(capsys, "help", topic).splitlines()
     assert lines == text_of(topic)
@@ -36,9 +37,38 @@ def test_help_alone_lists_commands_and_topics(capsys):
         assert re.search(rf"^  {name} +{re.escape(about[:30])}", out, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
-def test_help_of_a_command_as_a_topic(command, capsys):
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - set(PAGES)))
+def test_help_of_a_small_command_as_a_topic(command, capsys):
     assert shown(capsys, "help", command) == shown(capsys, command, "--help")
+
+
+def options_of(command):
+    """The long options that the real command has."""
+    found = LazyGroup().get_command(None, command)
+    params = [param for param in found.params if isinstance(param, click.Option)]
+    return {name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")}
+
+
+@pytest.mark.parametrize("command", PAGES)
+def test_the_page_of_a_command_names_its_options_all_and_no_others(command):
+    text = (FOLDER / f"{command}.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
+    others = {name for line in text.splitlines() for name in re.findall(r"--[a-z0-9-]+", line) if is_about_others(line)}
+    assert options_of(command) - named == set()
+    assert named - options_of(command) - others == set()
+    assert others <= {name for other in PAGES for name in options_of(other)}
+
+
+def is_about_others(line):
+    """Lines of a page that show another command."""
+    return re.search(r"dltool fit .*(--extra|lr-find)|^activation_bytes|build --from|find \.", line) is not None
+
+
+@pytest.mark.parametrize("command", PAGES)
+def test_a_page_begins_with_examples_that_the_command_takes(command, capsys):
+    lines = shown(capsys, "help", command).splitlines()
+    assert lines[0].startswith(f"dltool {command}: ")
+    assert lines[1] == "" and f"dltool {command} " in lines[2]
 
 
 def test_exit_codes_are_the_table_of_the_errors(capsys):

@@ -100,6 +100,7 @@ def test_predict_and_evaluate_see_the_golden_pixels(pictures, run_dltool):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     for name, row in zip(names, rows, strict=True):
         assert row["value"] == expected[name].reshape(-1).tolist(), name
+    assert done.stderr.splitlines() == notes_on(transparent=3)
 
     saved = read(str(folder / "sums.h5"))
     saved.model.weights.views["dense"][0][...] = np.arange(1, 19)[:, None]
@@ -111,10 +112,15 @@ def test_predict_and_evaluate_see_the_golden_pixels(pictures, run_dltool):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["n"], found["loss"]) == (len(golden), 0)
-    assert [line for line in done.stderr.splitlines() if line.startswith("note")] == [
+    assert [line for line in done.stderr.splitlines() if line.startswith("note")] == notes_on(transparent=2)
+
+
+def notes_on(transparent):
+    """What both commands say of the pictures."""
+    return [
         "note    1 image converted from CMYK",
         "note    2 images scaled from 16 bits to 8",
-        "note    2 images laid over white where transparent",
+        f"note    {transparent} images laid over white where transparent",
         "note    1 image read by the first frame only",
         "note    7 images turned upright as the camera says (EXIF)",
     ]

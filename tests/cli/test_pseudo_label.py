@@ -93,7 +93,7 @@ def test_rows_that_cannot_be_read_make_exit_code_1(sign_model, capsys):
         (["m.h5", "--val", "x_val.npy"], 2, "--unlabelled: missing; give a folder of images, as --unlabelled pool/"),
         (["m.h5", "--unlabelled", "pool.npy"], 2, "--val: missing; give labelled rows that the model was not trained"),
         (["--threshold", "0.9", "--min-precision", "0.9"], 2, "--threshold: cannot be combined with --min-precision"),
-        (["--threshold", "neg=2"], 2, "--threshold: '2' is not a probability; give a number from 0 to 1"),
+        (["--threshold", "neg=2"], 2, "--threshold: 2 is out of range; give a probability from 0 to 1, as 0.7"),
         (["--threshold", "ned=0.5"], 2, "--threshold: 'ned=0.5' names no class; did you mean 'neg'?"),
         (["--min-precision", "1.2"], 2, "--min-precision: 1.2 is out of range; give a part from 0.01 to 0.9999"),
         (["--max-per-class", "0"], 2, "--max-per-class: 0 is out of range; give a whole number from 1 up"),

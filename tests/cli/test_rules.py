@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dltool.cli.help import FOLDER
 from dltool.cli.main import COMMANDS
 from tests.cli.terminal import run_in_terminal
 from tests.workflows.pictures import DARK_AND_BRIGHT, picture_folder
@@ -83,9 +84,11 @@ def test_rule_1_help_and_usage_errors_import_nothing_heavy(words, repository):
     environ = {**os.environ, "PYTHONPATH": str(repository)}
     command = [sys.executable, "-X", "importtime", "-m", "dltool", *words.split()]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
-    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+    imported = {name.split(".")[0] for name in modules}
     assert "click" in imported
     assert not imported & set(HEAVY)
+    assert "dltool.settings" not in modules  # its dataclasses take 10 ms to make
 
 
 # 2. stdout has results only; streams are plain unless a terminal shows them
@@ -270,6 +273,32 @@ def test_rule_6_names_are_escaped_and_tracebacks_only_for_debug(run):
     assert "Traceback" in run("summary no.h5 --debug").stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of memory are those of Unix")
+def test_rule_6_too_little_memory_is_told_in_one_line(run, here, run_dltool):
+    np.save(here / "x.npy", np.zeros((200_000, 8), np.uint8))
+    np.save(here / "y.npy", np.arange(200_000) % 2)
+    assert run("build big.h5 --input 8 dense:200000 dense:2,softmax").returncode == 0
+    before = files_of(here)
+    data = "big.h5 --data x.npy --labels y.npy --jobs 1 --batch-size 160000"
+    done = run(f"fit {data}")
+    line = r"dltool: error: --batch-size: with 160,000 rows about \d+ GB .* are free; give [\d,]+ or fewer\n"
+    assert done.returncode == 2
+    assert re.fullmatch(line.replace(r"\d+ GB", r"[\d.]+ GB"), done.stderr)
+    limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
+    limit += "runpy.run_module('dltool', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", limit, "evaluate", *data.split()],
+        cwd=here,
+        env=run_dltool.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    message = "dltool: error: memory: not enough; give a smaller --batch-size, --limit or --image-size\n"
+    assert (done.returncode, done.stderr) == (2, message)
+    assert files_of(here) == before
+
+
 # 7. exit codes
 
 
@@ -309,6 +338,29 @@ def test_rule_8_json_has_a_schema_and_floats_round_trip(run):
         found = json.loads(done.stdout)
         assert re.fullmatch(rf"dltool\.{schema}/\d+", found["schema"])
         assert json.loads(json.dumps(found)) == found
+
+
+def test_rule_8_every_key_of_a_json_result_is_on_the_page_of_its_command(run, here):
+    fit = "fit twin.h5 --data train --arch mlp:units=4 --epochs 6 --lr 0.01 -q"
+    assert run(fit).returncode == 0
+    for words in (
+        "summary m.h5 --timing",
+        "summary m.h5 --weights dense/kernel",
+        "summary m.h5 --advice",
+        "summary m.h5 --diff twin.h5",
+        "evaluate m.h5 --data test --top-losses 1 --fail-under accuracy=0",
+        "evaluate m.h5 twin.h5 --data test",
+        "lr-find m.h5 --data train --steps 30 --max 100",
+        "pseudo-label twin.h5 --unlabelled test --val train --threshold 0.4 -o pool.csv",
+    ):
+        done = run(f"{words} --json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        command = words.split()[0]
+        assert found["schema"] == f"dltool.{command}/1"
+        page = re.findall(r"\w+", (FOLDER / f"{command}.md").read_text(encoding="utf-8"))
+        for part in (found, *(found[key][0] for key in ("layers",) if found.get(key)), found.get("comparison", {})):
+            assert set(part) - set(page) == set(), words
 
 
 def test_rule_8_predict_gives_one_row_per_input_in_order_failures_included(run, here):

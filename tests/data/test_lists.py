@@ -94,7 +94,7 @@ def test_labels_are_optional_for_prediction(tmp_path: Path) -> None:
         ("a.jsonl", "[" * 100_000, "line 1 is not JSON"),
         ("a.jsonl", '["1.png", "cat"]', "line 1 is no object"),
         ("a.jsonl", '{"path": "1.png", "label": true}', "line 1: label is neither text nor a number"),
-        ("a.jsonl", '{"path": "1.png", "label": ["cat"]}', "line 1: label is neither text nor a number"),
+        ("a.jsonl", '{"path": "1.png", "label": ["cat", 1]}', "line 1: label is neither text nor a number"),
         ("a.jsonl", '{"path": {"a": 1}, "label": "cat"}', "line 1: path is neither text nor a number"),
     ],
 )
@@ -212,11 +212,69 @@ def test_options_that_a_list_makes_meaningless_are_refused(pictures: Path) -> No
     path = write(pictures / "a.csv", "0.png,a\n1.png,b\n")
     with pytest.raises(UsageError, match=r"--labels: the list .* holds its own; leave --labels out"):
         open_data([path], labels="y.npy")
-    with pytest.raises(UsageError, match=r"--multi-label: .*a\.csv gives one label per image"):
-        open_data([path], multi_label=True)
+    rows = write(pictures / "rows.csv", "x.npy[0],a\nx.npy[1],b\n")
+    with pytest.raises(UsageError, match=r"--multi-label: .*rows\.csv lists rows of arrays; give x\.npy and 0/1 rows"):
+        open_data([rows], multi_label=True)
     with pytest.raises(DataError, match="class folders cannot be joined with a list of numbers"):
         (pictures / "data/owl").mkdir(parents=True)
         Image.new("L", (2, 2)).save(pictures / "data/owl/1.png")
         open_data([pictures / "data", write(pictures / "b.csv", "0.png,0.5\n")])
     with pytest.raises(UsageError, match="'-' is given twice"):
         open_data(["-", "-"])
+
+
+def scenes(folder: Path) -> None:
+    for name in ("1.png", "2.png", "3.png", "4.png"):
+        Image.new("L", (4, 4)).save(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "1.png,sea;sand\n2.png,sand\n3.png, people ; sea \n4.png,\n"),
+        (
+            "a.jsonl",
+            '{"path":"1.png","label":["sea","sand"]}\n{"path":"2.png","label":"sand"}\n'
+            '{"path":"3.png","label":["people","sea"]}\n{"path":"4.png","label":[]}\n',
+        ),
+    ],
+)
+def test_several_labels_of_an_image_become_a_row_of_0_and_1(tmp_path: Path, name: str, text: str) -> None:
+    scenes(tmp_path)
+    opened = open_data([write(tmp_path / name, text)], multi_label=True)
+    assert opened.classes == ("people", "sand", "sea")
+    assert opened.train.labels.dtype == np.float32
+    assert opened.train.labels.tolist() == [[0, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 0]]
+
+
+def test_a_model_of_independent_outputs_reads_several_labels_in_its_own_order(tmp_path: Path) -> None:
+    scenes(tmp_path)
+    listed = write(tmp_path / "a.csv", "1.png,sea;sand\n2.png,sand\n")
+    opened = open_data([listed], wants="labels", class_names=("sea", "sky", "sand"))
+    assert opened.train.labels.tolist() == [[1, 0, 1], [0, 0, 1]]
+    with pytest.raises(DataError, match=r"a\.csv: line 1: unknown class 'sand'; the classes are sea, sky"):
+        open_data([listed], wants="labels", class_names=("sea", "sky"))
+    with pytest.raises(DataError, match="'sea;sand'"):  # for a model that tells one class from others it is one name
+        open_data([listed], wants="classes", class_names=("sea", "sand"))
+
+
+def test_lists_of_several_labels_are_joined_by_name_and_with_folders(tmp_path: Path) -> None:
+    scenes(tmp_path)
+    for name in ("sky", "sea"):
+        (tmp_path / "more" / name).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / "more" / name / "5.png")
+    paths = [write(tmp_path / "a.csv", "1.png,sea;sand\n"), write(tmp_path / "b.csv", "2.png,sky\n")]
+    opened = open_data([*paths, str(tmp_path / "more")], multi_label=True)
+    assert opened.classes == ("sand", "sea", "sky")
+    assert opened.train.labels.tolist() == [[1, 1, 0], [0, 0, 1], [0, 1, 0], [0, 0, 1]]
+    other = open_data([write(tmp_path / "c.csv", "1.png,sand;sea\n"), *paths[1:], str(tmp_path / "more")],
+                      multi_label=True)  # fmt: skip
+    assert other.train.fingerprint == opened.train.fingerprint
+    changed = open_data([write(tmp_path / "c.csv", "1.png,sand;sky\n"), *paths[1:], str(tmp_path / "more")],
+                        multi_label=True)  # fmt: skip
+    assert changed.train.fingerprint != opened.train.fingerprint
+
+
+def test_class_folders_alone_have_one_label_per_image(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--multi-label: .* gives one label per image; give a list of path,cat;dog"):
+        open_data([str(tmp_path)], multi_label=True)

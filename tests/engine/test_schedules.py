@@ -46,9 +46,65 @@ def test_warm_up_rises_in_equal_steps_and_the_schedule_follows_it():
 @pytest.mark.parametrize("name", SCHEDULES.names())
 def test_every_schedule_starts_at_its_rate_and_never_exceeds_it(name):
     found = rates(name, {}, list(range(1, 60)))
-    assert found[0] == 0.8
+    assert found[0] == pytest.approx(0.8 if name != "1cycle" else 0.8 / 25)
     assert all(0 <= rate <= 0.8 for rate in found)
     assert issubclass(SCHEDULES.get(name), Schedule) and SCHEDULES.get(name).__doc__
+
+
+def test_flat_cosine_keeps_its_rate_and_falls_at_the_end():
+    assert rates("flat-cosine", {}, [1, 36, 51, 60]) == pytest.approx([0.8, 0.8, 0.0, 0.0], abs=1e-12)
+    # Steps 40 to 50 fall: half way is the middle of the rates.
+    assert rates("flat-cosine", {"flat": 0.8, "min": 0.2}, [41, 46]) == pytest.approx([0.8, 0.5])
+
+
+def test_cycles_of_sgdr_grow_and_begin_at_the_full_rate():
+    # Cycles of 5, 10, 20 steps begin after 0, 5, 15 steps.
+    assert rates("sgdr", {}, [1, 6, 16, 36]) == pytest.approx([0.8] * 4)
+    assert rates("sgdr", {}, [11, 26]) == pytest.approx([0.4, 0.4])
+    assert rates("sgdr", {"cycle_len": 2, "cycle_mult": 1, "min": 0.1}, [11, 16, 21]) == pytest.approx([0.8, 0.45, 0.8])
+
+
+def test_one_cycle_has_torchs_rates_and_momenta():
+    # torch 2.13: OneCycleLR(SGD(p, 0.1, momentum=0.9), 0.8, total_steps=20), rate and momentum of steps 1, 2, ...
+    recorded = {
+        1: (0.03200000000000003, 0.95),
+        2: (0.10533747416002026, 0.9404508497187474),
+        4: (0.5346625258399798, 0.8845491502812526),
+        6: (0.8, 0.85),
+        7: (0.7899712049880699, 0.8512536043909088),
+        12: (0.48900961754903144, 0.8888739533021842),
+        19: (0.010031995011930044, 0.9487463956090911),
+        20: (3.2e-06, 0.95),
+    }
+    schedule = make_schedule("1cycle", {}, 0.8, steps_per_epoch=5, num_steps=20)
+    for step, (rate, momentum) in recorded.items():
+        assert schedule(step) == pytest.approx(rate, rel=1e-6)
+        assert schedule.momentum_after(step - 1) == pytest.approx(momentum, rel=1e-6)
+    assert schedule(99) == schedule(20)
+
+
+def test_one_cycle_survives_short_runs_and_warm_up():
+    for steps in range(1, 12):
+        schedule = make_schedule("1cycle", {}, 0.8, steps_per_epoch=1, num_steps=steps)
+        assert all(0 < schedule(step) <= 0.8 for step in range(1, steps + 1))
+        assert schedule(steps) == pytest.approx(0.8 / 25 / 1e4)
+    warm = make_schedule("1cycle", {}, 0.8, steps_per_epoch=1, num_steps=20, warmup="4")
+    assert warm.momentum_after(0) == warm.momentum_after(4) == 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("1cycle", {"rise": 1}, "--schedule: rise is 1; give a part between 0 and 1"),
+        ("1cycle", {"low": 1.5}, "--schedule: low is 1.5; give a number from 0 to below 1"),
+        ("sgdr", {"cycle_mult": 0.5}, "--schedule: cycle_mult is 0.5; give a number from 1"),
+        ("sgdr", {"cycle_len": 0}, "--schedule: cycle_len: '0' is no time"),
+        ("flat-cosine", {"flat": 1}, "--schedule: flat is 1; give a part from 0 to below 1"),
+    ],
+)
+def test_what_the_cycles_cannot_do_is_refused(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        rates(name, options, [1])
 
 
 @pytest.mark.parametrize(

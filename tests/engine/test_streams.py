@@ -1,8 +1,29 @@
 """Random numbers depend on their key, never on who draws them or in which pieces."""
 
 import numpy as np
+import pytest
 
-from dltool.engine.streams import Stream, generator
+from dltool.engine.streams import Stream, generator, philox4x32, uniforms
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        (0x00000000, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        (0xFFFFFFFF, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    ],
+)
+def test_philox4x32_gives_the_known_answers_of_random123(word, found):
+    assert philox4x32(np.full(2, word, np.uint64), np.full((1, 4), word, np.uint64)).tolist() == [list(found)]
+
+
+def test_uniform_numbers_depend_on_seed_purpose_and_counter_only():
+    counters = np.stack([np.arange(500), *np.zeros((3, 500), int)], axis=-1)
+    numbers = uniforms(3, "one", counters)
+    assert np.array_equal(uniforms(3, "one", counters[::-1])[::-1], numbers)
+    assert numbers.min() > 0 and numbers.max() < 1 and abs(numbers.mean() - 0.5) < 0.02
+    for other in (uniforms(4, "one", counters), uniforms(3, "two", counters), uniforms(3 + 2**32, "one", counters)):
+        assert not np.isin(other, numbers).any()
 
 
 def test_rows_are_the_same_whether_drawn_together_or_apart():

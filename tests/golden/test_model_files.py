@@ -1,6 +1,6 @@
 """Model files recorded by Keras 3, by tf_keras and by a writer for both: predictions, and training that goes on.
 
-The files lie in the folder that DLTOOL_SHARED names (``keras/golden`` and ``keras/real``; their READMEs describe them).
+The files lie in the folder that DLTOOL_SHARED names (``keras/golden``; its README describes them).
 Tolerance: 1e-5 * max(1, largest value) for predictions, 1e-4 for weights after a continued step.
 """
 
@@ -32,16 +32,6 @@ REFUSED = {
     "cf_conv2d_pool_dense": "channels_first",
 }
 MODELS = {"Sequential", "Functional"}
-REAL = (
-    "LeakyReLU_0_model",
-    "ReLU_1_model",
-    "cnn_batch_norm",
-    "optimizers_adamax",
-    "optimizers_nadam",
-    "optimizers_sgd",
-    "tfkeras_some_loss",
-    "wgan_discriminator",
-)
 
 
 def folder() -> Path | None:
@@ -149,24 +139,6 @@ def test_training_goes_on_from_the_optimizer_state_in_keras_files(case, name):
     found = [view for views in saved.model.weights.views.values() for view in views]
     for one, other in zip(found, expected, strict=True):
         assert_close(one, other, 1e-4)
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_real_files_of_other_people_give_keras_predictions(name, shared):
-    path = next((shared / "keras" / "real").glob(f"*__{name}.h5"))
-    saved = read(path)
-    with np.load(path.with_suffix(".npz")) as arrays:
-        (found,) = predict(saved, dict(arrays))
-        assert_close(found, arrays["y0"])
-
-
-def test_every_other_real_file_is_refused_with_its_name(shared):
-    for path in sorted((shared / "keras" / "real").glob("*.h5")):
-        if not path.stem.endswith(REAL):
-            with pytest.raises(ModelFileError) as caught:
-                read(path)
-            assert str(caught.value).startswith(f"{path}: ")
-            assert "\n" not in str(caught.value)
 
 
 def test_hard_sigmoid_is_read_as_the_version_of_keras_means_it(shared):

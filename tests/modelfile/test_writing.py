@@ -14,6 +14,7 @@ import pytest
 
 from dltool.engine.model import Model
 from dltool.errors import OutputError
+from dltool.modelfile.atomic import check_space
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import put_names, write
@@ -191,6 +192,13 @@ except OutputError as error:
     assert err == ""
     assert path.read_bytes() == before
     assert sorted(os.listdir(path.parent)) == ["m.h5", "m.h5.warm"]
+
+
+@pytest.mark.skipif(not hasattr(os, "statvfs"), reason="asks as Unix does")
+def test_too_little_space_is_known_before_the_work(path):
+    check_space(path, 1000)
+    with pytest.raises(OutputError, match=r"m\.h5: 1,152,921,504,607 MB are needed and [\d,]+ MB are free; free disk"):
+        check_space(path, 1 << 60)
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_file_and_the_next_write_sweeps(path, repository):

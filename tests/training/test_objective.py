@@ -1,11 +1,12 @@
 """The objective: defaults, class weights, monitors."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dltool.engine.batch import Batch
+from dltool.engine.batch import Batch, Mixed
 from dltool.engine.graph import GraphBuilder
 from dltool.engine.layers import Dense
 from dltool.engine.model import Model
@@ -115,3 +116,18 @@ def test_an_unknown_monitor_is_refused_with_the_nearest_name():
         objective.monitor("val_acuracy", True)
     with pytest.raises(UsageError, match="no validation data; give --val"):
         objective.monitor("val_loss", False)
+
+
+def test_a_mixed_row_has_the_loss_of_both_labels_by_their_shares():
+    """Cross-entropy is linear in the target: 0.75 and 0.25 of the rows' own losses."""
+    labels, others = np.array([0, 2]), np.array([1, 2])
+    objective = make_objective(softmax_of_three(), [labels], mixes=True)
+    outputs = (np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]], np.float32),)
+    batch = Batch((np.zeros((2, 2), np.float32),), (labels,), mixed=Mixed((others,), np.array([0.25, 0.5], np.float32)))
+    prepared = objective.prepare(batch, training=True)
+    assert np.allclose(prepared.targets[0], [[0.25, 0.75, 0], [0, 0, 1]])
+    assert prepared.judged[0].tolist() == [[0, 1, 0], [0, 0, 1]]
+    expected = (-0.25 * math.log(0.5) - 0.75 * math.log(0.3) - math.log(0.8)) / 2
+    assert objective.value(prepared, outputs) == pytest.approx(expected, rel=1e-6)
+    weighted = replace(objective, class_weights=np.array([1, 3, 5], np.float32)).prepare(batch, training=True)
+    assert weighted.weights.tolist() == [0.25 * 1 + 0.75 * 3, 5]

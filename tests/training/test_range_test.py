@@ -112,21 +112,29 @@ def curve(*corners):
 def test_three_suggestions_on_a_plain_curve():
     # Flat to 1e-4, falling to 1e-2 and steepest from 1e-3 on, then up again.
     found = suggest(curve((0, 2.3), (30, 2.3), (40, 1.8), (50, 0.6), (60, 5.0)))
-    assert found.valley == pytest.approx(1e-3, rel=0.3)
     assert 1e-3 < found.steepest < 1e-2
     assert found.min10 == pytest.approx(1e-3)
+    # 0.5 of the fall are around 10^-3.5 and 1.2 around 10^-2.5: its middle is at 10^-2.794.
+    assert found.valley == pytest.approx(10 ** ((-2.794 - 3) / 2), rel=1e-3)
 
 
-def test_the_valley_is_the_middle_of_the_longest_fall():
-    assert valley(np.array([5.0, 5, 5, 5, 4, 3, 2, 1])) == 5  # five members end at 7, the middle is two before
-    assert valley(np.array([1.0, 1, 1])) == 0
-    # A short rise does not cut the fall.
-    assert valley(np.array([9.0, 8, 7, 7.5, 6, 5, 4, 9, 9])) == 3
+def test_the_valley_is_halfway_between_the_middle_of_the_fall_and_a_tenth_of_the_minimum():
+    logs = np.log([1e-3, 1e-2, 1e-1])
+    # The fall is 1 at 10^-2.5 and 3 at 10^-1.5: its middle is 10^-1.75, and the minimum's tenth 10^-2.
+    assert valley(np.array([5.0, 4.0, 1.0]), logs, 1e-2) == pytest.approx(10**-1.875)
+    # What only makes up for a rise is no fall: 2 at 10^-2.5, then 1 at 10^-0.5.
+    logs = np.log([1e-3, 1e-2, 1e-1, 1])
+    assert valley(np.array([5.0, 3.0, 4.0, 2.0]), logs, 1e-1) == pytest.approx(10 ** ((-5.5 / 3 - 1) / 2))
+
+
+def test_a_loss_that_is_lowest_at_the_first_rate_leaves_nothing_to_average():
+    assert valley(np.array([1.0]), np.log([1e-3]), 1e-4) == pytest.approx(10**-3.5)
 
 
 def test_a_creeping_start_does_not_pull_the_valley_down():
-    creeping = curve((0, 2.301), (30, 2.3), (50, 0.6), (60, 5.0))
-    assert suggest(creeping).valley == pytest.approx(1e-3, rel=0.3)
+    flat = suggest(curve((0, 2.3), (30, 2.3), (50, 0.6), (60, 5.0)))
+    creeping = suggest(curve((0, 2.301), (30, 2.3), (50, 0.6), (60, 5.0)))
+    assert creeping.valley == pytest.approx(flat.valley, rel=0.01)
 
 
 def test_a_restless_beginning_is_left_out():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dltool.engine.layers import Rescaling
 from dltool.errors import DivergedError, ModelFileError, OutputError, UsageError
+from dltool.modelfile.lock import locked
 from dltool.modelfile.reading import read
 from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, DataSettings, EvaluateSettings, FinetuneSettings, FitSettings
@@ -331,3 +332,12 @@ def test_keras_files_are_bases_too(shared, tmp_path, file, dropped):
     assert any("does not scale pixels itself" in line for line in heard.lines)
     assert saved.history[-1]["loss"] < saved.history[0]["loss"]
     assert saved.model.graph.output_shapes == ((2,),)
+
+
+def test_a_model_in_training_is_not_written_by_another(world, tmp_path):
+    path = tmp_path / "n.h5"
+    with locked(path), pytest.raises(OutputError, match=r"n\.h5: process \d+ on .* trains it; wait for that"):
+        finetune.run(settings(world, path))
+    assert not path.exists()
+    finetune.run(settings(world, path, epochs=1, epochs_unfrozen=0))
+    assert [name.name for name in tmp_path.iterdir()] == ["n.h5"]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ from dltool.errors import OutputError, UsageError
 from dltool.modelfile.reading import read
 from dltool.settings import DataSettings, FitSettings
 from dltool.training.callbacks import Events
+from dltool.training.run import Run
 from dltool.workflows import fit, fit_files
 from tests.workflows.pictures import DARK_AND_BRIGHT, picture_folder
 
@@ -62,6 +64,20 @@ def test_a_jsonl_log_has_batches_with_their_own_loss_and_epochs(train):
     assert "accuracy" not in rows[0] and rows[3]["val_accuracy"] >= 0
     # 48 rows in equal batches: the epoch's loss is the mean of its batches.
     assert np.mean([row["loss"] for row in rows[:3]]) == pytest.approx(rows[3]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("l.jsonl", '"loss": 0.5, "auc": null, "val_loss": null}'), ("l.csv", ",0.5,,")]
+)
+def test_a_log_has_no_nan(tmp_path, name, last):
+    """JSON has no word for it, and spreadsheets take it for text."""
+    run = Run(model=None, epochs=1, learning_rate=0.1, epoch=1)
+    values = {"epoch": 1, "loss": 0.5, "auc": math.nan, "val_loss": math.inf, "learning_rate": 0.1}
+    run.history.append(values)
+    log = fit_files.LogFile(str(tmp_path / name), ["loss", "auc", "val_loss"], Warned())
+    for moment in (log.train_begin, log.epoch_end, log.train_end):
+        moment(run)
+    assert (tmp_path / name).read_text().splitlines()[-1].endswith(last)
 
 
 def test_a_log_that_cannot_be_written_any_more_does_not_end_the_training(train, monkeypatch):

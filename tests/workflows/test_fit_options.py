@@ -1,16 +1,21 @@
 """Options of ``fit`` that change how it trains."""
 
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from dltool.architectures.words import from_words
 from dltool.engine.executor import Executor
 from dltool.engine.optimizers import Adam
 from dltool.errors import OutputError, UsageError
 from dltool.modelfile.lock import locked
 from dltool.modelfile.reading import read
-from dltool.settings import DataSettings, FitSettings
+from dltool.settings import BuildSettings, DataSettings, FitSettings
 from dltool.training.callbacks import Events
-from dltool.workflows import fit
+from dltool.workflows import build, fit
+from dltool.workflows.fit_report import check_memory, training_bytes
 from tests.workflows.pictures import DARK_AND_BRIGHT, picture_folder
 
 
@@ -121,9 +126,37 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(settings, tmp_path):
     assert lines[2] == "model   619 parameters, 8x8x1 -> 3, adam, lr 0.001, cosine"
     assert lines[3] == "train   3 epochs of 3 steps with 16 rows, 9 steps in all"
     assert lines[4] == "monitor val_loss, stops after 2 epochs without an improvement"
-    assert lines[5] == "memory  about 60 MB: a batch 0 MB, weights and optimizer 0 MB, the program 60 MB"
+    assert lines[5] == "memory  about 60 MB: batch 0 MB, weights and optimizer 0 MB, program 60 MB"
     assert lines[6] == "writes  m.h5, e{epoch}.h5, log.csv (nothing now: --dry-run)"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_training_that_no_memory_holds_is_refused_with_the_batch_that_fits():
+    graph = from_words(("dense:1000", "dense:2"), (8,))  # 1,010 numbers a row, 11,002 weights
+    rule = Adam()
+    batch, weights = training_bytes(graph, rule, 100)
+    assert batch == 8 * 100 * (8 + 1000 + 2)
+    check_memory(graph, rule, 100, batch + weights)
+    with pytest.raises(UsageError) as caught:
+        check_memory(graph, rule, 10_000, weights + batch)
+    assert str(caught.value) == (
+        "--batch-size: with 10,000 rows about 81 MB of memory are needed and 1 MB are free; give 100 or fewer"
+    )
+    with pytest.raises(UsageError, match=r"model: about 1 MB .* most of it for the weights; make the layers smaller"):
+        check_memory(graph, rule, 1, weights // 4)
+
+
+def test_a_full_disk_is_known_before_the_first_batch(settings, monkeypatch):
+    full = SimpleNamespace(f_bavail=1, f_frsize=512)
+    fit.run(settings("other.h5", epochs=1))
+    monkeypatch.setattr(os, "statvfs", lambda path: full, raising=False)
+    heard, message = Heard(), r"m\.h5: 1 MB are needed and 0 MB are free; free disk space"
+    with pytest.raises(OutputError, match=message):
+        fit.run(settings(), heard)
+    assert heard.lines == []
+    with pytest.raises(OutputError, match=message):
+        build.run(BuildSettings("m.h5", input=(8, 8, 1), classes=3, arch="mlp:units=8"))
+    assert not os.path.exists("m.h5")
 
 
 def test_a_model_in_training_is_not_written_by_another(settings, tmp_path):

@@ -168,7 +168,13 @@ def test_thresholds_can_be_given_per_class(world):
     assert [found.threshold for found in result.classes] == [0.8, 0.9, np.inf]
     assert {label for _, label, _ in result.rows} == {"dark", "bright"}
     (warning,) = result.warnings
-    assert "out of balance: 0% mid, of the labelled rows 33%" in warning
+    assert warning.startswith("no row of class mid is accepted, and a training with such a list unlearns what it lacks")
+
+
+def test_accepted_rows_out_of_balance_are_warned_of(world):
+    (warning,) = pseudo_label.run(settings(world, threshold="dark=0.5,bright=0.5,mid=0.9")).warnings
+    assert warning.startswith("the accepted rows are out of balance: ")
+    assert warning.endswith(" mid, of the labelled rows 33%; --max-per-class N limits it")
 
 
 def test_a_shifted_pool_is_warned_of(world, tmp_path):

@@ -1,6 +1,9 @@
 """A run that is killed or interrupted and resumed ends with the bytes of the run that never was."""
 
+import copy
+import dataclasses
 import hashlib
+import math
 import os
 import random
 import signal
@@ -11,7 +14,7 @@ import time
 import numpy as np
 import pytest
 
-from dltool.errors import DataError, UsageError
+from dltool.errors import DataError, DltoolError, UsageError
 from dltool.modelfile.reading import read
 from dltool.settings import DataSettings, FitSettings
 from dltool.training.callbacks import Events
@@ -272,3 +275,46 @@ def test_a_file_without_a_run_cannot_be_resumed(settings):
     fit.run(settings("m.h5", keep_state=False))
     with pytest.raises(UsageError, match=r"--resume: m\.h5 holds no interrupted run; leave --resume out to train it"):
         fit.run(settings("m.h5", resume=True))
+
+
+JUNK = (None, True, -1, 7, 2**31, 10**30, 0.5, math.nan, "", "x", [], {}, [None], [-1, 2], "gone")
+
+
+def places_of(record: dict) -> list[tuple]:
+    """(container, key) of everything in a JSON value; of long lists the first entry."""
+    found, pending = [], [record]
+    while pending:
+        holder = pending.pop()
+        for key in holder if isinstance(holder, dict) else range(min(len(holder), 1)):
+            found.append((holder, key))
+            if isinstance(holder[key], dict | list):
+                pending.append(holder[key])
+    return found
+
+
+def test_a_forged_run_is_refused_before_the_first_batch_or_goes_on(settings, monkeypatch):
+    """Every value of the record replaced by values of other kinds, or left out: a refusal in one line, or training."""
+    from dltool.workflows import resuming
+
+    interrupt(settings("m.h5", early_stop=3, schedule="plateau", metrics=("accuracy", "auc", "f1_score")), 14)
+    wanted, saved = settings("m.h5", resume=True, arch=None), read("m.h5")
+    wanted = dataclasses.replace(wanted, given=())
+    monkeypatch.setattr(resuming, "read", lambda path: copy.deepcopy(saved))
+    monkeypatch.setattr(fit, "write", lambda *args, **kwargs: None)
+    fit.run(wanted)
+    original, refused = saved.state.callbacks, 0
+    for place in range(len(places_of(original))):
+        for junk in JUNK[place % 3 :: 3]:
+            forged = copy.deepcopy(original)
+            holder, key = places_of(forged)[place]
+            if junk == "gone" and isinstance(holder, dict):
+                del holder[key]
+            else:
+                holder[key] = junk
+            saved.state.callbacks = forged
+            try:
+                fit.run(wanted)
+            except DltoolError as error:
+                refused += 1
+                assert error.exit_code in (2, 3, 4), (key, junk, error)
+    assert refused > 150

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.workloads import NUM_BATCHES, NUM_CLASSES, RESIDUAL_BLOCKS, VGG_WIDTHS, Workload
+from tests.bench.workloads import LSTM_UNITS, NUM_BATCHES, NUM_CLASSES, RESIDUAL_BLOCKS, VGG_WIDTHS, Workload
 
 Steps = Callable[[int], float | None]
 """Runs a number of training steps; may return the seconds that they took, without its own preparations."""
@@ -29,7 +29,10 @@ def torch_steps(workload: Workload, mode: str, jobs: int) -> Steps:
     images, labels = workload.rows()
     layout = torch.channels_last if mode == "channels-last" else torch.contiguous_format
     model = torch_network(workload).to(memory_format=layout)
-    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).contiguous(memory_format=layout)
+    if images.ndim == 4:
+        x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).contiguous(memory_format=layout)
+    else:
+        x = torch.from_numpy(images)
     y, size = torch.from_numpy(labels), workload.batch_size
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
     forward = torch.compile(model) if mode == "compile" else model
@@ -48,6 +51,8 @@ def torch_network(workload: Workload) -> Any:
     """The network as a torch module that gives logits; its input is (batch, channels, height, width)."""
     from torch import nn
 
+    if workload.network == "lstm":
+        return torch_lstm(workload.input_shape[1])
     height, _, channels = workload.input_shape
     if workload.network == "mlp":
         widths = [nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, NUM_CLASSES)]
@@ -66,6 +71,21 @@ def torch_network(workload: Workload) -> Any:
             layers.append(nn.MaxPool2d(2))
         return nn.Sequential(*layers, *torch_head(channels))
     return torch_resnet18(channels)
+
+
+def torch_lstm(features: int) -> Any:
+    from torch import nn
+
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(features, LSTM_UNITS, batch_first=True)
+            self.head = nn.Linear(LSTM_UNITS, NUM_CLASSES)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    return Last()
 
 
 def torch_head(features: int) -> list[Any]:
@@ -138,6 +158,8 @@ def keras_network(workload: Workload) -> Any:
     from keras import Input, Sequential, layers
 
     start, head = Input(workload.input_shape), layers.Dense(NUM_CLASSES, activation="softmax")
+    if workload.network == "lstm":
+        return Sequential([start, layers.LSTM(LSTM_UNITS), head])
     if workload.network == "mlp":
         dense = [layers.Dense(512, activation="relu") for _ in range(2)]
         return Sequential([start, layers.Flatten(), *dense, head])

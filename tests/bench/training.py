@@ -1,4 +1,4 @@
-"""dltool's own training step, and that of a prototype in a folder outside the project."""
+"""Training steps: dltool's own, those of a prototype in a folder outside the project, and the peers'."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import atexit
 import sys
 from collections.abc import Callable
 
+from tests.bench.contenders import KERAS_BACKENDS
 from tests.bench.workloads import NUM_BATCHES, Workload
 
 Steps = Callable[[int], None]
@@ -42,6 +43,14 @@ def dltool(workload: Workload, lanes: str, jobs: int) -> Steps:
             done += 1
 
     return steps
+
+
+def peer(name: str, workload: Workload, jobs: int) -> Callable[[int], float | None]:
+    from tests.bench import training_peers
+
+    if name.startswith("torch"):
+        return training_peers.torch_steps(workload, name.partition("-")[2] or "eager", jobs)
+    return training_peers.keras_steps(workload, KERAS_BACKENDS[name.removeprefix("keras-")], jobs)
 
 
 def prototype(workload: Workload, folder: str, lanes: str, winograd: bool, jobs: int) -> Steps:

@@ -1,0 +1,158 @@
+"""What all optimizers are, and what their rules share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dltool.errors import UsageError
+from dltool.registry import Registry
+
+Array = np.ndarray
+
+Blocks = tuple[np.ndarray, ...]
+
+Coefficients = tuple[np.float32, ...]
+
+OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
+
+# Entries of Keras configs that dltool accepts with these values only, because they then change nothing.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "use_ema": (False, None),
+    "loss_scale_factor": (None,),
+    "gradient_accumulation_steps": (None, 1),
+}
+
+_IGNORED = ("name", "ema_momentum", "ema_overwrite_frequency", "jit_compile", "is_legacy_optimizer")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of all optimizers; the fields are the Keras config.
+
+    Weight decay and clipping are done by whoever walks the vector (``stepping``), before
+    ``update``.
+
+    Attributes:
+        learning_rate: the rate before any schedule.
+        weight_decay: fraction per unit of rate: ``w -= weight_decay * rate * w`` before the step.
+        clipnorm, clipvalue, global_clipnorm: limits, see ``stepping.clip_gradients``.
+        decay: Keras 2's time decay: the rate at step t is ``rate / (1 + decay * (t - 1))``.
+        legacy: use the arithmetic of tf.keras <= 2.10 where it differs (RMSprop, Nadam).
+        keras_class: Keras's class name.
+    """
+
+    learning_rate: float = 0.001
+    weight_decay: float | None = field(default=None, kw_only=True)
+    clipnorm: float | None = field(default=None, kw_only=True)
+    clipvalue: float | None = field(default=None, kw_only=True)
+    global_clipnorm: float | None = field(default=None, kw_only=True)
+    decay: float = field(default=0.0, kw_only=True)
+    legacy: bool = field(default=False, kw_only=True)
+
+    keras_class: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        _check(self, "learning_rate", lambda v: v >= 0 and math.isfinite(v), "a number from 0")
+        for name in ("clipnorm", "clipvalue", "global_clipnorm"):
+            _check(self, name, lambda v: v is None or v > 0, "a number above 0")
+        _check(self, "weight_decay", lambda v: v is None or v >= 0, "a number from 0")
+        for name in ("decay", "epsilon", "initial_accumulator_value"):
+            _check(self, name, lambda v: v >= 0, "a number from 0")
+        for name in ("beta_1", "beta_2", "rho"):
+            _check(self, name, lambda v: 0 <= v < 1, "a number from 0 to below 1")
+        _check(self, "momentum", lambda v: 0 <= v <= 1, "a number from 0 to 1")
+
+    @property
+    def name(self) -> str:
+        """The name in the registry."""
+        return OPTIMIZERS.canonical(self.keras_class)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of the running averages, as Keras names them; one number per weight each."""
+        raise NotImplementedError(type(self).__name__)
+
+    def slot_start(self, slot: str) -> float:
+        """What a slot is filled with before the first step."""
+        return 0.0
+
+    def rate_at(self, step: int, rate: float) -> float:
+        """The learning rate of a step (counted from 1) after the old time decay."""
+        return rate / (1.0 + self.decay * (step - 1)) if self.decay else rate
+
+    def coefficients(self, step: int, rate: float, memory: dict[str, float]) -> Coefficients:
+        """All scalars of one step.
+
+        Args:
+            step: counted from 1.
+            rate: the learning rate after the schedule and a span's multiplier, before ``decay``.
+            memory: scalars that live from step to step, changed in place; call once per step (``step_coefficients``
+                does when spans have several rates).
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    def update(self, w: Array, g: Array, slots: Blocks, scratch: Blocks, c: Coefficients) -> None:
+        """One step on equally long 1-D blocks, in place; ``g`` is only read, the scratch blocks are overwritten."""
+        raise NotImplementedError(type(self).__name__)
+
+    def config(self) -> dict[str, Any]:
+        """The fields by Keras's names (``legacy`` and ``decay`` are dltool's way to keep Keras 2's arithmetic)."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def optimizer(value: str | dict | Optimizer) -> Optimizer:
+    """An optimizer from its name, its Keras config or itself.
+
+    Args:
+        value: ``"adam"``, ``{"class_name": "Adam", "config": {"learning_rate": 0.01}}``, or an Optimizer.
+
+    Raises:
+        UnknownNameError: no such optimizer.
+        UsageError: the config has an entry that is not supported; the message names it.
+    """
+    if isinstance(value, Optimizer):
+        return value
+    if isinstance(value, str):
+        return OPTIMIZERS.get(value)()
+    cls = OPTIMIZERS.get(value["class_name"])
+    known = {f.name for f in fields(cls)}
+    arguments = {}
+    for key, entry in (value.get("config") or {}).items():
+        if isinstance(entry, dict):
+            kind = entry.get("class_name")
+            raise UsageError(f"optimizer {cls.keras_class}: {key} {kind!r} is not supported; give a number")
+        if key in known:
+            arguments[key] = entry
+        elif key in _NEUTRAL and entry not in _NEUTRAL[key]:
+            raise UsageError(f"optimizer {cls.keras_class}: {key}={entry!r} is not supported; leave it out")
+        elif key not in _NEUTRAL and key not in _IGNORED:
+            raise UsageError(f"optimizer {cls.keras_class}: has no option {key!r}; it has {', '.join(sorted(known))}")
+    return cls(**arguments)
+
+
+def float32(*scalars: float) -> Coefficients:
+    return tuple(np.float32(value) for value in scalars)
+
+
+def blend(m: Array, x: Array, keep: np.float32, take: np.float32, s: Array) -> None:
+    """m = keep*m + take*x, in place; s is scratch."""
+    np.multiply(x, take, out=s)
+    np.multiply(m, keep, out=m)
+    np.add(m, s, out=m)
+
+
+def blend_square(v: Array, x: Array, keep: np.float32, take: np.float32, s: Array) -> None:
+    """v = keep*v + take*x^2, in place; s is scratch."""
+    np.multiply(x, x, out=s)
+    np.multiply(s, take, out=s)
+    np.multiply(v, keep, out=v)
+    np.add(v, s, out=v)
+
+
+def _check(optimizer: Optimizer, name: str, valid: Any, wanted: str) -> None:
+    if hasattr(optimizer, name) and not valid(value := getattr(optimizer, name)):
+        raise UsageError(f"optimizer {optimizer.name}: {name} is {value!r}; give {wanted}")

@@ -1,0 +1,82 @@
+"""Keras 3's own layout of weights, in ``.keras`` archives and ``.weights.h5`` files, and tf.keras's since 2.12.
+
+Layers are found by names made of their classes: the second Dense of a model lies in "layers/dense_1", a layer of a
+nested model in "layers/functional/layers/dense". What the user called them does not count. The variables of inner
+objects lie in folders of their own ("cell", "forward_layer").
+Source: _save_container_state in keras/src/saving/saving_lib.py of Keras 3.15 and tf_keras 2.21.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from dltool.errors import ModelFileError
+from dltool.modelfile.keras2 import is_model, named_entries
+
+INNER = ("", "forward_layer", "backward_layer", "layer", "cell", "query_dense", "key_dense", "value_dense")
+"""Inner objects whose order is not that of the alphabet; others follow."""
+
+RANDOM = ("seed_generator", "random_generator")
+"""Objects that hold the state of random numbers, which dltool draws from its own streams."""
+
+
+def stored_weights(model: dict[str, Any], version: int, variables: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """Flattened layer name -> the numbers of its arrays, in Keras's order.
+
+    Args:
+        model: the config, after ``keras3.upgrade``.
+        variables: of the file: ``{"path", "arrays"}`` each.
+
+    Raises:
+        ModelFileError: variables that belong to no layer of the config.
+    """
+    owners = dict(paths_of(model, version))
+    found: dict[str, list[tuple[Any, list[int]]]] = {}
+    for entry in variables:
+        owner, inner = owner_of(entry["path"], owners)
+        if inner.split("/")[-1] in RANDOM:
+            continue
+        if owner is None:
+            raise ModelFileError(f"has weights at {entry['path'][:80]!r}, for which its config has no layer")
+        found.setdefault(owner, []).append((order_of(inner), entry["arrays"]))
+    return {name: [n for _, arrays in sorted(parts) for n in arrays] for name, parts in found.items()}
+
+
+def paths_of(model: dict[str, Any], version: int, path: str = "", prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(path, flattened layer name) of all layers of a model."""
+    config = model["config"]
+    layers = config.get("layers") if isinstance(config, dict) else config
+    counts: dict[str, int] = {}
+    for name, entry in named_entries(layers).items():
+        base = snake_case(entry["class_name"], version)
+        count = counts.get(base, 0)
+        counts[base] = count + 1
+        place = f"{path}layers/{base}_{count}" if count else f"{path}layers/{base}"
+        if is_model(entry):
+            yield from paths_of(entry, version, f"{place}/", f"{prefix}{name}/")
+        else:
+            yield place, prefix + name
+
+
+def owner_of(path: str, owners: dict[str, str]) -> tuple[str | None, str]:
+    """The layer whose path starts this one (None when there is none), and the rest of the path."""
+    steps = path.split("/")
+    for count in range(len(steps), 0, -1):
+        owner = owners.get("/".join(steps[:count]))
+        if owner is not None:
+            return owner, "/".join(steps[count:])
+    return None, path
+
+
+def order_of(inner: str) -> list[tuple[int, str]]:
+    steps = inner.split("/")
+    return [(INNER.index(step) if step in INNER else len(INNER), step) for step in steps]
+
+
+def snake_case(class_name: str, version: int) -> str:
+    """Keras's file name of a class: MaxPooling2D -> max_pooling2d. ConvLSTM2D is conv_lstm2d in Keras 3 only."""
+    head = r"(.)([A-Z][a-z]+)" if version >= 3 else r"(.)([A-Z][a-z0-9]+)"
+    name = re.sub(head, r"\1_\2", re.sub(r"\W+", "", class_name.split(">")[-1]))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
