@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -42,6 +42,7 @@ complete -c dltool -n "__dltool_at ''" -a summary -d 'Show what a model file hol
 complete -c dltool -n "__dltool_at ''" -a lr-find -d 'Find a learning rate: raise it until the loss diverges.'
 complete -c dltool -n "__dltool_at ''" -a pseudo-label -d 'Label unlabelled images that the model is sure of, for further training.'
 complete -c dltool -n "__dltool_at ''" -a finetune -d 'Give a trained model a new head and train it on other classes.'
+complete -c dltool -n "__dltool_at ''" -a convert -d 'Write a model in another format of Keras, or give weights their network.'
 complete -c dltool -n "__dltool_at ''" -a completion -d 'Print the completion of a shell: bash, zsh or fish.'
 complete -c dltool -n "__dltool_at ''" -a help -d 'Explain a topic or a command.'
 complete -c dltool -n '__dltool_at build' -l input -r -f -d 'Shape of one sample: 28x28x1, or 20.'
@@ -291,6 +292,20 @@ complete -c dltool -n '__dltool_at finetune' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at finetune' -l debug -d 'Show the traceback of an error.'
 complete -c dltool -n '__dltool_at finetune' -s h -l help -d 'Show this message and exit.'
 complete -c dltool -n '__dltool_at finetune 0' -F
+complete -c dltool -n '__dltool_at convert' -l from -r -F -d 'Take the network from Keras JSON or a model file.'
+complete -c dltool -n '__dltool_at convert' -l arch -r -f -a 'cnn lenet mlp resnet-small vgg-small' -d 'A ready architecture: cnn, lenet, mlp, resnet-small, vgg-small.'
+complete -c dltool -n '__dltool_at convert' -l input -r -f -d 'Shape of one sample: 28x28x1, or 20.'
+complete -c dltool -n '__dltool_at convert' -l classes -r -f -d 'Number of classes.'
+complete -c dltool -n '__dltool_at convert' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
+complete -c dltool -n '__dltool_at convert' -l class-names -r -F -d 'Names of the classes, in the order of the outputs.'
+complete -c dltool -n '__dltool_at convert' -l labels-from -r -F -d 'Take class names and preprocessing of another model file.'
+complete -c dltool -n '__dltool_at convert' -l force -s f -d 'Replace an existing file.'
+complete -c dltool -n '__dltool_at convert' -l quiet -s q -d 'Results only.'
+complete -c dltool -n '__dltool_at convert' -l verbose -s v -d 'Say more.'
+complete -c dltool -n '__dltool_at convert' -l debug -d 'Show the traceback of an error.'
+complete -c dltool -n '__dltool_at convert' -s h -l help -d 'Show this message and exit.'
+complete -c dltool -n '__dltool_at convert 0'
+complete -c dltool -n '__dltool_at convert 1'
 complete -c dltool -n '__dltool_at completion' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at completion' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at completion' -l debug -d 'Show the traceback of an error.'
@@ -300,4 +315,4 @@ complete -c dltool -n '__dltool_at help' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at help' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at help' -l debug -d 'Show the traceback of an error.'
 complete -c dltool -n '__dltool_at help' -s h -l help -d 'Show this message and exit.'
-complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help'
+complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help'

@@ -339,3 +339,29 @@ class FinetuneSettings:
     output: str | None = None
     force: bool = False
     rescale: bool = True
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """A model in another format.
+
+    Attributes:
+        source: a model file, or one of weights only; then one of ``from_config`` and ``arch`` says the network.
+        target: the file to write; its name's ending says the format.
+        from_config: Keras JSON, or a model file, with the network of the weights.
+        arch: a ready architecture with the network of the weights, for samples of the shape ``input`` and ``classes``
+            outputs. rescale: see BuildSettings.
+        class_names: names of the classes in the order of the outputs.
+        labels_from: a model file whose class names and preprocessing are taken over.
+    """
+
+    source: str
+    target: str
+    from_config: str | None = None
+    arch: str | None = None
+    input: tuple[int | None, ...] | None = None
+    classes: int | None = None
+    rescale: bool = True
+    class_names: tuple[str, ...] | None = None
+    labels_from: str | None = None
+    force: bool = False

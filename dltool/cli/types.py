@@ -147,7 +147,7 @@ class NamesType(click.ParamType):
         if isinstance(value, tuple):
             return value
         found = self._lines(value, param, ctx) if "," not in value and os.path.isfile(value) else value.split(",")
-        found = [name.strip() for name in found if name.strip()]
+        found = without_numbers([name.strip() for name in found if name.strip()])
         if not found:
             self.fail(f"{value!r} holds no names; write them as cat,dog or give a file with one per line", param, ctx)
         double = next((name for name in found if found.count(name) > 1), None)
@@ -161,6 +161,13 @@ class NamesType(click.ParamType):
                 return file.read(1 << 20).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             self.fail(f"{path}: cannot be read as text ({error}); give a file with one name per line", param, ctx)
+
+
+def without_numbers(names: list[str]) -> list[str]:
+    """``0 cat``, ``1 dog``, as Teachable Machine writes labels.txt, without the numbers; other names as they are."""
+    parts = [name.partition(" ") for name in names]
+    counted = all(first == str(number) and rest for number, (first, _, rest) in enumerate(parts))
+    return [rest.strip() for _, _, rest in parts] if counted else names
 
 
 class GateType(click.ParamType):

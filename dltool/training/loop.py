@@ -206,9 +206,9 @@ def evaluate(
 
 
 def predict(executor: Any, batches: Iterable[Batch]) -> Iterator[tuple[Batch, tuple[np.ndarray, ...]]]:
-    """Each batch with the model's outputs, one array (rows, ...) float32 per output."""
-    for batch in batches:
-        yield batch, executor.forward(batch.inputs)
+    """Each batch with the model's outputs, one array (rows, ...) float32 each; the weights must stay meanwhile."""
+    for position, batch in enumerate(batches):
+        yield batch, executor.forward(batch.inputs, same_weights=position > 0)
 
 
 def _moments(callbacks: Sequence[Callback], moment: str) -> list[Callable[[Run], None]]:

@@ -20,6 +20,7 @@ from dltool.data.capacity import available_bytes
 from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
 from dltool.engine.executor import Executor
+from dltool.engine.process_lanes import LaneDied
 from dltool.errors import DivergedError, OutputError
 from dltool.modelfile.atomic import check_space
 from dltool.modelfile.lock import locked
@@ -91,6 +92,7 @@ def run(settings: FitSettings, events: Events | None = None) -> FitResult:
         UsageError, DataError, ModelFileError, OutputError: before the first batch, for everything that can be checked.
         OutputError: also at the end, when the model or a file beside it could not be written.
         DivergedError: the loss was not finite; the best finished epoch was written, if there was one.
+        LaneDied: a lane of the engine was killed or failed; the file has the best finished epoch, if there was one.
         KeyboardInterrupt, SystemExit: a signal stopped the training; what was reached was written.
     """
     start, events, path = time.monotonic(), events or Events(), target(settings)
@@ -210,6 +212,8 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str, start: flo
             train(executor, loader, objective, state.record, callbacks, validation)
         except DivergedError as error:
             raise DivergedError(f"{error}; {state.keep_best(path)}") from None
+        except LaneDied as error:
+            raise LaneDied(f"{error}; {state.keep_written(path)}") from error
         if state.is_finished:
             state.threshold = decision_threshold(settings, task, executor, validation, events)
         state.collect(state.best.last)

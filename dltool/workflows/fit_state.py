@@ -43,6 +43,7 @@ class FitState:
     stopper: StopOnSignal
     remembering: dict[str, Callback] = field(default_factory=dict)
     writers: list[Callback] = field(default_factory=list)
+    written_epoch: int | None = None
     threshold: float | None = None
 
     @property
@@ -83,6 +84,13 @@ class FitState:
         with self.best.in_place(self.record) as last:
             self.collect(last)
             write(self.task.saved, path)
+        self.written_epoch = self.best.epoch
+
+    def keep_written(self, path: str) -> str:
+        """After a lane was lost: write the best epoch, unless the file holds it already, which can be resumed."""
+        if self.written_epoch is not None and self.written_epoch == self.best.epoch:
+            return f"{path} has the weights of epoch {self.best.epoch}; --resume goes on"
+        return self.keep_best(path)
 
     def write_current(self, path: str) -> None:
         """Write the model with the weights that it has now, or with their average where there is one."""
@@ -96,7 +104,7 @@ class FitState:
             vector[...] = last
 
     def keep_best(self, path: str) -> str:
-        """After a divergence: write the best finished epoch, without the spoilt state; says what was done."""
+        """After a failure: write the best finished epoch, without the spoilt state; says what was done."""
         if self.record.done <= self.origin.epoch:
             return "no epoch was finished, so nothing was written"
         self.collect(None)

@@ -152,12 +152,13 @@ def predictions(
 ) -> Iterator[PredictRow]:
     """The rows, batch by batch. The executor comes before the threads that read, because its lanes may be forked."""
     shape = row_shape(saved, inputs)
-    done = 0
+    done, started = 0, False
     with open_executor(saved, shape, inputs.num_rows, settings) as executor:
         for rows in inputs.batches(executor.batch_size):
             checked = [_checked(row, shape) for row in rows]
             good = [(row.value, *row.others) for row in checked if row.error is None]
-            outputs = executor.forward(tuple(map(_stacked, zip(*good, strict=True)))) if good else ()
+            outputs = executor.forward(tuple(map(_stacked, zip(*good, strict=True))), started) if good else ()
+            started = started or bool(good)
             probs = reading(outputs[0]) if reading is not None and good else None
             place = 0
             for row in checked:

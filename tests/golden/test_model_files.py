@@ -29,6 +29,8 @@ REFUSED = {
     "constraint_maxnorm": "kernel_constraint",
     "constraint_nonneg_unitnorm": "kernel_constraint",
 }
+if "Permute" not in LAYERS.names():
+    REFUSED |= {"cf_conv2d": "Permute", "cf_conv2d_pool_dense": "Permute"}
 MODELS = {"Sequential", "Functional"}
 
 

@@ -315,7 +315,7 @@ def test_probabilities_are_those_of_predict_bit_for_bit(tmp_path, trained, monke
     test = picture_folder(tmp_path / "test", DARK_AND_BRIGHT, per_class=7, size=11, seed=5)
     seen = []
     add = ClassTally.add
-    monkeypatch.setattr(ClassTally, "add", lambda tally, true, probs: (seen.append(probs), add(tally, true, probs)))
+    monkeypatch.setattr(ClassTally, "add", lambda tally, true, probs, _: (seen.append(probs), add(tally, true, probs)))
     evaluate.run(EvaluateSettings(str(trained), DataSettings((str(test),)), batch_size=4, jobs=1, backend="threads"))
     rows = predict.run(PredictSettings(str(trained), (str(test),), 4, 1, "threads")).rows
     np.testing.assert_array_equal(np.concatenate(seen), np.stack([row.probs for row in rows]))
