@@ -231,6 +231,7 @@ class SummarySettings:
         timing: measure each layer at inference, with ``batch_size`` rows.
         weights: None; "" for statistics of all weights; a layer's or weight's name for that.
         diff: another model file to compare with.
+        activations: look at the units of each layer on the rows of ``data``.
     """
 
     model: str
@@ -238,6 +239,8 @@ class SummarySettings:
     batch_size: int = 64
     weights: str | None = None
     diff: str | None = None
+    activations: bool = False
+    data: DataSettings = field(default_factory=DataSettings)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from dltool.errors import UsageError
 @click.option("--config", is_flag=True, help="The network as Keras JSON.")
 @click.option("--timing", is_flag=True, help="Measure each layer at inference, on one lane.")
 @click.option("--advice", is_flag=True, help="What experienced people would remark on the model.")
+@click.option("--activations", is_flag=True, help="Dead and saturated units of each layer, on the rows of --data.")
+@options.data
+@options.labels
 @click.option("--diff", type=click.Path(), metavar="OTHER", help="What is different in another model.")
 @options.batch_size
 @options.as_json
@@ -43,9 +46,11 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
     config, advice = rest.pop("config"), rest.pop("advice")
     from dltool.settings import SummarySettings
 
-    settings = SummarySettings(model=model, **rest)
+    settings = SummarySettings(model=model, data=options.data_settings(rest), **rest)
+    if settings.data.data and not settings.activations:
+        raise UsageError("--data: is for --activations; add it, or leave --data out")
     modes = {"--weights": settings.weights is not None, "--config": config, "--timing": settings.timing}
-    modes |= {"--advice": advice, "--diff": settings.diff is not None}
+    modes |= {"--activations": settings.activations, "--advice": advice, "--diff": settings.diff is not None}
     given = [name for name, asked in modes.items() if asked]
     if len(given) > 1:
         raise UsageError(f"{given[1]}: cannot be combined with {given[0]}; give one of the two")
@@ -55,6 +60,10 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
         console.results(json_text(summary.config(settings), indent=None if as_json else 2).splitlines())
     elif settings.weights is not None:
         show_weights(console, *summary.weights(settings), as_json)
+    elif settings.activations:
+        from dltool.workflows import activation_report
+
+        show_activations(console, *activation_report.run(settings), as_json)
     elif advice:
         show_advice(console, summary.advise(settings), as_json)
     elif settings.diff is not None:
@@ -86,6 +95,25 @@ def _cells(row: Any, timed: bool) -> list[str]:
     counts = [_count(row.multiply_adds), _bytes(row.activation_bytes)]
     time = ["-" if row.milliseconds is None else f"{row.milliseconds:.3f}"] if timed else []
     return [row.shape, "-" if row.shared else f"{row.parameters:,}", *counts, *time]
+
+
+def show_activations(console: Console, rows: list[Any], num_rows: int, as_json: bool) -> None:
+    """One line per layer: its units, and the parts of them that are dead or of values that are saturated."""
+    if as_json:
+        found = {"schema": "dltool.activations/1", "n": num_rows, "layers": [row.as_json() for row in rows]}
+        console.result(json_text(found))
+        return
+    cells = [
+        [
+            row.name,
+            row.activation,
+            f"{row.units:,}",
+            *("-" if x is None else f"{x:.1%}" for x in (row.dead, row.saturated)),
+        ]
+        for row in rows
+    ]
+    console.results(aligned([["layer", "activation", "units", "dead", "saturated"], *cells], left=2))
+    console.note(f"{num_rows:,} rows; dead: 0 for all of them; saturated: within 1 % of an end of the range")
 
 
 def totals(result: Any) -> list[tuple[str, str]]:

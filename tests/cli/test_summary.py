@@ -237,3 +237,21 @@ def test_files_from_the_wild_are_described_or_refused_by_name(shared, capsys):
         else:
             assert err.startswith(f"dltool: error: {path}: ") and len(err.splitlines()) == 1
     assert described >= 3
+
+
+def test_activations_are_shown_for_people_and_programs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.ones((5, 3)))
+    np.save("y.npy", np.arange(5) % 2)
+    main(["build", "a.h5", "--input", "3", "dense:4,relu", "dense:2,softmax", "-q"])
+    assert main(["summary", "a.h5", "--activations", "--data", "x.npy"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["layer", "activation", "units", "dead", "saturated"]
+    assert lines[1].split()[:3] == ["dense", "relu", "4"] and lines[1].split()[-1] == "-"
+    assert main(["summary", "a.h5", "--activations", "--data", "x.npy", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "dltool.activations/1" and found["n"] == 5
+    assert main(["summary", "a.h5", "--activations"]) == 2
+    assert "--activations: needs rows to look at" in capsys.readouterr().err
+    assert main(["summary", "a.h5", "--data", "x.npy"]) == 2
+    assert "--data: is for --activations; add it, or leave --data out" in capsys.readouterr().err
