@@ -62,10 +62,10 @@ class Progress:
         if self._first_epoch is None:
             self._first_epoch = run.waited_seconds, run.train_seconds
         logs = {"learning_rate": run.learning_rate, **run.logs}  # at an epoch's end the logs have the rate, too
-        values = [name for name in logs if name not in ("epoch", "learning_rate")]
+        values = self._fitting([name for name in logs if name not in ("epoch", "learning_rate")], run)
         if values != self._columns:
             self._columns = values
-            self.console.note(self._header(run), "bold", fold=False)
+            self.console.note(self._header(run, values), "bold", fold=False)
         cells = [f"{_number(logs[name]):>{_width(name)}}" for name in values]
         star = " *" if run.is_best else ""
         rate = f"{logs['learning_rate']:.1e}"
@@ -101,8 +101,18 @@ class Progress:
         if self.resume:
             self.console.note(f"resume  {self.resume}", fold=False)
 
-    def _header(self, run: Any) -> str:
-        names = [f"{short(name):>{_width(name)}}" for name in self._columns]
+    def _fitting(self, names: list[str], run: Any) -> list[str]:
+        """The columns that a terminal has room for; metrics of the training rows give way first, the last of them."""
+        names, star = list(names), 2
+        while self.console.err_is_terminal and len(self._header(run, names)) + star > self.console.width:
+            less = [name for name in names if f"val_{name}" in names and name != "loss"] or names[2:]
+            if not less:
+                break
+            names.remove(less[-1])
+        return names
+
+    def _header(self, run: Any, columns: Sequence[str]) -> str:
+        names = [f"{short(name):>{_width(name)}}" for name in columns]
         return f"{'epoch':>{len(_epoch(run))}}  {'  '.join(names)}  {'lr':>8}  {'time':>6}"
 
     def _draw(self, run: Any) -> None:

@@ -58,6 +58,21 @@ def test_it_has_every_event():
     assert events == {name for name in vars(Progress) if not name.startswith("_")}
 
 
+def test_a_terminal_shows_the_columns_that_it_has_room_for_and_a_log_all():
+    logs = {name: 0.5 for name in ("loss", "accuracy", "auc", "precision", "recall")}
+    logs |= {f"val_{name}": value for name, value in logs.items()}
+    shown = {}
+    for stream in (Terminal(), io.StringIO()):
+        progress = Progress(Console(io.StringIO(), stream, {"COLUMNS": "80", "NO_COLOR": "1"}))
+        progress.epoch_end(run_record(logs=logs, is_best=True))
+        shown[type(stream)] = [line.split("\r")[-1] for line in stream.getvalue().splitlines()]
+    header, row = shown[Terminal]
+    kept = ["val_loss", "val_acc", "val_auc", "val_prec", "val_rec"]
+    assert header.split() == ["epoch", "loss", *kept, "lr", "time"]
+    assert len(row) <= 80
+    assert len(shown[io.StringIO][0].split()) == 3 + len(logs)
+
+
 def test_a_log_file_gets_one_plain_line_per_epoch():
     err = io.StringIO()
     progress = Progress(Console(io.StringIO(), err, {}))
