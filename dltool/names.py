@@ -363,7 +363,22 @@ REGULARIZERS = ("L1", "L1L2", "L2")
 REGULARIZER_ALIASES = {"l1": "L1", "l1_l2": "L1L2", "l1l2": "L1L2", "l2": "L2"}
 LOSSES = {
     "binary_crossentropy": {"reduction": "text", "from_logits": "flag", "label_smoothing": "number"},
+    "binary_focal_crossentropy": {
+        "reduction": "text",
+        "from_logits": "flag",
+        "label_smoothing": "number",
+        "apply_class_balancing": "flag",
+        "alpha": "number",
+        "gamma": "number",
+    },
     "categorical_crossentropy": {"reduction": "text", "from_logits": "flag", "label_smoothing": "number"},
+    "categorical_focal_crossentropy": {
+        "reduction": "text",
+        "from_logits": "flag",
+        "label_smoothing": "number",
+        "alpha": "number",
+        "gamma": "number",
+    },
     "huber": {"reduction": "text", "delta": "number"},
     "mean_absolute_error": {"reduction": "text"},
     "mean_squared_error": {"reduction": "text"},
@@ -372,7 +387,9 @@ LOSSES = {
 LOSS_ALIASES = {
     "BCE": "binary_crossentropy",
     "BinaryCrossentropy": "binary_crossentropy",
+    "BinaryFocalCrossentropy": "binary_focal_crossentropy",
     "CategoricalCrossentropy": "categorical_crossentropy",
+    "CategoricalFocalCrossentropy": "categorical_focal_crossentropy",
     "Huber": "huber",
     "MAE": "mean_absolute_error",
     "MSE": "mean_squared_error",
@@ -380,6 +397,7 @@ LOSS_ALIASES = {
     "MeanSquaredError": "mean_squared_error",
     "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
     "bce": "binary_crossentropy",
+    "focal": "categorical_focal_crossentropy",
     "mae": "mean_absolute_error",
     "mse": "mean_squared_error",
 }
