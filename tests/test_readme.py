@@ -128,7 +128,7 @@ def test_architectures_that_it_names_exist(readme):
 
 
 def test_further_commands_do_what_is_said(readme, toured, shell):
-    found, _, compared, labelled, tuned, piped = [shell(block) for block in blocks(readme, "more")]
+    found, _, _, compared, labelled, tuned, piped = [shell(block) for block in blocks(readme, "more")]
     assert found == ""
     assert "accuracy" in compared and "small.h5" in compared
     assert "accepted" in labelled

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -242,3 +243,31 @@ class DurationType(click.ParamType):
 
 
 DURATION = DurationType()
+
+
+class RateOrAuto(click.ParamType):
+    """A learning rate, or ``auto``."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        return value if value == "auto" else RATE.convert(value, param, ctx)
+
+
+class TimeType(click.ParamType):
+    """A span of time, ``90s``, ``5m``, ``1h30m``. Gives seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,8}(?:\.\d{1,3})?)s)?", value)
+        sizes = (3600, 60, 1)
+        seconds = sum(float(n or 0) * size for n, size in zip(found.groups(), sizes, strict=True)) if found else 0.0
+        if not seconds:
+            self.fail(f"{value!r} is no time; write it as 90s, 5m or 1h30m", param, ctx)
+        return seconds
+
+
+TIME = TimeType()

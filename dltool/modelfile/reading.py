@@ -175,7 +175,7 @@ def is_theano(header: dict[str, Any], version: int) -> bool:
 
 def own_order(canonical: dict[str, Any], groups: keras2.Groups) -> keras2.Groups:
     """The groups under the names of ``/dltool``, where layers may be called as Keras cannot ("outer/inner")."""
-    names = list(canonical["layers"])
+    names = [name for name, entry in canonical["layers"].items() if entry["class_name"] != "Part"]
     if len(names) != len(groups):
         raise ModelFileError("its own description and its model_config list different layers; the file is damaged")
     return [([name], False) for name in names]
@@ -227,14 +227,14 @@ def own_state(source: ModelSource, model: Model, state: dict[str, Any]) -> Train
     arrays: dict[str, np.ndarray] = {}
     for name, number in state["arrays"].items():
         entry = source.arrays[number]
-        if entry.shape != ((size,) if name == "weights" else (trainable,)):
+        if entry.shape != ((size,) if name in ("weights", "averaged") else (trainable,)):
             raise ModelFileError("its training state does not fit its weights; the file is damaged")
         arrays[name] = np.empty(entry.shape, np.float32)
         source.load(entry, arrays[name])
     digest = content_digest({"counters": state["texts"].get("counters", "{}")}, sorted(arrays.items()))
     if digest != state["texts"].get("sha256"):
         raise ModelFileError("the checksum of its training state does not match; the file was damaged, copy it again")
-    weights = arrays.pop("weights", None)
+    weights, averaged = arrays.pop("weights", None), arrays.pop("averaged", None)
     return TrainingState(
         weights=model.weights.vector.copy() if weights is None else weights,
         slots={name.removeprefix("slot."): arrays[name] for name in arrays},
@@ -242,6 +242,7 @@ def own_state(source: ModelSource, model: Model, state: dict[str, Any]) -> Train
         step=meta.get("step", 0),
         epoch=meta.get("epoch", 0),
         callbacks=meta.get("callbacks", {}),
+        averaged=averaged,
     )
 
 
