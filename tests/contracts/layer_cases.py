@@ -7,6 +7,7 @@ from dltool.engine.layers import (
     GRU,
     LSTM,
     Activation,
+    ActivityRegularization,
     Add,
     AdditiveAttention,
     AlphaDropout,
@@ -278,4 +279,6 @@ CASES = [
     case(SpatialDropout1D(0.5), SEQUENCE),
     case(SpatialDropout2D(0.5), IMAGE),
     case(SpatialDropout3D(0.5), (3, 4, 3, 2)),
+    case(ActivityRegularization(), SEQUENCE),
+    case(Dense(3, kernel_constraint="max_norm", bias_constraint="non_neg"), (5,)),
 ]

@@ -7,11 +7,22 @@ from dltool.engine.activations import activation
 from dltool.engine.losses import (
     LOSSES,
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
     Huber,
+    KLDivergence,
+    LogCosh,
     MeanAbsoluteError,
+    MeanAbsolutePercentageError,
     MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
     SparseCategoricalCrossentropy,
+    SquaredHinge,
     loss,
 )
 
@@ -54,6 +65,19 @@ CASES = [
     (MeanAbsoluteError(reduction="sum"), numbers, numbers),
     (Huber(), numbers, numbers),
     (Huber(delta=0.3), numbers, numbers),
+    (MeanAbsolutePercentageError(), numbers, numbers),
+    (MeanSquaredLogarithmicError(), shares, probabilities),
+    (LogCosh(), numbers, numbers),
+    (CosineSimilarity(), numbers, numbers),
+    (KLDivergence(), shares, probabilities),
+    (Poisson(), shares, probabilities),
+    (Hinge(), labels, numbers),
+    (SquaredHinge(), labels, numbers),
+    (CategoricalHinge(), one_hot, numbers),
+    (BinaryFocalCrossentropy(), labels, probabilities),
+    (BinaryFocalCrossentropy(True, gamma=1.5, from_logits=True, label_smoothing=0.1), labels, numbers),
+    (CategoricalFocalCrossentropy(), one_hot, probabilities),
+    (CategoricalFocalCrossentropy(from_logits=True, gamma=3.0, label_smoothing=0.1), one_hot, numbers),
 ]
 every_case = pytest.mark.parametrize(("rule", "targets", "outputs"), CASES, ids=lambda v: str(getattr(v, "name", "")))
 

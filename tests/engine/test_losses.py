@@ -6,6 +6,7 @@ import pytest
 from dltool.engine.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
     Huber,
     MeanAbsoluteError,
     MeanSquaredError,
@@ -76,6 +77,28 @@ RECORDED = {
         [[2, -1], [-50, 60], [0, 3]],
         [1.7200949, 55, 0.37086725],
         [[0.44039854, -0.3655293], [-0.5, 0.5], [-0.25, -0.02371294]],
+    ),
+    "categorical focal": (
+        CategoricalFocalCrossentropy(),
+        [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+        [[0.2, 0.5, 0.3], [0.9, 0.05, 0.05], [0.3, 0.3, 0.4]],
+        [0.0433216989, 0.000263401453, 0.0824661627],
+        [
+            [0.1491433978, -0.1491433978, 0.1491433978],
+            [-0.000804580748, 0.00724122673, 0.00724122673],
+            [0.1999548972, 0.1999548972, -0.2999323308],
+        ],
+    ),
+    "categorical focal, logits": (
+        CategoricalFocalCrossentropy(alpha=0.5, gamma=3.0, from_logits=True, label_smoothing=0.1),
+        [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+        [[0.2, 1.5, -0.3], [0.9, -0.5, 0.05], [0.3, 2.3, 0.4]],
+        [0.0445335805, 0.0448799729, 0.7192874551],
+        [
+            [-0.002833355218, 0.014184623957, -0.011351268739],
+            [-0.018204798922, -0.000341896317, 0.018546696752],
+            [0.043633304536, 0.480043828487, -0.523677110672],
+        ],
     ),
     "squared error": (
         MeanSquaredError(),

@@ -24,11 +24,7 @@ from dltool.modelfile.writing import write
 
 pytestmark = pytest.mark.shared
 
-REFUSED = {
-    "regularizer_activity": "activity_regularizer",
-    "constraint_maxnorm": "kernel_constraint",
-    "constraint_nonneg_unitnorm": "kernel_constraint",
-}
+REFUSED = {}
 MODELS = {"Sequential", "Functional"}
 
 

@@ -34,6 +34,7 @@ from dltool.engine.layers.noise import (
     SpatialDropout3D,
 )
 from dltool.engine.layers.normalization import BatchNormalization
+from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from dltool.engine.layers.pooling_nd import (
     AveragePooling1D,
@@ -68,6 +69,7 @@ __all__ = [
     "LAYERS",
     "LSTM",
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AdditiveAttention",
     "AlphaDropout",
