@@ -25,7 +25,7 @@ from dltool.engine.starting import start_lanes
 from dltool.engine.update import ParameterUpdate, ShardSums
 from dltool.engine.weights import Span
 
-TRAIN, INFER = 0, 1
+TRAIN, INFER, INFER_AGAIN = 0, 1, 2
 INPUT_TYPES = (np.float32, np.uint8)
 
 
@@ -75,7 +75,7 @@ class Executor:
         self.masks: tuple[np.ndarray | None, ...] = ()
         self._clock = shared_zeros(1, np.int64)
         self._inference = Plan(model, PlanSettings(batch_size, seed, training=False, exact=exact), self._clock)
-        self._programs = {INFER: Program(_refreshed(self._inference))}
+        self._programs = {INFER: Program(_refreshed(self._inference)), INFER_AGAIN: Program(self._inference.stages)}
         self._training: Plan | None = None
         self._update: ParameterUpdate | None = None
         if losses:
@@ -133,17 +133,24 @@ class Executor:
         penalty += sum(float(np.add.reduce(found[: min(rows, NUM_SHARDS)])) for found in plan.penalties)
         return sum(loss.total(rows) for loss in plan.losses) + penalty
 
-    def forward(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """The model's outputs (float32, new arrays) for any number of rows, without training behaviour."""
+    def forward(self, inputs: tuple[np.ndarray, ...], same_weights: bool = False) -> tuple[np.ndarray, ...]:
+        """The model's outputs (float32, new arrays) for any number of rows, without training behaviour.
+
+        Args:
+            same_weights: the weights are those of the previous call, so that what is derived from them (folded
+                normalisations, transformed kernels) still holds.
+        """
         total = len(inputs[0])
         plan = self._inference
         results = [np.empty((total, *buffer.shape), np.float32) for buffer in plan.outputs]
         masks = [None if buffer is None else np.empty((total, *buffer.shape), bool) for buffer in plan.output_masks]
+        kind = INFER_AGAIN if same_weights else INFER
         for start in range(0, total, self.batch_size):
             rows = slice(start, min(start + self.batch_size, total))
             types = _stage_inputs(plan, inputs, rows)
             count = rows.stop - rows.start
-            self._lanes.run(INFER, count, *types)
+            self._lanes.run(kind, count, *types)
+            kind = INFER_AGAIN
             for result, buffer in zip(results, plan.outputs, strict=True):
                 np.copyto(result[rows], _rows(buffer, count))
             for mask, buffer in zip(masks, plan.output_masks, strict=True):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
-from dltool.engine.kernels import choosing, dense, elementwise, merging, normalization, pooling  # noqa: F401 - register
-from dltool.engine.kernels.base import NUM_BANDS, NUM_SHARDS, PLANNERS, Kernel, Phase, Site
+from dltool.engine.kernels import choosing, dense, depthwise, elementwise, merging, normalization, pooling  # noqa: F401 - register
+from dltool.engine.kernels.base import NUM_BANDS, NUM_SHARDS, PLANNERS, SMALL_BATCH, Kernel, Phase, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.dense import DenseKernel
 from dltool.engine.kernels.elementwise import CopyKernel
@@ -29,9 +29,6 @@ from dltool.engine.model import Model
 from dltool.engine.placement import place_buffers
 from dltool.engine.program import ShardStage, TileStage, arrange
 from dltool.errors import UsageError
-
-SMALL_BATCH = 4
-"""Inference on fewer rows cuts images into bands instead of the batch into shards."""
 
 
 @dataclass(frozen=True)

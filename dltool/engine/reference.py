@@ -216,7 +216,8 @@ class ReferenceExecutor:
         apply_constraints(store, self.spans)
         return total
 
-    def forward(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    def forward(self, inputs: tuple[Array, ...], same_weights: bool = False) -> tuple[Array, ...]:
+        """As ``Executor.forward``; nothing derived from the weights is kept from call to call."""
         graph, arrays = self.model.graph, [np.asarray(x, np.float32) for x in inputs]
         tape = run_forward(graph, self.model.weights.views, arrays, states=self.states.get(False))
         self.states[False] = tape.states

@@ -193,6 +193,8 @@ def write_state(group: Any, saved: SavedModel, state: TrainingState) -> None:
     arrays = {f"slot.{name}": slot for name, slot in state.slots.items()}
     if not np.array_equal(state.weights, saved.model.weights.vector, equal_nan=True):
         arrays["weights"] = state.weights
+    if state.averaged is not None:
+        arrays["averaged"] = state.averaged
     counters = {"memory": state.memory, "step": state.step, "epoch": state.epoch, "callbacks": state.callbacks}
     text = json.dumps(counters)
     arrays = dict(sorted(arrays.items()))
@@ -203,7 +205,8 @@ def write_state(group: Any, saved: SavedModel, state: TrainingState) -> None:
 
 
 def state_bytes(state: TrainingState) -> int:
-    return 4 * (state.weights.size + sum(slot.size for slot in state.slots.values()))
+    averaged = 0 if state.averaged is None else state.averaged.size
+    return 4 * (state.weights.size + averaged + sum(slot.size for slot in state.slots.values()))
 
 
 def put_names(group: Any, key: str, names: list[str]) -> None:

@@ -249,3 +249,15 @@ def test_an_unknown_size_is_refused_by_the_layers_name():
     graph = b.graph(b.add(Conv2D(2, 3, name="stem"), b.input((None, None, 3), name="photo")))
     with pytest.raises(UsageError, match="layer 'photo': its size is not fixed"):
         Executor(Model.build(graph), batch_size=4, jobs=1)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_forward_sees_new_weights_unless_told_that_they_are_the_same(jobs):
+    graph = normalized()
+    batch = batch_for(graph, 12)
+    model = Model.build(graph, seed=1)
+    with Executor(model, batch_size=5, jobs=jobs) as executor, ReferenceExecutor(model, batch_size=12) as plain:
+        before = executor.forward(batch.inputs)[0]
+        assert np.array_equal(executor.forward(batch.inputs, same_weights=True)[0], before)
+        model.weights.vector[...] *= np.float32(0.5)
+        assert_close(executor.forward(batch.inputs)[0], plain.forward(batch.inputs)[0])

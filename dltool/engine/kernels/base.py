@@ -28,6 +28,9 @@ NUM_TILES = 4
 NUM_BANDS = 4
 """An image is cut into this many bands of rows where a batch is too small to give every lane a shard."""
 
+SMALL_BATCH = 4
+"""Inference on fewer rows cuts images into bands, or filters into tiles, instead of the batch into shards."""
+
 WHOLE_SHARD = 0
 """Micro-batch of a kernel that takes a shard at once."""
 
