@@ -113,7 +113,7 @@ def length_text(settings: FitSettings, steps: int) -> str:
     if settings.epochs >= UNBOUNDED:
         return f"until {duration_text(settings.time)} are over, epochs of {steps:,} steps"
     limit = f" (or until {duration_text(settings.time)} are over)" if settings.time is not None else ""
-    return f"{settings.epochs} epochs{limit} of {steps:,} steps"
+    return f"{settings.epochs:,} epochs{limit} of {steps:,} steps"
 
 
 def steps_text(settings: FitSettings, steps: int) -> str:
