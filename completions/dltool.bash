@@ -45,13 +45,14 @@ _dltool_reply() {
 _dltool_takes_value() {
     case $1 in
         build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --class-weight | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --class-weight | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
         evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --diff | --batch-size) return 0 ;; esac ;;
         lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
         pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
     esac
     return 1
 }
@@ -101,6 +102,10 @@ _dltool_values() {
         fit--clip-norm) _dltool_reply ;;
         fit--clip-value) _dltool_reply ;;
         fit--weight-decay) _dltool_reply ;;
+        fit--label-smoothing) _dltool_reply ;;
+        fit--ema) _dltool_reply ;;
+        fit--time) _dltool_reply ;;
+        fit--restarts) _dltool_reply ;;
         fit--freeze) _dltool_reply ;;
         fit--early-stop) _dltool_reply ;;
         fit--monitor) _dltool_reply ;;
@@ -208,6 +213,12 @@ _dltool_values() {
         finetune--jobs) _dltool_reply ;;
         finetune--backend) _dltool_reply auto threads processes ;;
         finetune--output | finetune-o) return ;;
+        convert--from) return ;;
+        convert--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        convert--input) _dltool_reply ;;
+        convert--classes) _dltool_reply ;;
+        convert--class-names) return ;;
+        convert--labels-from) return ;;
     esac
 }
 
@@ -215,13 +226,14 @@ _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
         build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --freeze --early-stop --monitor --min-delta --augment --augment-preview --class-weight --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --class-weight --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
         evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
         predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
         pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
         finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
         help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
     esac
@@ -229,9 +241,9 @@ _dltool_options() {
 
 _dltool_arguments() {
     case $1:$2 in
-        :0) _dltool_reply build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
+        :0) _dltool_reply build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
         build:0) return ;;
-        build:*) _dltool_reply act activation add averagepooling2d avgpool avgpool2d batchnorm batchnormalization bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dropout fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp input inputlayer leakyrelu maxpool maxpool2d maxpooling2d norm normalization relu rescale rescaling reshape zeropad zeropadding2d ;;
+        build:*) _dltool_reply act activation add additiveattention attention average averagepooling2d avgpool avgpool2d batchnorm batchnormalization bidir bidirectional bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dot dropout elu embed embedding fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp gn groupnorm groupnormalization gru input inputlayer layernorm layernormalization leakyrelu ln lstm masking maximum maxpool maxpool2d maxpooling2d mha minimum multiheadattention multiply norm normalization part permute prelu relu repeat repeatvector rescale rescaling reshape rnn simplernn softmax subtract thresholdedrelu timedist timedistributed unitnormalization zeropad zeropadding2d ;;
         fit:0) return ;;
         evaluate:0) return ;;
         evaluate:1) _dltool_reply ;;
@@ -241,8 +253,10 @@ _dltool_arguments() {
         lr-find:0) return ;;
         pseudo-label:0) return ;;
         finetune:0) return ;;
+        convert:0) _dltool_reply ;;
+        convert:1) _dltool_reply ;;
         completion:0) _dltool_reply bash zsh fish ;;
-        help:0) _dltool_reply augmentation data exit-codes layer-words limits model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
+        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
         *) _dltool_reply ;;
     esac
 }

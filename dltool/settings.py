@@ -84,6 +84,7 @@ class FitSettings:
         val_split: fraction held out for validation, 0 turns it off; None: 0.2 unless ``val`` or a valid/ folder is
             there or the data have fewer than 50 rows.
         optimizer: ``"adam"`` or ``"sgd:momentum=0.9,nesterov=true"``.
+        learning_rate: a number, or "auto" for that of a range test.
         early_stop: stop after this many epochs without an improvement of ``monitor`` by ``min_delta``.
         class_weight: ``"balanced"`` or ``"cat=1,dog=99"``.
         jobs: lanes; None takes one per CPU. backend: "auto", "threads" or "processes".
@@ -98,6 +99,9 @@ class FitSettings:
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
         freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
         exact: leave out algorithms with larger rounding errors (Winograd).
+        label_smoothing: part of each label that is spread over all classes.
+        ema: keep a running average of the weights with this decay. time: seconds for the whole command.
+        restarts: so many random starts are tried shortly, and the best is trained.
         augment: ``"medium"`` or ``"hflip,rotate=15"``; augment_preview: a .png to draw examples into, instead of
             training.
         log: a .csv or .jsonl file; log_every: "epoch" or "batch". plot: a picture of the curves.
@@ -115,7 +119,7 @@ class FitSettings:
     epochs: int = 10
     batch_size: int = 64
     optimizer: str | None = None
-    learning_rate: float | None = None
+    learning_rate: float | str | None = None
     loss: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] = ()
     early_stop: int | None = None
@@ -141,6 +145,10 @@ class FitSettings:
     weight_decay: float | None = None
     freeze: str | None = None
     exact: bool = False
+    label_smoothing: float | None = None
+    ema: float | None = None
+    time: float | None = None
+    restarts: int = 1
     augment: str | None = None
     augment_preview: str | None = None
     log: str | None = None
@@ -322,3 +330,29 @@ class FinetuneSettings:
     output: str | None = None
     force: bool = False
     rescale: bool = True
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """A model in another format.
+
+    Attributes:
+        source: a model file, or one of weights only; then one of ``from_config`` and ``arch`` says the network.
+        target: the file to write; its name's ending says the format.
+        from_config: Keras JSON, or a model file, with the network of the weights.
+        arch: a ready architecture with the network of the weights, for samples of the shape ``input`` and ``classes``
+            outputs. rescale: see BuildSettings.
+        class_names: names of the classes in the order of the outputs.
+        labels_from: a model file whose class names and preprocessing are taken over.
+    """
+
+    source: str
+    target: str
+    from_config: str | None = None
+    arch: str | None = None
+    input: tuple[int | None, ...] | None = None
+    classes: int | None = None
+    rescale: bool = True
+    class_names: tuple[str, ...] | None = None
+    labels_from: str | None = None
+    force: bool = False

@@ -191,13 +191,17 @@ class ProcessLanes:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 self._pids.remove(pid)
-                raise LaneDied(self._describe(status))
+                raise self._died(status)
 
-    def _describe(self, status: int) -> str:
+    def _died(self, status: int) -> LaneDied:
+        """The error in one line; the lane's own traceback is a note, which --debug shows."""
         text = bytes(self._message).rstrip(b"\0").decode(errors="replace").strip()
         if text:
-            return f"a lane of the engine failed: {text.splitlines()[-1]}\n{text}"
-        return f"a lane of the engine ended with {_cause(status)}; the machine may be out of memory, try fewer --jobs"
+            error = LaneDied(f"a lane of the engine failed: {text.splitlines()[-1]}")
+            error.add_note(text)
+            return error
+        cause = _cause(status)
+        return LaneDied(f"a lane of the engine ended with {cause}; the machine may be out of memory, try fewer --jobs")
 
 
 def _cause(status: int) -> str:

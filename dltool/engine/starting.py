@@ -22,12 +22,12 @@ def start_lanes(jobs: int | None, backend: str, bind: Bind) -> SerialLanes | Thr
 
     Args:
         backend: "threads", "processes", or "auto": processes where ``fork`` is safe, which is on Linux while no other
-            thread runs.
+            thread runs. Where there is no ``fork`` it is threads in any case.
     """
     count = jobs or min(usable_processors(), 8)
     if count == 1:
         return SerialLanes(bind)
     fork_is_safe = sys.platform == "linux" and threading.active_count() == 1
-    if backend == "processes" or (backend == "auto" and fork_is_safe):
+    if hasattr(os, "fork") and (backend == "processes" or (backend == "auto" and fork_is_safe)):
         return ProcessLanes(count, bind)
     return ThreadLanes(count, bind)

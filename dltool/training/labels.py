@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dltool.engine.graph import Graph, describe
+from dltool.engine.layers import Softmax
 from dltool.engine.layers.base import Shape
 from dltool.engine.losses import CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy
 from dltool.errors import DataError, UsageError
@@ -52,6 +53,8 @@ def _last_activation(graph: Graph, index: int) -> str:
     node = graph.nodes[index]
     while type(node.layer).__name__ in PASSES_THROUGH and node.inputs:
         node = graph.nodes[node.inputs[0]]
+    if isinstance(node.layer, Softmax):
+        return "softmax"
     found = getattr(node.layer, "activation", None)
     return found if isinstance(found, str) else "linear"
 

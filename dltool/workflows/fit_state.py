@@ -41,6 +41,7 @@ class FitState:
     stopper: StopOnSignal
     remembering: dict[str, Callback] = field(default_factory=dict)
     writers: list[Callback] = field(default_factory=list)
+    written_epoch: int | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -65,7 +66,7 @@ class FitState:
         callbacks[KEY] = run_state(self.settings, run, self.origin, self.is_finished)
         weights = run.model.weights.vector if last is None else last
         slots, memory = dict(executor.slots), dict(executor.memory)
-        saved.state = TrainingState(weights, slots, memory, run.step, run.done, callbacks)
+        saved.state = TrainingState(weights, slots, memory, run.step, run.done, callbacks, run.averaged)
 
     def recipe(self) -> dict[str, Any]:
         """The options that made the weights; nothing that depends on the machine or on paths."""
@@ -79,14 +80,27 @@ class FitState:
         with self.best.in_place(self.record) as last:
             self.collect(last)
             write(self.task.saved, path)
+        self.written_epoch = self.best.epoch
+
+    def keep_written(self, path: str) -> str:
+        """After a lane was lost: write the best epoch, unless the file holds it already, which can be resumed."""
+        if self.written_epoch is not None and self.written_epoch == self.best.epoch:
+            return f"{path} has the weights of epoch {self.best.epoch}; --resume goes on"
+        return self.keep_best(path)
 
     def write_current(self, path: str) -> None:
-        """Write the model with the weights that it has now."""
-        self.collect(None)
+        """Write the model with the weights that it has now, or with their average where there is one."""
+        vector, last = self.record.model.weights.vector, None
+        if self.record.averaged is not None:
+            last = vector.copy()
+            vector[...] = self.record.averaged
+        self.collect(last)
         write(self.task.saved, path, keep_state=self.settings.keep_state)
+        if last is not None:
+            vector[...] = last
 
     def keep_best(self, path: str) -> str:
-        """After a divergence: write the best finished epoch, without the spoilt state; says what was done."""
+        """After a failure: write the best finished epoch, without the spoilt state; says what was done."""
         if self.record.done <= self.origin.epoch:
             return "no epoch was finished, so nothing was written"
         self.collect(None)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dltool.data.folder import ignored_notes
 from dltool.data.headers import unusual_notes
 from dltool.data.inputs import InputRow, Inputs
 from dltool.data.opening import named, open_inputs, open_named_inputs
@@ -120,7 +121,6 @@ def run(
     else:
         paths = [named(path, graph.input_names)[1] for path in settings.inputs]
         inputs = open_inputs(paths, pixels, graph.input_shapes[0])
-    ignored = f"ignored {inputs.ignored_files:,} files or folders that are not images"
     rows = predictions(settings, saved, reading if names is not None else None, inputs, progress)
     if settings.sort_into is not None:
         rows = linked(rows, Sorter(settings.sort_into, folder_names(names)))
@@ -130,7 +130,7 @@ def run(
         output_shapes=graph.output_shapes,
         num_rows=inputs.num_rows,
         rows=rows,
-        remarks=(*saved.remarks, *((ignored,) if inputs.ignored_files else ())),
+        remarks=(*saved.remarks, *ignored_notes(inputs.ignored_files)),
         unusual=inputs.unusual,
     )
 
@@ -152,12 +152,13 @@ def predictions(
 ) -> Iterator[PredictRow]:
     """The rows, batch by batch. The executor comes before the threads that read, because its lanes may be forked."""
     shape = row_shape(saved, inputs)
-    done = 0
+    done, started = 0, False
     with open_executor(saved, shape, inputs.num_rows, settings) as executor:
         for rows in inputs.batches(executor.batch_size):
             checked = [_checked(row, shape) for row in rows]
             good = [(row.value, *row.others) for row in checked if row.error is None]
-            outputs = executor.forward(tuple(map(_stacked, zip(*good, strict=True)))) if good else ()
+            outputs = executor.forward(tuple(map(_stacked, zip(*good, strict=True))), started) if good else ()
+            started = started or bool(good)
             probs = reading(outputs[0]) if reading is not None and good else None
             place = 0
             for row in checked:

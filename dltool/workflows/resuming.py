@@ -39,6 +39,10 @@ OPTIONS = {
     "monitor": "--monitor",
     "class_weight": "--class-weight",
     "augment": "--augment",
+    "label_smoothing": "--label-smoothing",
+    "ema": "--ema",
+    "time": "--time",
+    "restarts": "--restarts",
     "clip_norm": "--clip-norm",
     "clip_value": "--clip-value",
     "weight_decay": "--weight-decay",
@@ -118,7 +122,7 @@ def resumed_settings(settings: FitSettings, saved: SavedModel, path: str) -> Fit
         theirs, mine = recorded.get(name), _plain(getattr(settings, name))
         if mine == theirs:
             continue
-        if mine is None or (settings.given is not None and name not in settings.given):
+        if mine in (None, "auto") or (settings.given is not None and name not in settings.given):
             taken[name] = tuple(theirs) if isinstance(theirs, list) else theirs
             continue
         raise UsageError(

@@ -28,6 +28,8 @@ GOOD = {
 BAD = {
     "--arch": ("cnnn", 2),
     "--at": ("nolayer", 2),
+    "--augment": ("hflop", 2),
+    "--augment-preview": ("sheet.txt", 2),
     "--backend": ("thread", 2),
     "--batch-size": ("0", 2),
     "--beta": ("0", 2),

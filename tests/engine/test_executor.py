@@ -64,7 +64,8 @@ def test_training_equals_the_reference_also_for_a_smaller_last_batch(name):
 def network_around(case: Case):
     """The case's layer behind a dense layer per input (so that its dx matters) and before a small linear head."""
     b = GraphBuilder()
-    before = [b.add(Dense(shape[-1]), b.input(shape)) for shape in case.shapes]
+    inputs = [b.input(shape) for shape in case.shapes]
+    before = inputs if case.integers else [b.add(Dense(b.nodes[x].layer.shape[-1]), x) for x in inputs]
     x = b.add(Flatten(), b.add(case.layer, *before))
     return b.graph(b.add(Dense(3), x))
 
@@ -78,6 +79,8 @@ def test_every_layer_runs_like_its_reference(case):
     graph = network_around(case)
     random = np.random.default_rng(5)
     inputs = tuple(random.standard_normal((11, *shape), dtype=np.float32) for shape in case.shapes)
+    if case.integers:
+        inputs = tuple(np.floor(np.abs(x * case.integers)) % case.integers for x in inputs)
     batch = Batch(inputs, (random.standard_normal((11, 3), dtype=np.float32),))
     mse = (loss("mean_squared_error"),)
     expected = run(ReferenceExecutor, graph, [batch, cut(batch, 5)], losses=mse, rule="sgd", rate=0.0)
@@ -246,3 +249,15 @@ def test_an_unknown_size_is_refused_by_the_layers_name():
     graph = b.graph(b.add(Conv2D(2, 3, name="stem"), b.input((None, None, 3), name="photo")))
     with pytest.raises(UsageError, match="layer 'photo': its size is not fixed"):
         Executor(Model.build(graph), batch_size=4, jobs=1)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_forward_sees_new_weights_unless_told_that_they_are_the_same(jobs):
+    graph = normalized()
+    batch = batch_for(graph, 12)
+    model = Model.build(graph, seed=1)
+    with Executor(model, batch_size=5, jobs=jobs) as executor, ReferenceExecutor(model, batch_size=12) as plain:
+        before = executor.forward(batch.inputs)[0]
+        assert np.array_equal(executor.forward(batch.inputs, same_weights=True)[0], before)
+        model.weights.vector[...] *= np.float32(0.5)
+        assert_close(executor.forward(batch.inputs)[0], plain.forward(batch.inputs)[0])

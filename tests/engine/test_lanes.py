@@ -1,5 +1,6 @@
 """Lanes run the same calls, wait for each other, and never outlive or hang their parent."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,10 +11,15 @@ import time
 import numpy as np
 import pytest
 
+from dltool.engine.executor import Executor
 from dltool.engine.lanes import SerialLanes, ThreadLanes
+from dltool.engine.losses import loss
 from dltool.engine.memory import shared_zeros
+from dltool.engine.model import Model
+from dltool.engine.optimizers import optimizer
 from dltool.engine.process_lanes import LaneDied, ProcessLanes
 from dltool.engine.starting import start_lanes
+from tests.engine.networks import batch_for, perceptron
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 BACKENDS = [ThreadLanes, pytest.param(ProcessLanes, marks=needs_fork)]
@@ -84,8 +90,10 @@ def test_an_error_in_a_forked_lane_reaches_the_caller_with_its_text():
         return [step, sync]
 
     lanes = ProcessLanes(2, bind)
-    with pytest.raises(LaneDied, match="ValueError: broken kernel"):
+    with pytest.raises(LaneDied, match="ValueError: broken kernel") as caught:
         lanes.run(1)
+    assert str(caught.value) == "a lane of the engine failed: ValueError: broken kernel"
+    assert "Traceback" in caught.value.__notes__[0]
 
 
 @needs_fork
@@ -165,3 +173,93 @@ def test_one_job_needs_no_workers_and_the_default_is_one_per_processor():
     lanes = start_lanes(2, "threads", bind)
     assert (lanes.backend, lanes.count) == ("threads", 2)
     lanes.close()
+
+
+@pytest.mark.parametrize("backend", ["auto", "processes"])
+def test_threads_serve_where_there_is_no_fork(backend, monkeypatch):
+    monkeypatch.delattr(os, "fork", raising=False)
+    lanes = start_lanes(2, backend, lambda lane, num_lanes, job, sync: [sync])
+    lanes.run(1)
+    lanes.close()
+    assert lanes.backend == "threads"
+
+
+BESIDE = """
+    import sys, time
+    import numpy as np
+    from dltool.engine.process_lanes import ProcessLanes
+    def bind(lane, num_lanes, job, sync):
+        x = np.ones(20_000, np.float32)
+        def work():
+            for _ in range(20):
+                np.add(x, x, out=x)
+                np.multiply(x, np.float32(0.5), out=x)
+        return [work, sync] * 9 + [work]
+    lanes = ProcessLanes(2, bind)
+    def steps(count):
+        start = time.perf_counter()
+        for _ in range(count):
+            lanes.run(1)
+        return time.perf_counter() - start
+    steps(50)
+    for line in sys.stdin:
+        print(steps(int(line)), flush=True)
+"""
+SPIN = "while True: pass"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pins processes to processors")
+def test_a_busy_neighbour_slows_lanes_by_its_share_of_the_processors_only():
+    """Two lanes and one neighbour on two processors: fair shares make 1.5 times as long, at most 2.5 are allowed."""
+    processors = sorted(os.sched_getaffinity(0))[:2]
+    if len(processors) < 2:
+        pytest.skip("needs two processors")
+    pin = lambda: os.sched_setaffinity(0, processors)  # noqa: E731
+    command = [sys.executable, "-c", textwrap.dedent(BESIDE)]
+    lanes = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=pin)
+
+    def seconds() -> float:
+        lanes.stdin.write("80\n")
+        lanes.stdin.flush()
+        return float(lanes.stdout.readline())
+
+    ratios = []
+    try:
+        for _ in range(3):  # side by side, because other work on this machine comes and goes
+            alone = seconds()
+            neighbour = subprocess.Popen([sys.executable, "-c", SPIN], preexec_fn=pin)
+            time.sleep(0.1)
+            ratios.append(seconds() / alone)
+            neighbour.kill()
+            neighbour.wait()
+    finally:
+        lanes.stdin.close()
+        lanes.wait(10)
+        lanes.stdout.close()
+    assert sorted(ratios)[1] <= 2.5, ratios
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_executors_give_their_shared_memory_back():
+    def shared_blocks() -> int:
+        gc.collect()
+        with open("/proc/self/maps") as file:
+            return sum("/dev/zero (deleted)" in line for line in file)
+
+    def train_once() -> None:
+        graph = perceptron()
+        model = Model.build(graph)
+        with Executor(
+            model,
+            batch_size=8,
+            losses=(loss("sparse_categorical_crossentropy"),),
+            optimizer=optimizer("adam"),
+            jobs=2,
+            backend="processes",
+        ) as executor:
+            executor.train_step(batch_for(graph, 8), 1, 1e-3)
+
+    before, named = shared_blocks(), set(os.listdir("/dev/shm"))
+    train_once()
+    assert set(os.listdir("/dev/shm")) <= named
+    assert shared_blocks() == before

@@ -65,9 +65,9 @@ def test_it_equals_the_reference_layer_and_itself_on_any_lanes(padding, shape, a
 
 @pytest.mark.parametrize("height", [12, 22, 26])
 def test_bands_of_tiles_cover_an_image_of_any_height(height):
-    graph = network("same", (height, 6))
+    graph = network("same", (height, 40))
     model = Model.build(graph, seed=4)
-    inputs = (np.random.default_rng(2).standard_normal((1, height, 6, 3), dtype=np.float32),)
+    inputs = (np.random.default_rng(2).standard_normal((1, height, 40, 3), dtype=np.float32),)
     with Executor(model, batch_size=1, jobs=2, backend="threads") as executor:
         found = executor.forward(inputs)[0]
         assert count(executor) == 2

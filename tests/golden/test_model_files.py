@@ -28,9 +28,9 @@ REFUSED = {
     "regularizer_activity": "activity_regularizer",
     "constraint_maxnorm": "kernel_constraint",
     "constraint_nonneg_unitnorm": "kernel_constraint",
-    "cf_conv2d": "channels_first",
-    "cf_conv2d_pool_dense": "channels_first",
 }
+if "Permute" not in LAYERS.names():
+    REFUSED |= {"cf_conv2d": "Permute", "cf_conv2d_pool_dense": "Permute"}
 MODELS = {"Sequential", "Functional"}
 
 

@@ -28,6 +28,9 @@ NUM_TILES = 4
 NUM_BANDS = 4
 """An image is cut into this many bands of rows where a batch is too small to give every lane a shard."""
 
+SMALL_BATCH = 4
+"""Inference on fewer rows cuts images into bands, or filters into tiles, instead of the batch into shards."""
+
 WHOLE_SHARD = 0
 """Micro-batch of a kernel that takes a shard at once."""
 
@@ -94,6 +97,9 @@ class Site:
         x, y: inputs' and output's buffers. dx, dy: their gradients; None where no gradient is wanted.
         dx_accumulates: per input, another consumer has already written dx: add to it.
         clock: shared int64 array; clock[0] is the step, for random streams.
+        masks: per input the buffer of its mask, 1.0 where a position counts and 0.0 where it is padding; or None.
+        output_mask: the buffer of the output's mask, the input's own where the layer keeps it; or None.
+        states: shared arrays (batch_size, ...) that a stateful layer finds and leaves.
     """
 
     layer: Layer
@@ -118,6 +124,19 @@ class Site:
     dy: Buffer | None = None
     dx_accumulates: tuple[bool, ...] = ()
     clock: np.ndarray | None = None
+    masks: tuple[Buffer | None, ...] = ()
+    output_mask: Buffer | None = None
+    states: tuple[np.ndarray, ...] = ()
+
+    @property
+    def joins(self) -> bool:
+        """True when the layer gets a tuple of inputs here."""
+        return self.layer.joins or len(self.input_shapes) > 1
+
+    @property
+    def makes_mask(self) -> bool:
+        """True when the step must compute its output's mask."""
+        return self.output_mask is not None and self.output_mask not in self.masks
 
     @property
     def wants_dx(self) -> bool:
@@ -128,7 +147,7 @@ class Site:
 
         The first micro-batch of a shard writes the shard's sum, later ones add to it.
         """
-        total = self.partials[index][piece.shard]
+        total = self.partials[index][piece.shard, ...]  # an array also for a weight that is one number
         if piece.first and not self.accumulates:
             return total, None
         part = piece.temp(f"part{index}", total.shape)

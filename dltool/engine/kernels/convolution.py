@@ -137,7 +137,8 @@ class ConvolutionKernel(Kernel):
         g, bias = self.geometry, self.site.weights[1] if self.site.layer.use_bias else np.float32(0)
         if self.normalization is not None:
             scale, shift = self.normalization.scale_and_shift()
-            np.multiply(self.site.weights[0], scale, out=self.weights)
+            by_filter = (*g.kernel, -1, g.filters)
+            np.multiply(self.site.weights[0].reshape(by_filter), scale, out=self.weights.reshape(by_filter))
             bias = bias * scale + shift
         if self.bias_row is not None:
             self.bias_row.reshape(g.out_width, g.filters)[...] = bias

@@ -51,6 +51,8 @@ class Dense(Layer):
     kernel_regularizer: Regularizer | str | dict | None = None
     bias_regularizer: Regularizer | str | dict | None = None
 
+    keeps_mask: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         normalize(
             self,
@@ -144,6 +146,8 @@ class Activation(Layer):
 
     activation: str
 
+    keeps_mask: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         normalize(self, activation=activation_name(self.activation))
 
@@ -160,6 +164,8 @@ class ReLU(Layer):
     max_value: float | None = None
     negative_slope: float = 0.0
     threshold: float = 0.0
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         normalize(
@@ -186,6 +192,8 @@ class LeakyReLU(Layer):
 
     negative_slope: float = 0.3
 
+    keeps_mask: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         normalize(self, negative_slope=float(self.negative_slope))
 
@@ -207,6 +215,8 @@ class Dropout(Layer):
     rate: float
 
     is_random: ClassVar[bool] = True
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         normalize(self, rate=float(self.rate))
@@ -238,6 +248,8 @@ class Rescaling(Layer):
 
     scale: float | tuple[float, ...]
     offset: float | tuple[float, ...] = 0.0
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         normalize(self, scale=as_numbers(self.scale), offset=as_numbers(self.offset))
@@ -271,6 +283,8 @@ class Normalization(Layer):
     mean: float | tuple | None = None
     variance: float | tuple | None = None
     invert: bool = False
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         axis = self.axis if self.axis is None or isinstance(self.axis, int) else tuple(int(a) for a in self.axis)

@@ -47,6 +47,8 @@ class BatchNormalization(Layer):
 
     couples_batch: ClassVar[bool] = True
 
+    keeps_mask: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         axis = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
         if len(axis) != 1:
