@@ -10,10 +10,19 @@ from dltool.engine.losses import (
     BinaryFocalCrossentropy,
     CategoricalCrossentropy,
     CategoricalFocalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
     Huber,
+    KLDivergence,
+    LogCosh,
     MeanAbsoluteError,
+    MeanAbsolutePercentageError,
     MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
     SparseCategoricalCrossentropy,
+    SquaredHinge,
     loss,
 )
 
@@ -61,6 +70,15 @@ CASES = [
     (MeanAbsoluteError(reduction="sum"), numbers, numbers),
     (Huber(), numbers, numbers),
     (Huber(delta=0.3), numbers, numbers),
+    (MeanAbsolutePercentageError(), numbers, numbers),
+    (MeanSquaredLogarithmicError(), shares, probabilities),
+    (LogCosh(), numbers, numbers),
+    (CosineSimilarity(), numbers, numbers),
+    (KLDivergence(), shares, probabilities),
+    (Poisson(), shares, probabilities),
+    (Hinge(), labels, numbers),
+    (SquaredHinge(), labels, numbers),
+    (CategoricalHinge(), one_hot, numbers),
 ]
 every_case = pytest.mark.parametrize(("rule", "targets", "outputs"), CASES, ids=lambda v: str(getattr(v, "name", "")))
 
