@@ -23,10 +23,12 @@ class ViewAverage:
         self._executor, self.views = executor, views
         self.model, self.batch_size = executor.model, executor.batch_size
 
-    def forward(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    def forward(self, inputs: tuple[np.ndarray, ...], same_weights: bool = False) -> tuple[np.ndarray, ...]:
+        """As ``Executor.forward``."""
         total = None
         for view in self.views:
-            outputs = self._executor.forward((np.ascontiguousarray(view(inputs[0])),))
+            outputs = self._executor.forward((np.ascontiguousarray(view(inputs[0])),), same_weights)
+            same_weights = True
             total = outputs if total is None else tuple(a + b for a, b in zip(total, outputs, strict=True))
         return tuple(output / np.float32(len(self.views)) for output in total)
 
