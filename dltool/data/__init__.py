@@ -4,7 +4,7 @@ What the user typed becomes data sets in ``opening``, by way of ``image_opening`
 predict in ``inputs``. ``folder`` and ``lists`` find files and their labels (a ``listing``), ``images`` is the one image
 reader, ``headers`` decides size and colour, ``arrays``, ``npz`` and ``named_arrays`` read arrays, ``labels`` says what
 their labels mean. ``dataset`` and ``image_folder`` serve rows, ``split``, ``groups`` and ``loader`` choose and order
-them.
+them, and ``augment`` changes training rows at random.
 
 Imports ``dltool.engine``, ``dltool.errors`` and ``dltool.registry`` only.
 """
