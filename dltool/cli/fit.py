@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -128,6 +129,7 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
     MODEL is trained in place; with --arch a missing one is built first. The best epoch's weights are kept.
     After Ctrl-C, or a crash, the same command with --resume goes on as if nothing had happened.
     """
+    began = time.monotonic()  # importing the engine counts for --time too
     console: Console = context.obj
     given = tuple(name for name in rest if context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
     from dltool.settings import FitSettings
@@ -144,7 +146,7 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
         for line in fit.dry_run(settings):
             console.results(folded(line, console.result_width))
         return
-    result = fit.run(settings, Progress(console, resume=resume_command(context.meta[WORDS])))
+    result = fit.run(settings, Progress(console, resume=resume_command(context.meta[WORDS])), began)
     if not result.seconds:
         return
     console.note(f"saved   {result.path} ({duration(result.seconds)})")

@@ -85,8 +85,11 @@ class FitResult:
     diagnosis: str = ""
 
 
-def run(settings: FitSettings, events: Events | None = None) -> FitResult:
+def run(settings: FitSettings, events: Events | None = None, began: float | None = None) -> FitResult:
     """Train a model and write it.
+
+    Args:
+        began: what ``time.monotonic`` said when the time of ``settings.time`` began; None: now.
 
     Raises:
         UsageError, DataError, ModelFileError, OutputError: before the first batch, for everything that can be checked.
@@ -95,7 +98,7 @@ def run(settings: FitSettings, events: Events | None = None) -> FitResult:
         LaneDied: a lane of the engine was killed or failed; the file has the best finished epoch, if there was one.
         KeyboardInterrupt, SystemExit: a signal stopped the training; what was reached was written.
     """
-    start, events, path = time.monotonic(), events or Events(), target(settings)
+    start, events, path = began or time.monotonic(), events or Events(), target(settings)
     with locked(path):
         settings, earlier = with_earlier(settings, path)
         if earlier is not None and interrupted_run(earlier) is None:
