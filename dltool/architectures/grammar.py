@@ -58,7 +58,7 @@ ACTIVATIONS_FIRST = ("elu", "softmax")
 """Words that are the plain activation, though a layer with options has the same name."""
 
 REQUIRED = {**names.LAYER_REQUIRED, "InputLayer": ("shape",)}
-PADDINGS = ("valid", "same")
+PADDINGS = ("valid", "same", "causal")
 MOST_REPEATS = 1000
 MOST_LAYERS = 10_000
 
@@ -309,14 +309,22 @@ class _Options:
 
 _EXAMPLES = {
     "Activation": "activation:relu",
+    "AlphaDropout": "alphadropout:0.1",
     "Bidirectional": "bidir:lstm:64",
+    "CenterCrop": "centercrop:24,24",
+    "Conv1D": "conv1d:32,3",
+    "Conv1DTranspose": "conv1dtranspose:32,3",
     "Conv2D": "conv2d:32,3",
+    "Conv2DTranspose": "deconv:32,3",
+    "Conv3D": "conv3d:32,3",
     "Dense": "dense:64",
     "DepthwiseConv2D": "depthwise:3",
     "Dot": "dot:1@a+b",
     "Dropout": "dropout:0.5",
     "Embedding": "embed:10000,64",
     "GRU": "gru:64",
+    "GaussianDropout": "gaussiandropout:0.1",
+    "GaussianNoise": "noise:0.1",
     "InputLayer": "input:28x28x1",
     "LSTM": "lstm:64",
     "MultiHeadAttention": "mha:4,16@a+a",
@@ -325,7 +333,13 @@ _EXAMPLES = {
     "RepeatVector": "repeat:10",
     "Rescaling": "rescaling:1/255",
     "Reshape": "reshape:7x7x64",
+    "Resizing": "resize:64,64",
+    "SeparableConv1D": "separableconv1d:32,3",
+    "SeparableConv2D": "separable:32,3",
     "SimpleRNN": "rnn:64",
+    "SpatialDropout1D": "spatialdropout1d:0.2",
+    "SpatialDropout2D": "spatialdropout2d:0.2",
+    "SpatialDropout3D": "spatialdropout3d:0.2",
     "TimeDistributed": "timedist:dense:64",
 }
 """A right word for every layer with an option that must be given."""

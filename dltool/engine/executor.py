@@ -13,7 +13,7 @@ import numpy as np
 from dltool.engine.batch import Batch
 from dltool.engine.blas import limit_blas_threads
 from dltool.engine.buffers import Buffer, Piece, Workspace
-from dltool.engine.kernels.base import Kernel
+from dltool.engine.kernels.base import NUM_SHARDS, Kernel
 from dltool.engine.lanes import Calls
 from dltool.engine.losses import Loss
 from dltool.engine.memory import shared_zeros
@@ -130,6 +130,7 @@ class Executor:
         self._lanes.run(TRAIN, rows, *types)
         self.predictions = tuple(loss.predictions.storage.array[:rows] for loss in plan.losses)
         self.masks = tuple(None if mask is None else _rows(mask, rows) > 0 for mask in plan.output_masks)
+        penalty += sum(float(np.add.reduce(found[: min(rows, NUM_SHARDS)])) for found in plan.penalties)
         return sum(loss.total(rows) for loss in plan.losses) + penalty
 
     def forward(self, inputs: tuple[np.ndarray, ...], same_weights: bool = False) -> tuple[np.ndarray, ...]:

@@ -11,6 +11,7 @@ from dltool.engine.graph import Graph
 from dltool.engine.layers.advanced_activations import Softmax
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import Activation, Dropout, ReLU
+from dltool.engine.layers.penalties import ActivityRegularization, activity_of
 from dltool.engine.losses import Loss
 
 
@@ -61,6 +62,9 @@ def lower(graph: Graph, losses: tuple[Loss, ...] = ()) -> Lowered:
             place.append(add(Activation(activation, name=layer.name), index, (core,)))
         else:
             place.append(add(layer, index, inputs))
+        activity = activity_of(layer) if losses else None
+        if activity is not None:
+            place[-1] = add(activity, index, (place[-1],))
     lowered = Lowered(steps, [place[i] for i in graph.outputs], ["linear"] * len(graph.outputs))
     for position, loss in enumerate(losses):
         _give_head_to_loss(lowered, position, loss)
@@ -71,6 +75,8 @@ def is_identity(layer: Layer, training: bool) -> bool:
     """True when the layer passes its input on unchanged."""
     if isinstance(layer, Dropout):
         return not training or layer.threshold == 0
+    if isinstance(layer, ActivityRegularization):
+        return not training
     return isinstance(layer, Activation) and layer.activation == "linear"
 
 

@@ -21,6 +21,7 @@ from dltool.engine.kernels.heads import InputKernel, LossKernel, Staging
 from dltool.engine.kernels.normalization import FrozenNormalizationKernel
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import Activation, InputLayer
+from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.losses import Loss
 from dltool.engine.lowering import Lowered, Step, lower
 from dltool.engine.memory import shared_zeros
@@ -62,6 +63,7 @@ class Plan:
         outputs: full buffers of the model's outputs (inference).
         output_masks: full buffers of their masks, or None.
         states: what stateful layers keep from batch to batch.
+        penalties: what activities add to the loss, by shard.
         partials: sums per shard: (position in the flat gradient, array (NUM_SHARDS, size), whether they are added to
             what a kernel has written there).
         stages: forward, losses, backward.
@@ -75,6 +77,7 @@ class Plan:
         self.inputs: list[InputKernel] = []
         self.partials: list[tuple[int, np.ndarray, bool]] = []
         self.states: list[np.ndarray] = []
+        self.penalties: list[np.ndarray] = []
         self.steps = [self._plan_step(lowered, step) for step in lowered.steps]
         self._fold_normalizations()
         self._fuse_relus()
@@ -93,7 +96,7 @@ class Plan:
     def _plan_step(self, lowered: Lowered, step: Step) -> Planned:
         model, layer = self.model, step.layer
         name = layer.name
-        is_activation = isinstance(layer, Activation)
+        is_activation = isinstance(layer, Activation | ActivityRegularization)  # steps without weights of their own
         site = Site(
             layer,
             step.node,
@@ -114,6 +117,9 @@ class Plan:
             return Planned(step, site, kernel, ())
         if step.is_dropped:
             return Planned(step, site, None, ())
+        if isinstance(layer, ActivityRegularization):
+            site.penalties = shared_zeros(NUM_SHARDS, np.float64)
+            self.penalties.append(site.penalties)
         if layer.state_sizes:
             rows = self.settings.batch_size
             site.states = tuple(shared_zeros((rows, *shape)) for shape in layer.state_sizes)

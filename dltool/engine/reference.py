@@ -14,6 +14,7 @@ import numpy as np
 from dltool.engine.batch import Batch
 from dltool.engine.graph import Graph
 from dltool.engine.layers.base import Array, Call
+from dltool.engine.layers.penalties import activity_of
 from dltool.engine.losses import Loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
@@ -31,6 +32,7 @@ class Tape:
     backwards: list[Callable[[Array], Any] | None]
     updates: dict[str, dict[int, Array]]
     states: dict[int, tuple[Array, ...]]
+    penalty: float = 0.0
 
 
 def run_forward(
@@ -63,6 +65,11 @@ def run_forward(
         stream = Stream(seed, step, index) if needs_stream else None
         call = Call(training, stream, masks=masks, state=tape.states.get(index))
         y, backward = node.layer.forward(x, weights[node.name], call)
+        activity = activity_of(node.layer) if training else None
+        if activity is not None:
+            y, after = activity.forward(y, (), call)
+            backward = chained(backward, after)
+        tape.penalty += call.penalty
         tape.values.append(y)
         tape.masks.append(None if graph.masks[index] is None else node.layer.output_mask(x, masks))
         tape.backwards.append(backward)
@@ -71,6 +78,11 @@ def run_forward(
         if call.new_state is not None:
             tape.states[index] = call.new_state
     return tape
+
+
+def chained(first: Callable[[Array], Any], after: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """The way back through ``after``, which has no weights, and then ``first``."""
+    return lambda dy: first(after(dy)[0])
 
 
 def run_backward(graph: Graph, tape: Tape, output_gradients: Sequence[Array]) -> dict[str, list[Array | None]]:
@@ -193,7 +205,7 @@ class ReferenceExecutor:
         for name, changes in tape.updates.items():
             for index, value in changes.items():
                 store.views[name][index][...] = value
-        return total + add_regularization(store, graph)
+        return total + tape.penalty + add_regularization(store, graph)
 
     def train_step(self, batch: Batch, step: int, learning_rate: float, momentum: float | None = None) -> float:
         total = self.gradient_step(batch, step)

@@ -38,6 +38,13 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
 }
 """Keys that any layer may have, with the values that change nothing."""
 
+SEED: dict[str, tuple[Any, ...]] = {"seed": (ANY,)}
+SEPARABLE: dict[str, tuple[Any, ...]] = {
+    "groups": (1,),
+    "kernel_initializer": (ANY,),
+    "kernel_regularizer": (None,),
+    "kernel_constraint": (None,),
+}
 RECURRENT: dict[str, tuple[Any, ...]] = {
     "unroll": (True, False),
     "implementation": (ANY,),
@@ -65,6 +72,23 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
         "kernel_regularizer": (None,),
     },
     "Dropout": {"noise_shape": (None,), "seed": (ANY,)},
+    "GaussianNoise": SEED,
+    "GaussianDropout": SEED,
+    "AlphaDropout": {"noise_shape": (None,), "seed": (ANY,)},
+    "SpatialDropout1D": {"noise_shape": (ANY,), "seed": (ANY,)},
+    "SpatialDropout2D": {"noise_shape": (ANY,), "seed": (ANY,)},
+    "SpatialDropout3D": {"noise_shape": (ANY,), "seed": (ANY,)},
+    "SeparableConv1D": SEPARABLE,
+    "SeparableConv2D": SEPARABLE,
+    "Conv1DTranspose": {"groups": (1,)},
+    "Conv2DTranspose": {"groups": (1,)},
+    "Resizing": {
+        "crop_to_aspect_ratio": (False,),
+        "pad_to_aspect_ratio": (False,),
+        "fill_mode": (ANY,),
+        "fill_value": (ANY,),
+        "antialias": (False,),
+    },
     "MultiHeadAttention": {
         "attention_axes": (None, [1]),
         "use_gate": (False,),

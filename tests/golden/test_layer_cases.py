@@ -20,11 +20,7 @@ from tests.golden.weights import MODELS, recorded_weights
 
 pytestmark = pytest.mark.shared
 
-NOT_YET = {
-    "regularizer_activity": "activity regularizers",
-    "constraint_maxnorm": "constraints",
-    "constraint_nonneg_unitnorm": "constraints",
-}
+NOT_YET = {}
 """Cases of our layers that use what the engine does not have; reading them is refused."""
 
 KINDS = ("layer", "regularizer", "constraint")

@@ -99,6 +99,7 @@ class Site:
         clock: shared int64 array; clock[0] is the step, for random streams.
         masks: per input the buffer of its mask, 1.0 where a position counts and 0.0 where it is padding; or None.
         output_mask: the buffer of the output's mask, the input's own where the layer keeps it; or None.
+        penalties: per shard what the step adds to the loss, or None.
         states: shared arrays (batch_size, ...) that a stateful layer finds and leaves.
     """
 
@@ -127,6 +128,7 @@ class Site:
     masks: tuple[Buffer | None, ...] = ()
     output_mask: Buffer | None = None
     states: tuple[np.ndarray, ...] = ()
+    penalties: np.ndarray | None = None
 
     @property
     def joins(self) -> bool:

@@ -46,9 +46,11 @@ class ReferenceKernel(Kernel):
         def run() -> None:
             stream = Stream(site.seed, int(site.clock[0]), site.node, piece.start) if draws else None
             masks = tuple(None if mask is None else mask > 0 for mask in given)
-            call = Call(site.training, stream, masks=masks, state=states or None)
+            call = Call(site.training, stream, masks=masks, state=states or None, total_rows=piece.total)
             value, backward = site.layer.forward(x, site.weights, call)
             np.copyto(y, value)
+            if site.penalties is not None:
+                site.penalties[piece.shard] = call.penalty
             if made is not None:
                 np.copyto(made, site.layer.output_mask(x, masks))
             if site.training:

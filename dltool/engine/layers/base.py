@@ -61,6 +61,7 @@ class Call:
     ``updates`` receives new values of statistics: ``call.updates[index_in_weights] = array``.
     ``masks`` has one entry per input: a bool array, False where a position is padding, or None.
     ``state`` is what a stateful layer left after the last batch, or None; what it leaves now goes into ``new_state``.
+    ``total_rows`` is the batch's length where ``x`` is a part of it; ``penalty`` is what the layer adds to the loss.
     """
 
     training: bool = False
@@ -69,6 +70,8 @@ class Call:
     masks: tuple[Array | None, ...] = (None,)
     state: tuple[Array, ...] | None = None
     new_state: tuple[Array, ...] | None = None
+    total_rows: int = 0
+    penalty: float = 0.0
 
     @property
     def mask(self) -> Array | None:

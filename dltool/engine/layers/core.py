@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltool.engine.activations import activation, activation_name
+from dltool.engine.constraints import Constraint, constraint
 from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
 from dltool.engine.regularizers import Regularizer, regularizer
@@ -50,6 +51,9 @@ class Dense(Layer):
     bias_initializer: Initializer | str | dict = "zeros"
     kernel_regularizer: Regularizer | str | dict | None = None
     bias_regularizer: Regularizer | str | dict | None = None
+    activity_regularizer: Regularizer | str | dict | None = None
+    kernel_constraint: Constraint | str | dict | None = None
+    bias_constraint: Constraint | str | dict | None = None
 
     keeps_mask: ClassVar[bool] = True
 
@@ -62,6 +66,9 @@ class Dense(Layer):
             bias_initializer=initializer(self.bias_initializer),
             kernel_regularizer=regularizer(self.kernel_regularizer),
             bias_regularizer=regularizer(self.bias_regularizer),
+            activity_regularizer=regularizer(self.activity_regularizer),
+            kernel_constraint=constraint(self.kernel_constraint),
+            bias_constraint=constraint(self.bias_constraint),
         )
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -75,9 +82,8 @@ class Dense(Layer):
         return (*shape[:-1], self.units)
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        kernel = WeightSpec(
-            "kernel", (shape[-1], self.units), self.kernel_initializer, regularizer=self.kernel_regularizer
-        )
+        rules = (True, self.kernel_regularizer, self.kernel_constraint)
+        kernel = WeightSpec("kernel", (shape[-1], self.units), self.kernel_initializer, *rules)
         return (kernel, *bias_spec(self, self.units))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
@@ -365,7 +371,7 @@ def bias_spec(layer: Any, size: int) -> tuple[WeightSpec, ...]:
     """The bias of a layer with Keras's bias fields: one spec, or none without ``use_bias``."""
     if not layer.use_bias:
         return ()
-    return (WeightSpec("bias", (size,), layer.bias_initializer, regularizer=layer.bias_regularizer),)
+    return (WeightSpec("bias", (size,), layer.bias_initializer, True, layer.bias_regularizer, layer.bias_constraint),)
 
 
 def positive(name: str, value: Any) -> int:
