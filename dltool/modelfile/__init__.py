@@ -4,7 +4,7 @@
     hdf5                         the file's content, parsed in a limited child process, where run
     hdf5_child hdf5_contents archive
     loading keras3_variables     arrays -> the weights of layers, by position or by Keras 3's paths
-    keras1 keras2 keras3         dialects, each as pure functions on JSON
+    keras1 keras2 keras2_parts keras3      dialects, each as pure functions on JSON
     network channels_first graph_json      any of them -> one canonical form -> Graph
     operations                   arithmetic between layers -> layers
     stored_weights               arrays that old versions arranged otherwise
