@@ -46,6 +46,8 @@ def command(console: Console, source: str, target: str, input_shape: tuple | Non
 
     result = convert.run(settings)
     console.note(f"saved   {target}: {result.line}")
+    for warning in result.warnings:
+        console.warning(f"{target}: {warning}")
     if result.lost:
         console.note(f"left    {', '.join(result.lost)}: the format has no place for them, {source} keeps them")
 

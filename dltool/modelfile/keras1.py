@@ -93,7 +93,7 @@ def upgrade(model: Any) -> Any:
         if not isinstance(layers, list):
             return model
         if layers and is_branching(layers[0]):
-            return {"class_name": "Model", "config": joined(layers)}
+            return {**model, "class_name": "Model", "config": joined(layers)}
         return {**model, "config": [entry(layer) for layer in layers]}
     if isinstance(config, dict) and isinstance(config.get("layers"), list):
         return {**model, "config": {**config, "layers": [entry(layer) for layer in config["layers"]]}}

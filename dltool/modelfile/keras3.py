@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from dltool.errors import ModelFileError
+from dltool.modelfile.operations import as_layer
 
 MASK_NODES = ("NotEqual",)
 """Operations that Keras 3 writes for masks; dltool works masks out itself (Keras 3 cannot even read them back)."""
@@ -75,7 +76,7 @@ def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:
             continue
         if layer.get("class_name") in MASK_NODES:
             continue
-        layer = with_plain_nodes(layer, depth + 1)
+        layer = as_layer(with_plain_nodes(layer, depth + 1))
         if isinstance(layer.get("inbound_nodes"), list):
             layer = {**layer, "inbound_nodes": [plain_node(layer, node) for node in layer["inbound_nodes"]]}
         layers.append(layer)

@@ -141,23 +141,23 @@ def call_json(graph: Graph, calls: list[int], names: dict[str, str], node: Node)
     """One entry of ``inbound_nodes``: the list that both generations read, or Keras 3's form where there is none."""
     if not needs_keras3(node):
         return [[*reference(graph, calls, names, source), {}] for source in node.inputs]
-    tensors = [
-        {
-            "class_name": "__keras_tensor__",
-            "config": {
-                "shape": [None, *graph.shapes[source]],
-                "dtype": "float32",
-                "keras_history": reference(graph, calls, names, source),
-            },
-        }
-        for source in node.inputs
-    ]
-    causal = getattr(node.layer, "use_causal_mask", False)
-    if isinstance(node.layer, MultiHeadAttention):
-        return {"args": tensors, "kwargs": {"use_causal_mask": True} if causal else {}}
-    if causal:
-        return {"args": [tensors], "kwargs": {"use_causal_mask": True}}
-    return {"args": tensors[:1], "kwargs": {"initial_state": tensors[1:]}}
+    return keras3_call(graph, calls, names, node)
+
+
+def keras3_call(graph: Graph, calls: list[int], names: dict[str, str], node: Node) -> dict[str, Any]:
+    """One entry of ``inbound_nodes`` in Keras 3's form."""
+
+    def tensor(source: int) -> dict[str, Any]:
+        place = reference(graph, calls, names, source)
+        config = {"shape": [None, *graph.shapes[source]], "dtype": "float32", "keras_history": place}
+        return {"class_name": "__keras_tensor__", "config": config}
+
+    tensors = [tensor(source) for source in node.inputs]
+    options = {"use_causal_mask": True} if getattr(node.layer, "use_causal_mask", False) else {}
+    if node.layer.may_join and len(tensors) > 1:
+        return {"args": tensors[:1], "kwargs": {"initial_state": tensors[1:]}}
+    is_list = node.layer.joins and not isinstance(node.layer, MultiHeadAttention)
+    return {"args": [tensors] if is_list else tensors, "kwargs": options}
 
 
 def needs_keras3(node: Node) -> bool:

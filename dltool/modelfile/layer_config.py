@@ -163,7 +163,9 @@ def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str
         elif key in known:
             found[key] = plain_number(value)
         elif key == "dtype":
-            check_type(name, class_name, value)
+            # Until Keras 2.2 the type of a first layer was that of its input, e.g. int32 for an Embedding.
+            is_first = class_name in ("InputLayer", "Embedding") or "batch_input_shape" in config
+            check_type(name, class_name, value, INPUT_TYPES if is_first else FLOAT_TYPES)
         elif key != "name" and not is_harmless(harmless.get(key, ()), value):
             raise ModelFileError(unsupported(name, class_name, key, value))
     if class_name == "Normalization" and found.get("axis") == []:
@@ -198,9 +200,8 @@ def unsupported(name: str, class_name: str, key: str, value: Any) -> str:
     return f"layer {name!r} ({class_name}): the option {key}={str(value)[:80]!r} is not supported"
 
 
-def check_type(name: str, class_name: str, dtype: Any) -> None:
+def check_type(name: str, class_name: str, dtype: Any, allowed: tuple[str, ...]) -> None:
     """Arithmetic is float32 whatever the file says; quantized layers store other numbers and are refused."""
-    allowed = INPUT_TYPES if class_name == "InputLayer" else FLOAT_TYPES
     if dtype is not None and dtype not in allowed:
         raise ModelFileError(
             f"layer {name!r} ({class_name}): the type {str(dtype)[:60]!r} is not supported; use float32"

@@ -11,6 +11,7 @@ from dltool.modelfile.atomic import check_target
 from dltool.modelfile.config_file import read_config_network
 from dltool.modelfile.converting import network_of, write_archive, write_config, write_weights
 from dltool.modelfile.hdf5 import is_model_file
+from dltool.modelfile.keras_config import keras_differences
 from dltool.modelfile.network import Network
 from dltool.modelfile.reading import read, read_network, read_weights
 from dltool.modelfile.saved import SavedModel, TrainingConfig
@@ -33,10 +34,12 @@ class ConvertResult:
     """Attributes:
     line: what was written: ``"Keras 3 archive, 23,844 parameters, 28x28x1 -> 10"``.
     lost: what the format has no place for.
+    warnings: what Keras, and dltool when it reads the file again, will do otherwise.
     """
 
     line: str
     lost: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def run(settings: ConvertSettings) -> ConvertResult:
@@ -52,8 +55,12 @@ def run(settings: ConvertSettings) -> ConvertResult:
     write_it(saved, settings.target, overwrite=settings.force)
     graph = saved.model.graph
     shapes = f"{shown(graph.input_shapes)} -> {shown(graph.output_shapes)}"
-    lost = lost_things(saved) if kind.startswith(("Keras 3", "weights")) else ()
-    return ConvertResult(f"{kind}, {graph.num_parameters:,} parameters, {shapes}", lost)
+    line = f"{kind}, {graph.num_parameters:,} parameters, {shapes}"
+    if write_it is write:
+        return ConvertResult(line)
+    # Several axes of a normalisation are a matter of .h5 files alone.
+    changed = [text for text in keras_differences(graph) if text.startswith("Keras 3") and "axes" not in text]
+    return ConvertResult(line, lost_things(saved), tuple(changed))
 
 
 def format_of(target: str) -> tuple:

@@ -53,6 +53,24 @@ def test_it_is_said_what_a_format_has_no_place_for(here, capsys):
     assert "class names" not in capsys.readouterr().err
 
 
+def test_it_is_said_what_keras_3_reads_otherwise(here, capsys):
+    config = {
+        "class_name": "Sequential",
+        "config": [
+            {
+                "class_name": "Dense",
+                "config": {"name": "d", "units": 2, "activation": "hard_sigmoid", "batch_input_shape": [None, 3]},
+            }
+        ],
+    }
+    (here / "old.json").write_text(json.dumps(config | {"keras_version": "2.2.4"}))
+    assert main(["build", "hard.h5", "--from", "old.json", "-q"]) == 0
+    assert main(["convert", "hard.h5", "hard.keras", "-q"]) == 0
+    assert "dltool: warning: hard.keras: Keras 3 reads hard_sigmoid as" in capsys.readouterr().err
+    assert main(["convert", "hard.h5", "again.h5", "-q"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_the_same_model_gives_the_same_bytes_and_an_archive_of_three_members(here):
     for target in ("a.keras", "b.keras", "a.weights.h5", "b.weights.h5"):
         assert main(["convert", "c.h5", target, "-q"]) == 0

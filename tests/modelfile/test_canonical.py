@@ -190,24 +190,53 @@ def test_models_nested_too_deeply_are_refused():
         graph_of(model)
 
 
-def test_a_nested_model_called_twice_shares_its_layers_whichever_way_calls_are_counted():
-    def siamese(first, second, twice):
-        nodes = [[["x", 0, 0, {}]], [["x", 0, 0, {}]]] if not twice else [[["x", 0, 0, {}]]] * 4
-        sub = {**sequential({**INPUT, "config": {**INPUT["config"], "name": "si"}}, dense("inner")), "name": "sub"}
-        add = {"class_name": "Add", "name": "add", "config": {"name": "add"}}
-        layers = [
-            {**INPUT, "name": "x", "inbound_nodes": []},
-            {**sub, "inbound_nodes": nodes},
-            {**add, "inbound_nodes": [[["sub", first, 0, {}], ["sub", second, 0, {}]]]},
-        ]
-        config = {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["add", 0, 0]]}
-        return {"class_name": "Functional", "config": config}
+def siamese(first: int, second: int, twice: bool) -> dict:
+    """A nested model that is called twice with the same input; the two numbers are those of its calls."""
+    nodes = [[["x", 0, 0, {}]], [["x", 0, 0, {}]]] if not twice else [[["x", 0, 0, {}]]] * 4
+    sub = {**sequential({**INPUT, "config": {**INPUT["config"], "name": "si"}}, dense("inner")), "name": "sub"}
+    add = {"class_name": "Add", "name": "add", "config": {"name": "add"}}
+    layers = [
+        {**INPUT, "name": "x", "inbound_nodes": []},
+        {**sub, "inbound_nodes": nodes},
+        {**add, "inbound_nodes": [[["sub", first, 0, {}], ["sub", second, 0, {}]]]},
+    ]
+    config = {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["add", 0, 0]]}
+    return {"class_name": "Functional", "config": config}
 
+
+def test_a_nested_model_called_twice_shares_its_layers_whichever_way_calls_are_counted():
     # Keras 3 counts from 0, Keras 2 from 1, files for both list every call twice.
     for model, version in ((siamese(0, 1, False), 3), (siamese(1, 2, False), 2), (siamese(1, 3, True), 2)):
         graph = graph_of(model, version)
         assert {node.name for node in graph.nodes} == {"x", "sub/inner", "add"}
         assert len(graph.nodes[-1].inputs) == 2
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("twice", [True, False])
+@pytest.mark.parametrize("wrong", [5, 7, 19_999, 10**9, -1, "0", None])
+def test_a_wrong_call_of_a_nested_model_is_an_error_and_no_loop(wrong, twice, version):
+    """tf_keras never comes back from such a file."""
+    with pytest.raises(ModelFileError, match=r"layer 'add': (reads call|.* is not a tensor of the model)"):
+        graph_of(siamese(0, wrong, twice), version)
+
+
+def test_a_nested_model_that_reads_itself_is_an_error_and_no_loop():
+    model = siamese(0, 1, False)
+    model["config"]["layers"][1]["inbound_nodes"][0] = [["sub", 1, 0, {}]]
+    model["config"]["layers"][1]["inbound_nodes"][1] = [["sub", 0, 0, {}]]
+    with pytest.raises(ModelFileError, match=r"layer 'sub': its input depends on its own output"):
+        graph_of(model, 3)
+
+
+def test_the_type_of_a_first_layer_is_that_of_its_input():
+    layers = [
+        {"class_name": "Dense", "config": {"name": "d", "units": 2, "dtype": "int32", "batch_input_shape": [None, 3]}}
+    ]
+    assert graph_of({"class_name": "Sequential", "config": layers}).output_shapes == ((2,),)
+    layers.append({"class_name": "Dense", "config": {"name": "e", "units": 2, "dtype": "int32"}})
+    with pytest.raises(ModelFileError, match=r"layer 'e' \(Dense\): the type 'int32' is not supported"):
+        graph_of({"class_name": "Sequential", "config": layers})
 
 
 def test_names_that_keras_does_not_allow_are_changed_and_stay_unique():

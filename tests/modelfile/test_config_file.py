@@ -50,14 +50,14 @@ def test_keras_3_with_two_inputs_and_a_shared_layer():
 
 def test_text_that_json_dump_quoted_once_more():
     text = (CONFIGS / "keras2_images.json").read_text()
-    assert read_config(json.dumps(text))[0].num_parameters == 475
+    assert read_config(json.dumps(text))[0].graph().num_parameters == 475
 
 
 def test_hard_sigmoid_means_what_it_meant_where_the_text_was_written():
     text = (CONFIGS / "keras2_images.json").read_text().replace('"relu"', '"hard_sigmoid"')
-    assert read_config(text)[0].layers["conv2d"].activation == "hard_sigmoid_keras2"
+    assert read_config(text)[0].graph().layers["conv2d"].activation == "hard_sigmoid_keras2"
     text = (CONFIGS / "keras3_images_compiled.json").read_text().replace('"relu"', '"hard_sigmoid"')
-    assert read_config(text)[0].layers["conv2d"].activation == "hard_sigmoid"
+    assert read_config(text)[0].graph().layers["conv2d"].activation == "hard_sigmoid"
 
 
 def layer(class_name, **config):

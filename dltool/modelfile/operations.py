@@ -1,0 +1,86 @@
+"""Arithmetic between layers (``x * 0.5 + 3``), which Keras stores as operations, as the layers that do the same.
+
+A number becomes a Rescaling, two tensors an Add, Subtract or Multiply. Everything else stays as it is and is refused
+by its name where layers are looked up.
+Source: keras/src/ops/numpy.py of Keras 3.15; TFOpLambda in tf_keras 2.21, keras/src/layers/core/tf_op_layer.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+FUNCTIONS = {
+    "__operators__.add": "Add",
+    "math.add": "Add",
+    "math.subtract": "Subtract",
+    "math.multiply": "Multiply",
+    "math.truediv": "Divide",
+    "math.divide": "Divide",
+}
+"""tf.keras's name of an operation -> Keras 3's."""
+
+OPERATIONS = {"Add": "Add", "Subtract": "Subtract", "Multiply": "Multiply", "Divide": "Divide", "TrueDivide": "Divide"}
+IGNORED = ("name",)
+
+
+def as_layer(entry: dict[str, Any]) -> dict[str, Any]:
+    """A layer entry; one that stands for an operation that is called once becomes a layer."""
+    nodes, config = entry.get("inbound_nodes"), entry.get("config")
+    if not isinstance(nodes, list) or len(nodes) != 1 or not isinstance(config, dict):
+        return entry
+    function = FUNCTIONS.get(str(config.get("function"))) if entry.get("class_name") == "TFOpLambda" else None
+    operation = OPERATIONS.get(str(entry.get("class_name"))) if function is None else function
+    left, right = operands(nodes[0], function is not None)
+    if operation is None or left is None or right is None:
+        return entry
+    name = {"name": entry.get("name")}
+    if is_number(left) or is_number(right):
+        found = rescaling(operation, left, right)
+        if found is None:
+            return entry
+        tensor = right if is_number(left) else left
+        return {"class_name": "Rescaling", "config": {**name, **found}, **name, "inbound_nodes": [call(tensor)]}
+    if function is None or operation == "Divide":
+        return entry  # Keras 3's operation on two tensors is called as the layer is
+    return {"class_name": operation, "config": name, **name, "inbound_nodes": [call(left, right)]}
+
+
+def operands(node: Any, is_old: bool) -> tuple[Any, Any]:
+    """The two things that a call joins, tensors or numbers; (None, None) when it is no such call."""
+    if isinstance(node, dict) and not is_old:
+        arguments = node.get("args")
+        if isinstance(arguments, list) and len(arguments) == 2 and not node.get("kwargs"):
+            return arguments[0], arguments[1]
+        return None, None
+    first = node[0] if isinstance(node, list) and node and isinstance(node[0], list) else node
+    if not is_old or not isinstance(first, list) or len(first) != 4 or not isinstance(first[3], dict):
+        return None, None
+    if first[0] == "_CONSTANT_VALUE":
+        return first[2], first[3].get("y")
+    return first[:3], first[3].get("y")
+
+
+def rescaling(operation: str, left: Any, right: Any) -> dict[str, float] | None:
+    """``scale`` and ``offset`` of an operation with a number; None for a division by a tensor or by zero."""
+    if is_number(left):
+        if operation == "Divide" or is_number(right):
+            return None
+        flipped = {"Add": (1.0, left), "Subtract": (-1.0, left), "Multiply": (left, 0.0)}
+        scale, offset = flipped[operation]
+    else:
+        if operation == "Divide" and right == 0:
+            return None
+        plain = {"Add": (1.0, right), "Subtract": (1.0, -right), "Multiply": (right, 0.0)}
+        scale, offset = plain[operation] if operation != "Divide" else (1.0 / right, 0.0)
+    return {"scale": float(scale), "offset": float(offset)}
+
+
+def call(*tensors: Any) -> Any:
+    """An inbound node with these tensors, in the form that they are in."""
+    if any(isinstance(tensor, dict) for tensor in tensors):
+        return {"args": list(tensors), "kwargs": {}}
+    return [[*tensor, {}] if isinstance(tensor, list) else tensor for tensor in tensors]
+
+
+def is_number(value: Any) -> bool:
+    return type(value) in (int, float)

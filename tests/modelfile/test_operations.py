@@ -1,0 +1,85 @@
+"""Arithmetic between layers, as tf.keras and Keras 3 store it."""
+
+import numpy as np
+import pytest
+
+from dltool.engine.model import Model
+from dltool.engine.reference import ReferenceExecutor
+from dltool.errors import ModelFileError
+from dltool.modelfile.network import upgrade
+
+
+def tensor(name: str) -> dict:
+    config = {"shape": [None, 3], "dtype": "float32", "keras_history": [name, 0, 0]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+def keras3(class_name: str, *arguments: object) -> tuple[dict, str]:
+    node = {"args": list(arguments), "kwargs": {}}
+    return {"module": "keras.src.ops.numpy", "class_name": class_name, "config": {}, "inbound_nodes": [node]}, "3.15.0"
+
+
+def keras2(function: str, *call: object) -> tuple[dict, str]:
+    return {"class_name": "TFOpLambda", "config": {"function": function}, "inbound_nodes": [[list(call)]]}, "2.12.0"
+
+
+def graph_of(operation: dict, version: str):
+    inputs = [
+        {
+            "class_name": "InputLayer",
+            "name": name,
+            "config": {"name": name, "batch_input_shape": [None, 3]},
+            "inbound_nodes": [],
+        }
+        for name in ("x", "z")
+    ]
+    layers = [*inputs, {**operation, "name": "op", "config": {"name": "op", **operation["config"]}}]
+    config = {"layers": layers, "input_layers": [["x", 0, 0], ["z", 0, 0]], "output_layers": [["op", 0, 0]]}
+    return upgrade({"class_name": "Functional", "config": config}, version).graph()
+
+
+X = tensor("x")
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (keras3("Add", X, 3.0), lambda x, z: x + 3),
+        (keras3("Add", 3, X), lambda x, z: x + 3),
+        (keras3("Subtract", X, 3.0), lambda x, z: x - 3),
+        (keras3("Subtract", 3.0, X), lambda x, z: 3 - x),
+        (keras3("Multiply", X, 0.5), lambda x, z: x * 0.5),
+        (keras3("TrueDivide", X, 4), lambda x, z: x / 4),
+        (keras3("Divide", X, 4), lambda x, z: x / 4),
+        (keras3("Add", X, tensor("z")), lambda x, z: x + z),
+        (keras2("__operators__.add", "x", 0, 0, {"y": 3.0, "name": None}), lambda x, z: x + 3),
+        (keras2("math.subtract", "_CONSTANT_VALUE", -1, 3.0, {"y": ["x", 0, 0], "name": None}), lambda x, z: 3 - x),
+        (keras2("math.multiply", "x", 0, 0, {"y": 0.5, "name": None}), lambda x, z: x * 0.5),
+        (keras2("math.truediv", "x", 0, 0, {"y": 4, "name": None}), lambda x, z: x / 4),
+        (keras2("math.subtract", "x", 0, 0, {"y": ["z", 0, 0], "name": None}), lambda x, z: x - z),
+    ],
+)
+def test_arithmetic_becomes_the_layer_that_does_it(operation, expected):
+    x, z = np.random.default_rng(0).random((2, 4, 3), np.float32)
+    with ReferenceExecutor(Model.build(graph_of(*operation), seed=0), batch_size=4) as executor:
+        assert np.allclose(executor.forward((x, z))[0], expected(x, z), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        keras3("TrueDivide", 1.0, X),
+        keras3("Divide", X, 0),
+        keras3("Power", X, 2.0),
+        keras3("Add", X, "3"),
+        keras3("Add", X, True),
+        keras3("Add", 1, 2),
+        keras2("math.sin", "x", 0, 0, {"y": 3.0}),
+        keras2("math.add", "x", 0, 0, {"y": [1, 2]}),
+        keras2("math.add", "x", 0, 0, {}),
+        keras2("math.truediv", "x", 0, 0, {"y": ["z", 0, 0]}),
+    ],
+)
+def test_other_operations_are_refused_by_name(operation):
+    with pytest.raises(ModelFileError, match="layer 'op'"):
+        graph_of(*operation)
