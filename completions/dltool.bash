@@ -45,13 +45,14 @@ _dltool_reply() {
 _dltool_takes_value() {
     case $1 in
         build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --class-weight | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
         evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --diff | --batch-size) return 0 ;; esac ;;
         lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
         pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
     esac
     return 1
 }
@@ -71,9 +72,9 @@ _dltool_values() {
         build--resize) _dltool_reply stretch crop pad ;;
         build--class-names) return ;;
         build--limit) _dltool_reply ;;
-        build--optimizer) _dltool_reply adadelta adagrad adam adamax adamw nadam rmsprop sgd ;;
+        build--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         build--lr) _dltool_reply ;;
-        build--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
+        build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         build--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         build--seed) _dltool_reply ;;
         fit--data) return ;;
@@ -91,9 +92,9 @@ _dltool_values() {
         fit--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
         fit--epochs) _dltool_reply ;;
         fit--batch-size) _dltool_reply ;;
-        fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw nadam rmsprop sgd ;;
+        fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         fit--lr) _dltool_reply ;;
-        fit--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
+        fit--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         fit--loss-weight) _dltool_reply ;;
         fit--schedule) _dltool_reply 1cycle constant cosine exp flat-cosine plateau poly sgdr step time ;;
@@ -101,13 +102,19 @@ _dltool_values() {
         fit--clip-norm) _dltool_reply ;;
         fit--clip-value) _dltool_reply ;;
         fit--weight-decay) _dltool_reply ;;
+        fit--label-smoothing) _dltool_reply ;;
+        fit--ema) _dltool_reply ;;
+        fit--time) _dltool_reply ;;
+        fit--restarts) _dltool_reply ;;
         fit--freeze) _dltool_reply ;;
         fit--early-stop) _dltool_reply ;;
         fit--monitor) _dltool_reply ;;
         fit--min-delta) _dltool_reply ;;
         fit--augment) return ;;
         fit--augment-preview) return ;;
+        fit--balance) _dltool_reply oversample ;;
         fit--class-weight) _dltool_reply ;;
+        fit--decision-threshold) _dltool_reply ;;
         fit--seed) _dltool_reply ;;
         fit--jobs) _dltool_reply ;;
         fit--backend) _dltool_reply auto threads processes ;;
@@ -160,8 +167,8 @@ _dltool_values() {
         lr-find--steps) _dltool_reply ;;
         lr-find--pick) _dltool_reply valley steepest min10 ;;
         lr-find--plot) return ;;
-        lr-find--optimizer) _dltool_reply adadelta adagrad adam adamax adamw nadam rmsprop sgd ;;
-        lr-find--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
+        lr-find--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
+        lr-find--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         lr-find--batch-size) _dltool_reply ;;
         lr-find--jobs) _dltool_reply ;;
         lr-find--backend) _dltool_reply auto threads processes ;;
@@ -200,14 +207,20 @@ _dltool_values() {
         finetune--epochs-unfrozen) _dltool_reply ;;
         finetune--unfreeze) _dltool_reply ;;
         finetune--batch-size) _dltool_reply ;;
-        finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw nadam rmsprop sgd ;;
+        finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         finetune--lr) _dltool_reply ;;
-        finetune--loss) _dltool_reply binary_crossentropy categorical_crossentropy huber mean_absolute_error mean_squared_error sparse_categorical_crossentropy ;;
+        finetune--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         finetune--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         finetune--seed) _dltool_reply ;;
         finetune--jobs) _dltool_reply ;;
         finetune--backend) _dltool_reply auto threads processes ;;
         finetune--output | finetune-o) return ;;
+        convert--from) return ;;
+        convert--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        convert--input) _dltool_reply ;;
+        convert--classes) _dltool_reply ;;
+        convert--class-names) return ;;
+        convert--labels-from) return ;;
     esac
 }
 
@@ -215,13 +228,14 @@ _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
         build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --freeze --early-stop --monitor --min-delta --augment --augment-preview --class-weight --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
-        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
+        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
         pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
         finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
         help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
     esac
@@ -229,9 +243,9 @@ _dltool_options() {
 
 _dltool_arguments() {
     case $1:$2 in
-        :0) _dltool_reply build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
+        :0) _dltool_reply build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
         build:0) return ;;
-        build:*) _dltool_reply act activation add averagepooling2d avgpool avgpool2d batchnorm batchnormalization bn concat concatenate conv conv2d dense depthwise depthwiseconv depthwiseconv2d dropout fc flatten gap globalaveragepooling2d globalavgpool globalmaxpool globalmaxpooling2d gmp input inputlayer leakyrelu maxpool maxpool2d maxpooling2d norm normalization relu rescale rescaling reshape zeropad zeropadding2d ;;
+        build:*) _dltool_reply act activation activityregularization add additiveattention alphadropout attention average averagepooling1d averagepooling2d averagepooling3d avgpool avgpool2d batchnorm batchnormalization bidir bidirectional bn centercrop concat concatenate conv conv1d conv1dtranspose conv2d conv2dtranspose conv3d cropping1d cropping2d cropping3d deconv dense depthwise depthwiseconv depthwiseconv2d dot dropout elu embed embedding fc flatten gap gaussiandropout gaussiannoise globalaveragepooling1d globalaveragepooling2d globalaveragepooling3d globalavgpool globalmaxpool globalmaxpooling1d globalmaxpooling2d globalmaxpooling3d gmp gn groupnorm groupnormalization gru input inputlayer layernorm layernormalization leakyrelu ln lstm masking maximum maxpool maxpool2d maxpooling1d maxpooling2d maxpooling3d mha minimum multiheadattention multiply noise norm normalization part permute prelu relu repeat repeatvector rescale rescaling reshape resize resizing rnn separable separableconv1d separableconv2d simplernn softmax spatialdropout1d spatialdropout2d spatialdropout3d subtract thresholdedrelu timedist timedistributed unitnormalization upsample upsampling1d upsampling2d upsampling3d zeropad zeropadding1d zeropadding2d zeropadding3d ;;
         fit:0) return ;;
         evaluate:0) return ;;
         evaluate:1) _dltool_reply ;;
@@ -241,8 +255,10 @@ _dltool_arguments() {
         lr-find:0) return ;;
         pseudo-label:0) return ;;
         finetune:0) return ;;
+        convert:0) _dltool_reply ;;
+        convert:1) _dltool_reply ;;
         completion:0) _dltool_reply bash zsh fish ;;
-        help:0) _dltool_reply augmentation data exit-codes layer-words limits model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune completion help ;;
+        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
         *) _dltool_reply ;;
     esac
 }

@@ -84,8 +84,12 @@ class FitSettings:
         val_split: fraction held out for validation, 0 turns it off; None: 0.2 unless ``val`` or a valid/ folder is
             there or the data have fewer than 50 rows.
         optimizer: ``"adam"`` or ``"sgd:momentum=0.9,nesterov=true"``.
+        learning_rate: a number, or "auto" for that of a range test.
         early_stop: stop after this many epochs without an improvement of ``monitor`` by ``min_delta``.
-        class_weight: ``"balanced"`` or ``"cat=1,dog=99"``.
+        balance: "oversample" lets the rows of rare classes come as often as those of the largest.
+        decision_threshold: from this probability on the second of two classes is said; "auto": the one with the best
+            F scores on the validation rows.
+        class_weight: ``"balanced"``, ``"sqrt"`` or ``"cat=1,dog=99"``.
         jobs: lanes; None takes one per CPU. backend: "auto", "threads" or "processes".
         output: where to write instead of ``model``.
         keep_state: keep optimizer slots and counters in the file, so that training can go on exactly.
@@ -98,6 +102,9 @@ class FitSettings:
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
         freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
         exact: leave out algorithms with larger rounding errors (Winograd).
+        label_smoothing: part of each label that is spread over all classes.
+        ema: keep a running average of the weights with this decay. time: seconds for the whole command.
+        restarts: so many random starts are tried shortly, and the best is trained.
         augment: ``"medium"`` or ``"hflip,rotate=15"``; augment_preview: a .png to draw examples into, instead of
             training.
         log: a .csv or .jsonl file; log_every: "epoch" or "batch". plot: a picture of the curves.
@@ -115,13 +122,15 @@ class FitSettings:
     epochs: int = 10
     batch_size: int = 64
     optimizer: str | None = None
-    learning_rate: float | None = None
+    learning_rate: float | str | None = None
     loss: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] = ()
     early_stop: int | None = None
     min_delta: float = 0.0
     monitor: str | None = None
     class_weight: str | None = None
+    balance: str | None = None
+    decision_threshold: float | str | None = None
     seed: int = 0
     shuffle: bool = True
     jobs: int | None = None
@@ -141,6 +150,10 @@ class FitSettings:
     weight_decay: float | None = None
     freeze: str | None = None
     exact: bool = False
+    label_smoothing: float | None = None
+    ema: float | None = None
+    time: float | None = None
+    restarts: int = 1
     augment: str | None = None
     augment_preview: str | None = None
     log: str | None = None
@@ -160,6 +173,7 @@ class EvaluateSettings:
         beta: recall counts so many times as much as precision in the F score that is given besides F1.
         top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
         top_losses: so many rows with the largest loss are listed.
+        tta: average over several views of each image, as training made them.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
         exact: no algorithm with larger rounding errors than a direct computation.
     """
@@ -175,6 +189,7 @@ class EvaluateSettings:
     top_losses: int = 0
     fail_under: tuple[tuple[str, float], ...] = ()
     exact: bool = False
+    tta: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,6 +204,7 @@ class PredictSettings:
         min_prob: below this probability the label is "?".
         layer: give this layer's output instead of the model's.
         exact: no algorithm with larger rounding errors than a direct computation.
+        tta: see EvaluateSettings.
         sort_into: a folder that gets links to the inputs, one folder per label.
     """
 
@@ -204,6 +220,7 @@ class PredictSettings:
     layer: str | None = None
     exact: bool = False
     sort_into: str | None = None
+    tta: bool = False
 
 
 @dataclass(frozen=True)
@@ -322,3 +339,29 @@ class FinetuneSettings:
     output: str | None = None
     force: bool = False
     rescale: bool = True
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """A model in another format.
+
+    Attributes:
+        source: a model file, or one of weights only; then one of ``from_config`` and ``arch`` says the network.
+        target: the file to write; its name's ending says the format.
+        from_config: Keras JSON, or a model file, with the network of the weights.
+        arch: a ready architecture with the network of the weights, for samples of the shape ``input`` and ``classes``
+            outputs. rescale: see BuildSettings.
+        class_names: names of the classes in the order of the outputs.
+        labels_from: a model file whose class names and preprocessing are taken over.
+    """
+
+    source: str
+    target: str
+    from_config: str | None = None
+    arch: str | None = None
+    input: tuple[int | None, ...] | None = None
+    classes: int | None = None
+    rescale: bool = True
+    class_names: tuple[str, ...] | None = None
+    labels_from: str | None = None
+    force: bool = False

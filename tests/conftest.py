@@ -1,6 +1,7 @@
 """Fixtures for all tests: where the recorded cases and the sample data are."""
 
 import os
+import signal
 from pathlib import Path
 
 # As the command line does, before numpy comes: BLAS threads would keep the reader from its quick fork.
@@ -9,6 +10,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Ctrl-C reaches what the tests start, also where a shell began the tests in the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ HEADER = '''"""The registered names, so that help, completion and typos need no 
 Generated from the registries by ``python tests/regenerate_names.py``; a test compares.
 
 LAYERS: Keras class -> its constructor's options in order, each with what it takes ("int", "number", "numbers",
-"flag", "size", "text", "time" or "any"). LAYER_REQUIRED: the options without a default.
+"flag", "size", "text", "time", "layer" or "any"). LAYER_REQUIRED: the options without a default.
 OPTIMIZERS, LOSSES, METRICS, SCHEDULES, AUGMENTATIONS: name -> options likewise.
 ARCHITECTURES: name -> option -> default. AUGMENT_PRESETS: name -> list of augmentations.
 METRIC_SHORT: name -> the word in progress lines. *_ALIASES: short name -> full name.
@@ -32,7 +32,9 @@ def kind_of(name: str, annotation: str) -> str:
     """What a constructor option takes, read from its annotation."""
     if "bool" in annotation:
         return "flag"
-    if annotation == "str" or name.endswith(("_initializer", "_regularizer")):
+    if annotation.startswith("Layer"):
+        return "layer"
+    if annotation == "str" or name.endswith(("_initializer", "_regularizer", "_constraint")):
         return "text"
     if "tuple" in annotation or "Shape" in annotation:
         return "numbers" if "float" in annotation else "size"
@@ -67,6 +69,7 @@ def tables() -> dict[str, object]:
     from dltool.architectures.catalog import ARCHITECTURES
     from dltool.data.augment import AUGMENTATIONS, PRESETS
     from dltool.engine.activations import ACTIVATIONS
+    from dltool.engine.constraints import CONSTRAINTS
     from dltool.engine.initializers import INITIALIZERS
     from dltool.engine.layers import LAYERS
     from dltool.engine.losses import LOSSES
@@ -84,6 +87,8 @@ def tables() -> dict[str, object]:
         "ACTIVATION_ALIASES": ACTIVATIONS.aliases(),
         "INITIALIZERS": tuple(INITIALIZERS.names()),
         "INITIALIZER_ALIASES": INITIALIZERS.aliases(),
+        "CONSTRAINTS": tuple(CONSTRAINTS.names()),
+        "CONSTRAINT_ALIASES": CONSTRAINTS.aliases(),
         "REGULARIZERS": tuple(REGULARIZERS.names()),
         "REGULARIZER_ALIASES": REGULARIZERS.aliases(),
         "LOSSES": {name: options_of(LOSSES.get(name)) for name in LOSSES},

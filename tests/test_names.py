@@ -12,4 +12,4 @@ def test_every_option_has_a_kind_that_layer_words_understand():
     from dltool import names
 
     used = {kind for options in names.LAYERS.values() for kind in options.values()}
-    assert used <= {"int", "number", "numbers", "flag", "size", "text"}
+    assert used <= {"int", "number", "numbers", "flag", "size", "text", "layer"}

@@ -74,10 +74,12 @@ def toured(readme, shell):
 
 
 def test_tour_builds_fits_evaluates_and_predicts(toured, shell):
-    _, _, evaluated, predicted = toured
+    _, _, evaluated, predicted, converted = toured
     assert "accuracy" in evaluated
     assert len(re.findall(r"sample_data/digits/test/7/\d{4}\.png", predicted)) == 36
     assert len((shell.folder / "digits.csv").read_text().splitlines()) == 1 + 360
+    assert converted == ""
+    assert (shell.folder / "named.h5").stat().st_size > (shell.folder / "small.weights.h5").stat().st_size
 
 
 @pytest.mark.interop
@@ -126,7 +128,7 @@ def test_architectures_that_it_names_exist(readme):
 
 
 def test_further_commands_do_what_is_said(readme, toured, shell):
-    found, _, compared, labelled, tuned, piped = [shell(block) for block in blocks(readme, "more")]
+    found, _, _, compared, labelled, tuned, piped = [shell(block) for block in blocks(readme, "more")]
     assert found == ""
     assert "accuracy" in compared and "small.h5" in compared
     assert "accepted" in labelled

@@ -54,8 +54,11 @@ OLD_KEYWORDS = {
 }
 """Keras 1 keyword -> today's."""
 
+ACTIVATIONS_FIRST = ("elu", "softmax")
+"""Words that are the plain activation, though a layer with options has the same name."""
+
 REQUIRED = {**names.LAYER_REQUIRED, "InputLayer": ("shape",)}
-PADDINGS = ("valid", "same")
+PADDINGS = ("valid", "same", "causal")
 MOST_REPEATS = 1000
 MOST_LAYERS = 10_000
 
@@ -127,7 +130,7 @@ def _word(text: str) -> Word:
     if match["name"] == "" or (match["inputs"] is not None and not all(match["inputs"].split("+"))):
         raise UsageError(f"{text}: a name is missing before '=' or after '@'; write name=kind@input+input")
     kind = match["kind"]
-    if kind in _activations() and kind not in kinds():
+    if kind in _activations() and (kind not in kinds() or (kind in ACTIVATIONS_FIRST and match["values"] is None)):
         class_name, fixed = "Activation", {"activation": kind}
     else:
         class_name, fixed = class_of(kind, text), {}
@@ -172,12 +175,24 @@ class _Options:
     def read(self, values: str | None) -> dict[str, Any]:
         for part in split_outside(values or "", ",", self.text, keep_empty=values is not None):
             key, equals, value = part.partition("=")
-            if equals:
+            if self.fields.get("layer") == "layer" and (key.strip() == "layer" or not {":", "("}.isdisjoint(key)):
+                self._inner(value if key.strip() == "layer" else part)
+            elif equals:
                 self._keyword(key.strip(), value.strip())
             else:
                 self._bare(part)
         self._check_required()
         return self.found
+
+    def _inner(self, part: str) -> None:
+        """The layer inside a wrapper: ``lstm:64``, or in brackets ``(lstm:64,return_sequences=true)``."""
+        part = part.strip()
+        inner = _word(part[1:-1] if part.startswith("(") else part)
+        if inner.name or inner.inputs:
+            raise UsageError(
+                f"{self.text}: the layer inside cannot have a name or '@' inputs; give them to {self.kind}"
+            )
+        self._set("layer", {"class_name": inner.class_name, "config": inner.options})
 
     def _set(self, key: str, value: Any) -> None:
         if key in self.found:
@@ -225,7 +240,9 @@ class _Options:
             self._bare_number(value)
 
     def _bare_word(self, value: str) -> None:
-        if value in PADDINGS and self.fields.get("padding") == "text":
+        if self.fields.get("layer") == "layer" and "layer" not in self.found and value in kinds():
+            self._inner(value)
+        elif value in PADDINGS and self.fields.get("padding") == "text":
             self._set("padding", value)
         elif value in _activations() and "activation" in self.fields:
             self._set("activation", value)
@@ -250,7 +267,7 @@ class _Options:
 
     def _bare_number(self, value: Any) -> None:
         for key, wanted in self.fields.items():
-            if key in self.found or wanted in ("text", "flag"):
+            if key in self.found or wanted in ("text", "flag", "layer"):
                 continue
             if isinstance(value, bool) or value is None:
                 break
@@ -292,13 +309,38 @@ class _Options:
 
 _EXAMPLES = {
     "Activation": "activation:relu",
+    "AlphaDropout": "alphadropout:0.1",
+    "Bidirectional": "bidir:lstm:64",
+    "CenterCrop": "centercrop:24,24",
+    "Conv1D": "conv1d:32,3",
+    "Conv1DTranspose": "conv1dtranspose:32,3",
     "Conv2D": "conv2d:32,3",
+    "Conv2DTranspose": "deconv:32,3",
+    "Conv3D": "conv3d:32,3",
     "Dense": "dense:64",
     "DepthwiseConv2D": "depthwise:3",
+    "Dot": "dot:1@a+b",
     "Dropout": "dropout:0.5",
+    "Embedding": "embed:10000,64",
+    "GRU": "gru:64",
+    "GaussianDropout": "gaussiandropout:0.1",
+    "GaussianNoise": "noise:0.1",
     "InputLayer": "input:28x28x1",
+    "LSTM": "lstm:64",
+    "MultiHeadAttention": "mha:4,16@a+a",
+    "Part": "part:1,2@NAME",
+    "Permute": "permute:2x1",
+    "RepeatVector": "repeat:10",
     "Rescaling": "rescaling:1/255",
     "Reshape": "reshape:7x7x64",
+    "Resizing": "resize:64,64",
+    "SeparableConv1D": "separableconv1d:32,3",
+    "SeparableConv2D": "separable:32,3",
+    "SimpleRNN": "rnn:64",
+    "SpatialDropout1D": "spatialdropout1d:0.2",
+    "SpatialDropout2D": "spatialdropout2d:0.2",
+    "SpatialDropout3D": "spatialdropout3d:0.2",
+    "TimeDistributed": "timedist:dense:64",
 }
 """A right word for every layer with an option that must be given."""
 
@@ -309,12 +351,14 @@ def _activations() -> list[str]:
 
 def _choices(key: str) -> list[str]:
     """The names that an option takes; empty when it takes anything."""
-    if key == "activation":
+    if key in ("activation", "recurrent_activation"):
         return _activations()
     if key == "padding":
         return list(PADDINGS)
     if key.endswith("_initializer"):
         return [*names.INITIALIZERS, *names.INITIALIZER_ALIASES]
+    if key.endswith("_constraint"):
+        return [*names.CONSTRAINTS, *names.CONSTRAINT_ALIASES]
     if key.endswith("_regularizer"):
         return [*names.REGULARIZERS, *names.REGULARIZER_ALIASES]
     return []

@@ -48,6 +48,7 @@ EXPECTED = {
     "size": "a size such as 3 or 3x3",
     "numbers": "a number or (number,number)",
     "text": "a name",
+    "layer": "a layer word in brackets, as (lstm:64)",
     "time": "a time such as 2 (epochs) or 500steps",
 }
 """What an option of each kind in ``dltool.names`` takes, for messages; "any" takes everything."""
@@ -59,7 +60,14 @@ def fits(kind: str, value: Any) -> bool:
         return kind in ("flag", "any") and (isinstance(value, bool) or kind == "any")
     if kind == "time":
         return re.fullmatch(r"(\d+\.?\d*|\.\d+) ?(epochs?|steps?)?", str(value)) is not None
-    types = {"int": int, "number": int | float, "size": int | tuple, "numbers": int | float | tuple, "text": Bare}
+    types = {
+        "int": int,
+        "number": int | float,
+        "size": int | tuple,
+        "numbers": int | float | tuple,
+        "text": Bare,
+        "layer": dict,
+    }
     return kind == "any" or isinstance(value, types[kind])
 
 

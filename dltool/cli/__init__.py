@@ -8,7 +8,7 @@
     progress    training events on the screen
     plot        a curve in characters
     shells      completion scripts from a description of all commands
-    build fit evaluate predict summary lr_find pseudo_label finetune help completion      one file per command
+    build fit evaluate predict summary lr_find pseudo_label finetune convert help completion      one file per command
 
 Modules here import click and the standard library at the top; workflows and numpy only inside command bodies, so that
 help, version and usage errors cost no more than click itself.

@@ -33,7 +33,7 @@ class Layout:
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections = {
-            heading: [record for param in params if (record := param.get_help_record(ctx)) is not None]
+            heading: [_record(*record) for param in params if (record := param.get_help_record(ctx)) is not None]
             for heading, params in in_sections(self.get_params(ctx))
         }
         widest = max(len(name) for records in sections.values() for name, _ in records)
@@ -42,6 +42,11 @@ class Layout:
             if records:
                 with formatter.section(heading):
                     formatter.write_dl([(name.ljust(width), text) for name, text in records], col_max=width)
+
+
+def _record(name: str, text: str) -> tuple[str, str]:
+    """A line of help; defaults that click adds look like those that we write: ``[10]``."""
+    return name, text.replace("[default: ", "[")
 
 
 class Command(Layout, click.Command):

@@ -145,6 +145,10 @@ class Console:
         return is_terminal(self._out)
 
     @property
+    def err_is_terminal(self) -> bool:
+        return is_terminal(self._err)
+
+    @property
     def result_width(self) -> int:
         """Columns for results: the terminal's, and 80 elsewhere, so that files do not depend on the terminal."""
         return max(self.width, 40) if self.out_is_terminal else 80
@@ -182,7 +186,7 @@ class Console:
             return
         self.clear()
         line = elided(line)
-        for part in folded(line, self.width) if fold and self.live else [line]:
+        for part in folded(line, self.width) if fold and self.err_is_terminal else [line]:
             self._write(self._err, self.styled(part, style))
 
     def detail(self, line: str) -> None:

@@ -11,7 +11,7 @@ from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, folded
 from dltool.cli.progress import Progress, duration
-from dltool.cli.types import AMOUNT, POSITIVE, RATE, ChoiceType, PerOutput
+from dltool.cli.types import AMOUNT, POSITIVE, PROBABILITY, RATE, TIME, ChoiceType, PerOutput, RateOrAuto, ThresholdType
 from dltool.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,12 @@ class FitCommand(Command):
 @options.arch
 @click.option("--epochs", type=POSITIVE, default=10, show_default=True, metavar="N", help="Passes over the data.")
 @options.batch_size
-@options.compile_step
+@options.optimizer
+@click.option(
+    "--lr", "learning_rate", type=RateOrAuto(), metavar="RATE|auto", help="Learning rate; auto: by a range test first."
+)
+@options.loss
+@options.metrics
 @click.option(
     "--loss-weight",
     "loss_weights",
@@ -57,14 +62,27 @@ class FitCommand(Command):
     "--clip-norm", type=RATE, metavar="X", help="Shrink each weight's gradient to this norm (Keras clipnorm)."
 )
 @click.option("--clip-value", type=RATE, metavar="X", help="Cut every number of the gradient to -X..X.")
-@click.option("--weight-decay", type=AMOUNT, metavar="X", help="Part of each weight that a step takes away, per rate.")
+@click.option("--weight-decay", type=AMOUNT, metavar="X", help="Shrink the weights by X times the rate in each step.")
+@click.option("--label-smoothing", type=PROBABILITY, metavar="PART", help="Part of a label spread over all classes.")
+@click.option("--ema", type=PROBABILITY, metavar="DECAY", help="Keep a moving average of the weights, as 0.999.")
+@click.option("--time", type=TIME, metavar="TIME", help="End after 90s, 5m or 1h30m; the schedule fits into it.")
+@click.option("--restarts", type=POSITIVE, default=1, metavar="N", help="Try N random starts shortly, train the best.")
 @click.option("--freeze", metavar="N|NAMES", help="Layers that do not train: the first N, names as 'conv*', or none.")
 @click.option("--early-stop", type=POSITIVE, metavar="N", help="Stop after N epochs without an improvement.")
 @click.option("--monitor", metavar="NAME", help="What decides which epoch is best.  [val_loss]")
 @click.option("--min-delta", type=AMOUNT, default=0.0, metavar="X", help="Least change that is an improvement.  [0]")
 @options.augment
 @click.option("--augment-preview", metavar="FILE.png", help="Draw examples of --augment into a picture, and stop.")
-@click.option("--class-weight", metavar="balanced|A=1,B=9", help="How much the rows of each class count.")
+@click.option(
+    "--balance", type=ChoiceType("balance", "oversample"), help="Let rows of rare classes come as often as others."
+)
+@click.option("--class-weight", metavar="balanced|sqrt|A=1,B=9", help="How much the rows of each class count.")
+@click.option(
+    "--decision-threshold",
+    type=ThresholdType(),
+    metavar="auto|P",
+    help="Say the second of two classes from probability P on; auto: by the validation rows.",
+)
 @options.seed
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
 @options.jobs
@@ -81,10 +99,20 @@ class FitCommand(Command):
 @options.plot
 @options.force
 @click.option(
-    "--no-state", "keep_state", is_flag=True, flag_value=False, default=True, help="Smaller file; training restarts."
+    "--no-state",
+    "keep_state",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave the optimizer's state out of the file.",
 )
 @click.option(
-    "--no-normalize", "normalize", is_flag=True, flag_value=False, default=True, help="Take tables as they are."
+    "--no-normalize",
+    "normalize",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave out the Normalization layer of new models for tables.",
 )
 @options.rescale
 @click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
@@ -146,6 +174,8 @@ def check(settings: "FitSettings") -> None:
         raise UsageError("--clip-value: cannot be combined with --clip-norm; give one of the two")
     if settings.augment_preview is not None and settings.augment is None:
         raise UsageError("--augment-preview: needs --augment; say what to show, as --augment medium")
+    if settings.balance is not None and settings.class_weight is not None:
+        raise UsageError("--balance: cannot be combined with --class-weight; give one of the two")
     if settings.log is None and "log_every" in (settings.given or ()):
         raise UsageError("--log-every: needs --log; name the file, as --log log.csv")
     if settings.resume and settings.reset_optimizer:

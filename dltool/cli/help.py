@@ -1,7 +1,7 @@
 """``dltool help TOPIC``: the texts of ``dltool/help``, with tables made from the real lists of names."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import click
@@ -20,6 +20,7 @@ TOPICS = {
     "exit-codes": "what the exit codes mean",
     "layer-words": "one word per layer: the grammar, all kinds, all architectures",
     "limits": "what dltool does not do",
+    "losses": "all losses, metrics and optimizers with their options",
     "model-file": "what a model file holds, Keras, safety",
     "numerics": "what is repeatable, lanes, precision",
     "output": "stdout and stderr, colour, JSON, options of every command",
@@ -28,7 +29,7 @@ TOPICS = {
 }
 """Topic -> what it is about; its text is in ``help/TOPIC.md``."""
 
-PAGES = ("build", "fit", "evaluate", "predict", "summary", "lr-find", "pseudo-label", "finetune")
+PAGES = ("build", "fit", "evaluate", "predict", "summary", "lr-find", "pseudo-label", "finetune", "convert")
 """Commands with a page of their own, ``help/COMMAND.md``."""
 
 
@@ -123,6 +124,35 @@ def architectures() -> list[str]:
     ]
 
 
+def losses() -> list[str]:
+    from dltool import names
+
+    return _with_options(names.LOSSES, names.LOSS_ALIASES, ("reduction",))
+
+
+def metrics() -> list[str]:
+    from dltool import names
+
+    return _with_options(names.METRICS, names.METRIC_ALIASES)
+
+
+def optimizers() -> list[str]:
+    from dltool import names
+
+    common = set.intersection(*map(set, names.OPTIMIZERS.values()))
+    return _with_options(names.OPTIMIZERS, names.OPTIMIZER_ALIASES, common)
+
+
+def _with_options(known: dict[str, dict], aliases: dict[str, str], hidden: Collection[str] = ()) -> list[str]:
+    """A line per name with its short names, and its options below."""
+    lines = []
+    for name, keys in known.items():
+        short = sorted(alias for alias, full in aliases.items() if full == name and alias.islower())
+        lines.append(f"  {', '.join([name, *short])}")
+        lines += _wrapped(", ".join(key for key in keys if key not in hidden), 6)
+    return lines
+
+
 def augment_presets() -> list[str]:
     from dltool import names
 
@@ -148,6 +178,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "kinds": kinds,
     "activations": activations,
     "architectures": architectures,
+    "losses": losses,
+    "metrics": metrics,
+    "optimizers": optimizers,
     "augment-presets": augment_presets,
 }
 """What may stand in a text as ``{name}``."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "lr-find": "Find a learning rate: raise it until the loss diverges.",
     "pseudo-label": "Label unlabelled images that the model is sure of, for further training.",
     "finetune": "Give a trained model a new head and train it on other classes.",
+    "convert": "Write a model in another format of Keras, or give weights their network.",
     "completion": "Print the completion of a shell: bash, zsh or fish.",
     "help": "Explain a topic or a command.",
 }

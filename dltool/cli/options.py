@@ -104,7 +104,7 @@ backend = click.option(
     type=ChoiceType("backend", "auto", "threads", "processes"),
     default="auto",
     show_default=True,
-    help="What lanes are; the results are the same.",
+    help="Lanes as threads or processes; the results are the same.",
 )
 seed = click.option(
     "--seed", type=SEED, default=0, show_default=True, metavar="N", help="Same seed, same result, bit for bit."
@@ -123,7 +123,7 @@ loss = click.option(
     multiple=True,
     callback=one_or_more,
     metavar="NAME",
-    help="What is minimised; OUTPUT=NAME for one of several outputs.  [by the head]",
+    help="What is minimised (dltool help losses); OUTPUT=NAME for one of several outputs.  [by the last layer]",
 )
 optimizer = click.option(
     "--optimizer",
@@ -140,7 +140,7 @@ metrics = click.option(
     type=NameType("metric", names.METRICS, names.METRIC_ALIASES, spec=True),
     multiple=True,
     metavar="NAME",
-    help="What is measured; repeat for several.  [by the head]",
+    help="What is measured (dltool help losses); repeat for several.  [by the last layer]",
 )
 compile_step = together(optimizer, learning_rate, loss, metrics)
 rescale = click.option(
@@ -175,6 +175,9 @@ warmup = click.option(
 )
 
 
+tta = click.option(
+    "--tta", is_flag=True, help="Average over views of each image: mirrored, turned, shifted, as training did."
+)
 augment = click.option(
     "--augment",
     type=AugmentType(),

@@ -29,6 +29,7 @@ class Progress:
         self._columns: list[str] = []
         self._started = self._drawn = clock()
         self._first_sample = 0
+        self._first_epoch: tuple[float, float] | None = None
 
     def understood(self, lines: Sequence[str]) -> None:
         for line in lines:
@@ -58,20 +59,20 @@ class Progress:
             self.console.draw(moving_line(_epoch(run), part, ["validating"], self.console.width - 1))
 
     def epoch_end(self, run: Any) -> None:
+        if self._first_epoch is None:
+            self._first_epoch = run.waited_seconds, run.train_seconds
         logs = {"learning_rate": run.learning_rate, **run.logs}  # at an epoch's end the logs have the rate, too
-        values = [name for name in logs if name not in ("epoch", "learning_rate")]
+        values = self._fitting([name for name in logs if name not in ("epoch", "learning_rate")], run)
         if values != self._columns:
             self._columns = values
-            self.console.note(self._header(run), "bold", fold=False)
+            self.console.note(self._header(run, values), "bold", fold=False)
         cells = [f"{_number(logs[name]):>{_width(name)}}" for name in values]
         star = " *" if run.is_best else ""
         rate = f"{logs['learning_rate']:.1e}"
         self.console.note(f"{_epoch(run)}  {'  '.join(cells)}  {rate:>8}  {duration(run.seconds):>6}{star}", fold=False)
 
     def finished(self, run: Any) -> None:
-        if run.train_seconds:
-            part = run.waited_seconds / run.train_seconds
-            self.console.detail(f"waited {part:.0%} of the training time for data")
+        self._tell_waiting(run)
         end = f"stopped at epoch {run.epoch}: {run.stop}" if run.stop else f"finished {_count(run.epoch, 'epoch')}"
         if run.best_epoch is None:
             self.console.note(end)
@@ -83,14 +84,35 @@ class Progress:
         values = ", ".join(f"{short(name)} {_number(best[name])}" for name in dict.fromkeys(shown))
         self.console.note(f"{end}; kept epoch {run.best_epoch}" + (f" ({values})" if values else ""))
 
+    def _tell_waiting(self, run: Any) -> None:
+        """The first epoch apart from the others, because it alone decodes images that stay in memory."""
+        if not run.train_seconds:
+            return
+        text = f"waited {run.waited_seconds / run.train_seconds:.0%} of the training time for data"
+        waited, seconds = self._first_epoch or (0.0, 0.0)
+        if seconds and run.train_seconds > seconds:
+            later = (run.waited_seconds - waited) / (run.train_seconds - seconds)
+            text += f": {waited / seconds:.0%} in the first epoch, {later:.0%} later"
+        self.console.detail(text)
+
     def interrupted(self, run: Any, path: str) -> None:
         where = f" in epoch {run.done + 1} after {run.batch:,} of {run.steps_per_epoch:,} batches" if run.batch else ""
         self.console.note(f"saved   {path}{where}")
         if self.resume:
             self.console.note(f"resume  {self.resume}", fold=False)
 
-    def _header(self, run: Any) -> str:
-        names = [f"{short(name):>{_width(name)}}" for name in self._columns]
+    def _fitting(self, names: list[str], run: Any) -> list[str]:
+        """The columns that a terminal has room for; metrics of the training rows give way first, the last of them."""
+        names, star = list(names), 2
+        while self.console.err_is_terminal and len(self._header(run, names)) + star > self.console.width:
+            less = [name for name in names if f"val_{name}" in names and name != "loss"] or names[2:]
+            if not less:
+                break
+            names.remove(less[-1])
+        return names
+
+    def _header(self, run: Any, columns: Sequence[str]) -> str:
+        names = [f"{short(name):>{_width(name)}}" for name in columns]
         return f"{'epoch':>{len(_epoch(run))}}  {'  '.join(names)}  {'lr':>8}  {'time':>6}"
 
     def _draw(self, run: Any) -> None:

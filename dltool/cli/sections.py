@@ -10,7 +10,7 @@ import click
 SECTIONS = {
     "Common options": (
         "--data --labels --unlabelled --val --val-split --files0-from --input --classes --arch --from --like "
-        "--at --pop --head --epochs --epochs-unfrozen --batch-size --lr --early-stop "
+        "--labels-from --at --pop --head --epochs --epochs-unfrozen --batch-size --lr --early-stop "
         "--threshold --min-precision --max-per-class --ask --rounds --pick "
         "--top --probs --format --layer --sort-into --min-prob --fail-under --weights --config --diff "
         "--output --force --dry-run --json"
@@ -21,6 +21,7 @@ SECTIONS = {
     ),
     "Training": (
         "--optimizer --schedule --warmup --min --max --steps --loss --loss-weight --metric --class-weight "
+        "--decision-threshold "
         "--label-smoothing --weight-decay --clip-norm --clip-value --ema --freeze --unfreeze --gradual --bn-update "
         "--precompute --no-precompute --monitor --min-delta --time --seed --resume --reset-optimizer --no-state "
         "--checkpoint"

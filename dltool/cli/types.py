@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -146,7 +147,7 @@ class NamesType(click.ParamType):
         if isinstance(value, tuple):
             return value
         found = self._lines(value, param, ctx) if "," not in value and os.path.isfile(value) else value.split(",")
-        found = [name.strip() for name in found if name.strip()]
+        found = without_numbers([name.strip() for name in found if name.strip()])
         if not found:
             self.fail(f"{value!r} holds no names; write them as cat,dog or give a file with one per line", param, ctx)
         double = next((name for name in found if found.count(name) > 1), None)
@@ -160,6 +161,13 @@ class NamesType(click.ParamType):
                 return file.read(1 << 20).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             self.fail(f"{path}: cannot be read as text ({error}); give a file with one name per line", param, ctx)
+
+
+def without_numbers(names: list[str]) -> list[str]:
+    """``0 cat``, ``1 dog``, as Teachable Machine writes labels.txt, without the numbers; other names as they are."""
+    parts = [name.partition(" ") for name in names]
+    counted = all(first == str(number) and rest for number, (first, _, rest) in enumerate(parts))
+    return [rest.strip() for _, _, rest in parts] if counted else names
 
 
 class GateType(click.ParamType):
@@ -235,3 +243,40 @@ class DurationType(click.ParamType):
 
 
 DURATION = DurationType()
+
+
+class RateOrAuto(click.ParamType):
+    """A learning rate, or ``auto``."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        return value if value == "auto" else RATE.convert(value, param, ctx)
+
+
+class ThresholdType(click.ParamType):
+    """A probability, or ``auto``."""
+
+    name = "threshold"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        return value if value == "auto" else PROBABILITY.convert(value, param, ctx)
+
+
+class TimeType(click.ParamType):
+    """A span of time, ``90s``, ``5m``, ``1h30m``. Gives seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,8}(?:\.\d{1,3})?)s)?", value)
+        sizes = (3600, 60, 1)
+        seconds = sum(float(n or 0) * size for n, size in zip(found.groups(), sizes, strict=True)) if found else 0.0
+        if not seconds:
+            self.fail(f"{value!r} is no time; write it as 90s, 5m or 1h30m", param, ctx)
+        return seconds
+
+
+TIME = TimeType()

@@ -191,3 +191,10 @@ def find_parts(root: str) -> dict[str, str] | None:
     if "train" not in found or len(found) < 2:
         return None
     return found if any(entry.is_dir() for entry in scan(found["train"])) else None
+
+
+def ignored_notes(count: int) -> list[str]:
+    """What to say of entries that were left out; nothing when there are none."""
+    if not count:
+        return []
+    return [f"ignored {count:,} {'entry that is not an image' if count == 1 else 'entries that are not images'}"]

@@ -11,7 +11,7 @@ import numpy as np
 from dltool.data import headers
 from dltool.data.capacity import store_limit
 from dltool.data.dataset import Dataset, Subset
-from dltool.data.folder import find_parts, list_classes
+from dltool.data.folder import find_parts, ignored_notes, list_classes
 from dltool.data.groups import read_groups
 from dltool.data.image_folder import ImageFolder
 from dltool.data.images import ImageReader
@@ -215,11 +215,7 @@ def _decide_reader(
 
 
 def _file_notes(ignored: int, errors: list[DataError]) -> list[str]:
-    notes = []
-    if ignored:
-        notes.append(
-            f"ignored {ignored} {'entry that is not an image' if ignored == 1 else 'entries that are not images'}"
-        )
+    notes = ignored_notes(ignored)
     if errors:
         count = f"{len(errors)} unreadable {'image' if len(errors) == 1 else 'images'}"
         notes.append(f"left out {count}, the first: {errors[0]}")

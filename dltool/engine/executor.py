@@ -13,7 +13,7 @@ import numpy as np
 from dltool.engine.batch import Batch
 from dltool.engine.blas import limit_blas_threads
 from dltool.engine.buffers import Buffer, Piece, Workspace
-from dltool.engine.kernels.base import Kernel
+from dltool.engine.kernels.base import NUM_SHARDS, Kernel
 from dltool.engine.lanes import Calls
 from dltool.engine.losses import Loss
 from dltool.engine.memory import shared_zeros
@@ -47,6 +47,7 @@ class Executor:
         slots: optimizer slot name -> float32 vector aligned with ``weights.gradient``.
         memory: the optimizer's scalars.
         predictions: the outputs of the last training step, views that the next step overwrites.
+        masks: per output of the last step or ``forward``: bool (rows, ...), False at padding; or None.
 
     Raises:
         UsageError: a layer's size is not fixed.
@@ -71,6 +72,7 @@ class Executor:
         self.memory: dict[str, float] = {}
         self.slots: dict[str, np.ndarray] = {}
         self.predictions: tuple[np.ndarray, ...] = ()
+        self.masks: tuple[np.ndarray | None, ...] = ()
         self._clock = shared_zeros(1, np.int64)
         self._inference = Plan(model, PlanSettings(batch_size, seed, training=False, exact=exact), self._clock)
         self._programs = {INFER: Program(_refreshed(self._inference)), INFER_AGAIN: Program(self._inference.stages)}
@@ -127,6 +129,8 @@ class Executor:
             self._update.prepare(step, learning_rate, self.memory, momentum)
         self._lanes.run(TRAIN, rows, *types)
         self.predictions = tuple(loss.predictions.storage.array[:rows] for loss in plan.losses)
+        self.masks = tuple(None if mask is None else _rows(mask, rows) > 0 for mask in plan.output_masks)
+        penalty += sum(float(np.add.reduce(found[: min(rows, NUM_SHARDS)])) for found in plan.penalties)
         return sum(loss.total(rows) for loss in plan.losses) + penalty
 
     def forward(self, inputs: tuple[np.ndarray, ...], same_weights: bool = False) -> tuple[np.ndarray, ...]:
@@ -139,6 +143,7 @@ class Executor:
         total = len(inputs[0])
         plan = self._inference
         results = [np.empty((total, *buffer.shape), np.float32) for buffer in plan.outputs]
+        masks = [None if buffer is None else np.empty((total, *buffer.shape), bool) for buffer in plan.output_masks]
         kind = INFER_AGAIN if same_weights else INFER
         for start in range(0, total, self.batch_size):
             rows = slice(start, min(start + self.batch_size, total))
@@ -148,7 +153,17 @@ class Executor:
             kind = INFER_AGAIN
             for result, buffer in zip(results, plan.outputs, strict=True):
                 np.copyto(result[rows], _rows(buffer, count))
+            for mask, buffer in zip(masks, plan.output_masks, strict=True):
+                if buffer is not None:
+                    np.greater(_rows(buffer, count), 0, out=mask[rows])
+        self.masks = tuple(masks)
         return tuple(results)
+
+    def reset_states(self) -> None:
+        """Let stateful layers begin anew: their next batch starts from zeros."""
+        for plan in (self._inference, self._training):
+            for state in plan.states if plan is not None else ():
+                state[...] = 0
 
     def close(self) -> None:
         """End the lanes. The weights stay."""

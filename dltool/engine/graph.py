@@ -31,6 +31,11 @@ class Node:
     def name(self) -> str:
         return self.layer.name
 
+    @property
+    def joins(self) -> bool:
+        """True when the layer gets a tuple of inputs here."""
+        return self.layer.joins or len(self.inputs) > 1
+
 
 class Graph:
     """A checked network.
@@ -42,6 +47,7 @@ class Graph:
 
     Attributes:
         shapes: output shape of every node, without the batch axis.
+        masks: shape of every node's mask (the positions of a sequence that count), or None.
         specs: weight specs of every layer, by layer name, in graph order.
 
     Raises:
@@ -53,6 +59,7 @@ class Graph:
         self.inputs = tuple(i for i, node in enumerate(self.nodes) if not node.inputs)
         self.layers: dict[str, Layer] = {}
         self.shapes: list[Shape] = []
+        self.masks: list[Shape | None] = []
         self.specs: dict[str, tuple[WeightSpec, ...]] = {}
         for index, node in enumerate(self.nodes):
             self._check_links(index, node)
@@ -84,13 +91,14 @@ class Graph:
         if node.name in self.specs and [s.shape for s in self.specs[node.name]] != [s.shape for s in specs]:
             raise UsageError(f"{where}: shared with another place where its input has a different shape")
         self.layers[node.name] = layer
+        self.masks.append(layer.mask_shape(shape, tuple(self.masks[i] for i in node.inputs)))
         self.shapes.append(tuple(output))
         self.specs[node.name] = tuple(specs)
 
     def input_shape_of(self, node: Node) -> Any:
         """What the node's layer gets: one shape, or a tuple of shapes for a layer that joins; () for an input."""
         shapes = tuple(self.shapes[i] for i in node.inputs)
-        if node.layer.joins:
+        if node.joins and (node.layer.joins or node.layer.may_join):
             return shapes
         if len(shapes) > 1:
             raise UsageError(f"layer {node.name!r}: takes one input but got {len(shapes)}")
@@ -109,6 +117,7 @@ class Graph:
     def is_sequential(self) -> bool:
         """True for a plain chain with one input and the last node as output."""
         chain = all(node.inputs == (index - 1,) for index, node in enumerate(self.nodes) if index)
+        chain = chain and not any(node.layer.is_part for node in self.nodes)
         return chain and self.outputs == (len(self.nodes) - 1,) and len(set(self.layers)) == len(self.nodes)
 
     @property

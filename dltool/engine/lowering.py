@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dltool.engine.graph import Graph
+from dltool.engine.layers.advanced_activations import Softmax
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import Activation, Dropout, ReLU
+from dltool.engine.layers.penalties import ActivityRegularization, activity_of
 from dltool.engine.losses import Loss
 
 
@@ -51,13 +53,18 @@ def lower(graph: Graph, losses: tuple[Loss, ...] = ()) -> Lowered:
             place.append(inputs[0])
             continue
         activation = activation_of(layer)
-        if isinstance(layer, Activation | ReLU) and activation is not None:
+        if isinstance(layer, Softmax) and graph.masks[index] is not None:
+            activation = None  # masked positions get no share, which only the layer's own arithmetic knows
+        if isinstance(layer, Activation | ReLU | Softmax) and activation is not None:
             place.append(add(Activation(activation, name=layer.name), index, inputs))
         elif activation is not None:
             core = add(replace(layer, activation="linear"), index, inputs)
             place.append(add(Activation(activation, name=layer.name), index, (core,)))
         else:
             place.append(add(layer, index, inputs))
+        activity = activity_of(layer) if losses else None
+        if activity is not None:
+            place[-1] = add(activity, index, (place[-1],))
     lowered = Lowered(steps, [place[i] for i in graph.outputs], ["linear"] * len(graph.outputs))
     for position, loss in enumerate(losses):
         _give_head_to_loss(lowered, position, loss)
@@ -68,6 +75,8 @@ def is_identity(layer: Layer, training: bool) -> bool:
     """True when the layer passes its input on unchanged."""
     if isinstance(layer, Dropout):
         return not training or layer.threshold == 0
+    if isinstance(layer, ActivityRegularization):
+        return not training
     return isinstance(layer, Activation) and layer.activation == "linear"
 
 
@@ -76,8 +85,10 @@ def activation_of(layer: Layer) -> str | None:
     if isinstance(layer, ReLU):
         plain = layer.max_value is None and layer.negative_slope == 0 and layer.threshold == 0
         return "relu" if plain else None
+    if isinstance(layer, Softmax):
+        return "softmax" if layer.axis == -1 else None
     name = getattr(layer, "activation", "linear")
-    return None if name == "linear" else name
+    return None if name == "linear" or not layer.activation_is_last else name
 
 
 def _give_head_to_loss(lowered: Lowered, position: int, loss: Loss) -> None:

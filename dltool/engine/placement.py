@@ -62,7 +62,7 @@ def lives_of(stages: Stages) -> dict[Buffer, Life]:
     lives: dict[Buffer, Life] = {}
     for position, (kernel, phase, group) in enumerate(in_order(stages)):
         site = kernel.site
-        held = {"x": site.x, "y": (site.y,), "dx": site.dx, "dy": (site.dy,)}
+        held = {"x": (*site.x, *site.masks), "y": (site.y, site.output_mask), "dx": site.dx, "dy": (site.dy,)}
         for buffer in (buffer for name in sorted(phase.touches) for buffer in held[name]):
             if buffer is None:
                 continue

@@ -19,7 +19,9 @@ from dltool.engine.kernels.elementwise import CopyKernel
 from dltool.engine.kernels.fallback import ReferenceKernel
 from dltool.engine.kernels.heads import InputKernel, LossKernel, Staging
 from dltool.engine.kernels.normalization import FrozenNormalizationKernel
+from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import Activation, InputLayer
+from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.losses import Loss
 from dltool.engine.lowering import Lowered, Step, lower
 from dltool.engine.memory import shared_zeros
@@ -59,6 +61,9 @@ class Plan:
         weights: staged sample weights (training).
         losses: the loss kernels (training), in output order.
         outputs: full buffers of the model's outputs (inference).
+        output_masks: full buffers of their masks, or None.
+        states: what stateful layers keep from batch to batch.
+        penalties: what activities add to the loss, by shard.
         partials: sums per shard: (position in the flat gradient, array (NUM_SHARDS, size), whether they are added to
             what a kernel has written there).
         stages: forward, losses, backward.
@@ -71,6 +76,8 @@ class Plan:
         self.outputs_at, self.heads = lowered.outputs, lowered.heads
         self.inputs: list[InputKernel] = []
         self.partials: list[tuple[int, np.ndarray, bool]] = []
+        self.states: list[np.ndarray] = []
+        self.penalties: list[np.ndarray] = []
         self.steps = [self._plan_step(lowered, step) for step in lowered.steps]
         self._fold_normalizations()
         self._fuse_relus()
@@ -83,12 +90,13 @@ class Plan:
             self._make_losses()
             self._make_gradients()
         self.outputs = [self.steps[i].site.y for i in self.outputs_at]
+        self.output_masks = [self.steps[i].site.output_mask for i in self.outputs_at]
         self.stages = self._arrange()
 
     def _plan_step(self, lowered: Lowered, step: Step) -> Planned:
         model, layer = self.model, step.layer
         name = layer.name
-        is_activation = isinstance(layer, Activation)
+        is_activation = isinstance(layer, Activation | ActivityRegularization)  # steps without weights of their own
         site = Site(
             layer,
             step.node,
@@ -109,9 +117,20 @@ class Plan:
             return Planned(step, site, kernel, ())
         if step.is_dropped:
             return Planned(step, site, None, ())
+        if isinstance(layer, ActivityRegularization):
+            site.penalties = shared_zeros(NUM_SHARDS, np.float64)
+            self.penalties.append(site.penalties)
+        if layer.state_sizes:
+            rows = self.settings.batch_size
+            site.states = tuple(shared_zeros((rows, *shape)) for shape in layer.state_sizes)
+            self.states += site.states
         plan = PLANNERS.get(type(layer))
-        kernel = plan(site) if plan else None
+        kernel = plan(site) if plan and not self._makes_mask(layer, step.node) else None
         return Planned(step, site, kernel or ReferenceKernel(site), step.inputs)
+
+    def _makes_mask(self, layer: Layer, node: int) -> bool:
+        """True when the step must compute its output's mask, which the fast kernels do not."""
+        return self.model.graph.masks[node] is not None and not layer.keeps_mask
 
     def readers(self, index: int) -> list[int]:
         """Steps that read a step's output, once per reading."""
@@ -166,6 +185,7 @@ class Plan:
                 continue
             site = planned.site
             site.x = tuple(self.steps[i].site.y for i in planned.inputs)
+            self._set_masks(planned)
             if self._can_alias(index):
                 planned.kernel = None
                 source = self.steps[planned.inputs[0]].site
@@ -184,6 +204,14 @@ class Plan:
             if self.wants_gradient[index]:
                 wanted = planned.kernel.gradient_padding() if self._wants_dx(planned) else Padding()
                 site.dy = Buffer(site.output_shape, wanted)
+
+    def _set_masks(self, planned: Planned) -> None:
+        """The masks of a step's inputs, and where its output's lies; a part of a layer has the whole layer's."""
+        site, graph = planned.site, self.model.graph
+        site.masks = tuple(self.steps[i].site.output_mask for i in planned.inputs)
+        shape = graph.masks[planned.step.node]
+        if shape is not None:
+            site.output_mask = site.masks[0] if site.layer.keeps_mask else Buffer(shape)
 
     def _feeds_tiles(self, index: int) -> bool:
         """Whether only kernels over the whole batch read a step's output, at once or through a Flatten or Reshape."""
@@ -234,6 +262,7 @@ class Plan:
             )
             if site.dy is None:
                 site.dy = Buffer(site.output_shape)
+            end.masks = (site.output_mask,)
             end.dx = (site.dy,)
             end.dx_accumulates = (self.outputs_at.index(index) < len(self.losses),)
             self.losses.append(LossKernel(end, loss, scale, head, self.weights))
@@ -289,7 +318,10 @@ class Plan:
         if not self.settings.training and self.settings.batch_size < SMALL_BATCH:
             forward = [(kernel, in_tiles(kernel, phase)) for kernel, phase in forward]
         stages = arrange(forward + heads + in_rounds(backward))
-        place_buffers(stages, self.settings.batch_size, kept=() if self.settings.training else self.outputs)
+        kept = [mask for mask in self.output_masks if mask is not None]
+        if not self.settings.training:
+            kept += self.outputs
+        place_buffers(stages, self.settings.batch_size, kept)
         return stages
 
     def kernels(self) -> list[Kernel]:

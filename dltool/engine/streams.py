@@ -62,17 +62,26 @@ class Stream:
     Args:
         seed, step, node: the key.
         first_row: index in the batch of the first row to draw for.
+        part: for a node that needs several streams.
     """
 
-    def __init__(self, seed: int, step: int, node: int, first_row: int = 0):
+    def __init__(self, seed: int, step: int, node: int, first_row: int = 0, part: int = 0):
         self._philox = np.random.Philox(key=[seed & (2**64 - 1), _words("layer")])
         self._state = self._philox.state
-        self.seed, self.step, self.node, self.first_row = seed, step, node, first_row
+        self.seed, self.step, self.node, self.first_row, self.part = seed, step, node, first_row, part
 
     def at(self, step: int) -> Stream:
         """The same stream at another step; reuses the generator, allocates nothing large."""
         self.step = step
         return self
+
+    def branch(self, part: int) -> Stream:
+        """Another stream of the same node, by its number."""
+        return Stream(self.seed, self.step, self.node, self.first_row, 2 * self.part + part + 1)
+
+    def spread(self, count: int) -> Stream:
+        """The stream for rows of which ``count`` come from each row (time steps as rows)."""
+        return Stream(self.seed, self.step, self.node, self.first_row * count, self.part)
 
     def fill(self, words: np.ndarray, rows: int) -> None:
         """Fill ``words`` (uint64, contiguous, ``rows`` equal parts) with each row's random words."""
@@ -88,7 +97,7 @@ class Stream:
             self._draw(words[row * per_row : (row + 1) * per_row])
 
     def _seek(self, state: dict, block: int) -> None:
-        state["state"]["counter"][:] = (block, self.step, self.node, 0)
+        state["state"]["counter"][:] = (block, self.step, self.node, self.part)
         state["buffer_pos"] = 4
         self._philox.state = state
 

@@ -18,7 +18,7 @@ from dltool.engine.optimizers import Optimizer
 from dltool.engine.program import CallStage, Stage, share
 from dltool.engine.regularizers import Regularizer
 from dltool.engine.stepping import BLOCK, clip_gradients, merge_spans, step_coefficients, with_momentum
-from dltool.engine.weights import ParameterStore, Span
+from dltool.engine.weights import ParameterStore, Span, constraint_calls
 
 MOST_COEFFICIENTS = 16
 
@@ -83,10 +83,12 @@ class ParameterUpdate:
         merged = merge_spans(self.spans)
         if not self.spans:
             return []
+        constraints = constraint_calls(self.store, self.spans)
+        last = [CallStage(constraints)] if constraints else []
         if o.clipnorm is None and o.global_clipnorm is None and o.clipvalue is None:
-            return [BlockStage(self, merged, gather=True, step=True)]
+            return [BlockStage(self, merged, gather=True, step=True), *last]
         clip = CallStage([lambda: clip_gradients(o, self.store.gradient, self.spans)])
-        return [BlockStage(self, merged, gather=True, step=False), clip, BlockStage(self, merged, False, True)]
+        return [BlockStage(self, merged, gather=True, step=False), clip, BlockStage(self, merged, False, True), *last]
 
 
 @dataclass

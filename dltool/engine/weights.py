@@ -6,8 +6,9 @@ place and never rebound, because lanes share the memory. What trains is a list o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -88,3 +89,19 @@ class ParameterStore:
             for s in self.slots
             if s.spec.trainable and graph.layers[s.layer].trainable
         ]
+
+
+def apply_constraints(store: ParameterStore, spans: Iterable[Span]) -> None:
+    """Put every trained weight that has a constraint back inside it; after each optimizer step."""
+    for constrain in constraint_calls(store, spans):
+        constrain()
+
+
+def constraint_calls(store: ParameterStore, spans: Iterable[Span]) -> list[Callable[[], None]]:
+    """One call per trained weight with a constraint."""
+    trained = {span.start for span in spans}
+    return [
+        partial(slot.spec.constraint, store.views[slot.layer][slot.index])
+        for slot in store.slots
+        if slot.spec.constraint is not None and slot.start in trained
+    ]

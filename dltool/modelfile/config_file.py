@@ -14,7 +14,7 @@ from dltool.engine.graph import Graph
 from dltool.errors import DltoolError, ModelFileError
 from dltool.modelfile import keras3
 from dltool.modelfile.json_text import parse_json
-from dltool.modelfile.network import upgrade
+from dltool.modelfile.network import Network, upgrade
 from dltool.modelfile.saved import TrainingConfig
 from dltool.modelfile.training_config import read_compile_config
 
@@ -30,6 +30,12 @@ def read_config_file(path: str | os.PathLike[str]) -> tuple[Graph, TrainingConfi
         ModelFileError: missing, no Keras config, or with layers that are not supported; the message starts with the
             path.
     """
+    network, compiled = read_config_network(path)
+    return network.graph(), compiled
+
+
+def read_config_network(path: str | os.PathLike[str]) -> tuple[Network, TrainingConfig | None]:
+    """The same before the graph is made of the network, which has been checked to be possible."""
     path = os.fspath(path)
     where = "standard input" if path == "-" else path
     data = read_bytes(path, where)
@@ -77,8 +83,8 @@ def text_of(data: bytes) -> str:
         raise ModelFileError("is not text; write it with model.to_json()") from None
 
 
-def read_config(text: str) -> tuple[Graph, TrainingConfig | None]:
-    """The graph and compile step of the text of ``model.to_json()``. Raises ModelFileError without a file's name."""
+def read_config(text: str) -> tuple[Network, TrainingConfig | None]:
+    """The network and compile step of the text of ``model.to_json()``. Raises ModelFileError without a file's name."""
     config = parse_json(text, "config")
     if isinstance(config, str):  # json.dump(model.to_json()) quotes the text once more
         config = parse_json(config, "config")
@@ -89,8 +95,8 @@ def read_config(text: str) -> tuple[Graph, TrainingConfig | None]:
     graph = network.graph()
     compiled = keras3.simplify(config.get("compile_config"))
     if not isinstance(compiled, dict):
-        return graph, None
-    return graph, read_compile_config(compiled, graph.output_names, version)
+        return network, None
+    return network, read_compile_config(compiled, graph.output_names, version)
 
 
 def version_of(config: dict[str, Any]) -> str:

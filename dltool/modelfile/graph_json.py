@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from dltool.engine.constraints import Constraint
 from dltool.engine.graph import Graph, Node
 from dltool.engine.initializers import Initializer
 from dltool.engine.layers import LAYERS
@@ -38,11 +39,15 @@ def layer_to_json(layer: Layer) -> dict[str, Any]:
 
 
 def value_to_json(value: Any) -> Any:
-    """Tuples as lists, initializers and regularizers as Keras objects, numbers and texts as they are."""
+    """Tuples as lists, initializers and regularizers and inner layers as Keras objects, the rest as it is."""
     if isinstance(value, Initializer):
         return {"class_name": type(value).__name__, "config": value_to_json(value.config())}
     if isinstance(value, Regularizer):
         return {"class_name": "L1L2", "config": {"l1": value.l1, "l2": value.l2}}
+    if isinstance(value, Constraint):
+        return {"class_name": type(value).__name__, "config": value_to_json(value.config())}
+    if isinstance(value, Layer):
+        return layer_to_json(value)
     if isinstance(value, dict):
         return {key: value_to_json(entry) for key, entry in value.items()}
     if isinstance(value, tuple | list):
@@ -105,5 +110,7 @@ def layer_class(class_name: Any, name: str) -> type[Layer]:
 
 
 def tuples(value: Any) -> Any:
-    """JSON lists as tuples, as the engine's frozen layers hold them."""
+    """JSON lists as tuples, as the engine's frozen layers hold them; also in the layer inside a wrapper."""
+    if isinstance(value, dict) and isinstance(value.get("config"), dict):
+        return {**value, "config": {key: tuples(entry) for key, entry in value["config"].items()}}
     return tuple(tuples(entry) for entry in value) if isinstance(value, list) else value

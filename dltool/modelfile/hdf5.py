@@ -205,6 +205,13 @@ def check_signature(path: str, file: io.FileIO, size: int) -> None:
     raise ModelFileError(f"{path}: is not an HDF5 file; give the model that 'dltool build' or Keras wrote")
 
 
+def is_model_file(path: str) -> bool:
+    """Whether a file starts like HDF5 or an archive; any other is taken for text. Raises ModelFileError."""
+    with open_regular(path) as file:
+        start = file.read(8)
+    return start.startswith((SIGNATURE, ZIP_SIGNATURE))
+
+
 class Child:
     """A running child and the two pipes to it. Every wait ends at ``deadline`` (monotonic seconds)."""
 

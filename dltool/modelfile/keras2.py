@@ -16,10 +16,14 @@ from typing import Any
 from dltool.errors import ModelFileError
 from dltool.modelfile.graph_json import MAX_LAYERS, MAX_LINKS, MAX_NODES
 from dltool.modelfile.json_text import is_layer_name
+from dltool.modelfile.keras3 import CALL_OPTIONS, TENSOR_OPTIONS
 from dltool.modelfile.layer_config import canonical_config, modern_entry
 
 MODEL_CLASSES = ("Functional", "Model", "Sequential")
 MAX_DEPTH = 32
+
+STATES = {"SimpleRNN": 1, "GRU": 1, "LSTM": 2}
+"""Layers with ``return_state``, and how many states they have."""
 
 Reference = tuple[str, int, int]
 """Layer name, call, tensor."""
@@ -120,7 +124,7 @@ def part_of(model: dict[str, Any], version: int) -> Part:
         return sequential_part(config)
     if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
         raise ModelFileError("its model_config has no layers; the file is damaged")
-    entries = named_entries(config["layers"])
+    entries = {name: with_call_options(entry) for name, entry in named_entries(config["layers"]).items()}
     calls = {name: [call_inputs(name, node) for node in nodes_of(name, entry)] for name, entry in entries.items()}
     inputs = [name for name, _, _ in references(config.get("input_layers"), "input_layers")]
     outputs = references(config.get("output_layers"), "output_layers")
@@ -192,16 +196,30 @@ def nodes_of(name: str, entry: dict[str, Any]) -> list[Any]:
     return nodes
 
 
+def with_call_options(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with the options of its (first) call among those of its config."""
+    try:
+        options = entry["inbound_nodes"][0][0][3]
+        said = {key: True for key in CALL_OPTIONS if options.get(key) is True}
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return entry
+    return {**entry, "config": {**entry["config"], **said}} if said and isinstance(entry["config"], dict) else entry
+
+
 def call_inputs(name: str, node: Any) -> list[Reference]:
     """The tensors that one call reads: ``[[layer, call, tensor, {options}], ...]``."""
     if isinstance(node, list) and node and isinstance(node[0], str):
         node = [node]
+    named: dict[str, list[Reference]] = {}
     for tensor in node if isinstance(node, list) else ():
         options = tensor[3] if isinstance(tensor, list) and len(tensor) > 3 else None
         for key, value in (options or {}).items() if isinstance(options, dict) else ():
-            if value not in (None, False) and not (key == "mask"):
+            if key in TENSOR_OPTIONS and isinstance(value, list):
+                named[key] = references(value, f"layer {name!r}")
+            elif value not in (None, False) and key not in ("mask", *CALL_OPTIONS):
                 raise ModelFileError(f"layer {name!r}: is called with {key}={str(value)[:60]}, which is not supported")
-    return references(node, f"layer {name!r}")
+    found = references(node, f"layer {name!r}")
+    return found + [reference for key in TENSOR_OPTIONS for reference in named.get(key, ())]
 
 
 def references(value: Any, where: str) -> list[Reference]:
@@ -294,8 +312,28 @@ def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int) 
                 raise ModelFileError(f"model {name!r}: has {len(sub.inputs)} inputs but is called with {len(found)}")
             values[name, call] = run(wiring, sub, found, f"{prefix}{name}/", depth + 1)
         else:
-            values[name, call] = [wiring.add_call(prefix + name, part.entries[name], found)]
+            node = wiring.add_call(prefix + name, part.entries[name], found)
+            values[name, call] = outputs_of(wiring, part, (name, call), prefix, node)
     return [tensor_of(values, reference) for reference in part.outputs]
+
+
+def outputs_of(wiring: Wiring, part: Part, call: tuple[str, int], prefix: str, node: int) -> list[int]:
+    """The nodes of a call's outputs: itself, or for a layer that also returns states one node for each that is read."""
+    name = call[0]
+    config = part.entries[name]["config"]
+    if not isinstance(config, dict) or not config.get("return_state"):
+        return [node]
+    count = STATES.get(part.entries[name]["class_name"])
+    if count is None:
+        raise ModelFileError(f"layer {name!r}: return_state is not supported here; only its plain output is")
+    everything = [*(found for calls in part.calls.values() for found in calls), part.outputs]
+    used = {tensor for found in everything for source, number, tensor in found if (source, number) == call}
+    found = [node] * (count + 1)
+    for index in sorted(used & set(range(count + 1))):
+        options = {"index": index, "count": count, "sequences": bool(config.get("return_sequences"))}
+        entry = {"class_name": "Part", "config": options}
+        found[index] = wiring.add_call(f"{prefix}{name}/output_{index}", entry, [node])
+    return found
 
 
 def tensor_of(values: dict[tuple[str, int], list[int]], reference: Reference) -> int:

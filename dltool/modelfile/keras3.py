@@ -13,6 +13,12 @@ from dltool.errors import ModelFileError
 MASK_NODES = ("NotEqual",)
 """Operations that Keras 3 writes for masks; dltool works masks out itself (Keras 3 cannot even read them back)."""
 
+TENSOR_OPTIONS = ("query", "value", "key", "initial_state")
+"""Tensors that a layer may get by name, in the order in which it takes them."""
+
+CALL_OPTIONS = ("use_causal_mask",)
+"""Options of a call that are options of the layer in the engine."""
+
 
 def simplify(value: Any) -> Any:
     """Objects, tuples, numbers and type policies without Keras 3's wrapping, at any depth.
@@ -84,11 +90,16 @@ def plain_node(layer: dict[str, Any], node: Any) -> Any:
     arguments, options = node.get("args") or [], node.get("kwargs") or {}
     if not isinstance(arguments, list) or not isinstance(options, dict):
         raise ModelFileError(f"{where}: its inbound_nodes cannot be understood; the file is damaged")
+    arguments = [*arguments, *(options[key] for key in TENSOR_OPTIONS if options.get(key))]
+    said = {key: options[key] for key in CALL_OPTIONS if options.get(key) is True}
     for key, entry in options.items():
-        if key != "mask" and entry not in (None, False):
+        if key not in ("mask", *TENSOR_OPTIONS, *said) and entry not in (None, False):
             raise ModelFileError(f"{where}: is called with {key}={str(entry)[:60]}, which is not supported")
     flat = [entry for argument in arguments for entry in (argument if isinstance(argument, list) else [argument])]
-    return [[*origin_of(where, entry), {}] for entry in flat]
+    found = [[*origin_of(where, entry), {}] for entry in flat]
+    if found and said:
+        found[0][3] = said
+    return found
 
 
 def origin_of(where: str, tensor: Any) -> list[Any]:

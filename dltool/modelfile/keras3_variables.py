@@ -12,11 +12,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from dltool.engine.layers.base import Layer, WeightSpec
 from dltool.errors import ModelFileError
 from dltool.modelfile.keras2 import is_model, named_entries
 
 INNER = ("", "forward_layer", "backward_layer", "layer", "cell", "query_dense", "key_dense", "value_dense")
 """Inner objects whose order is not that of the alphabet; others follow."""
+
+RECURRENT = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM2D")
 
 RANDOM = ("seed_generator", "random_generator")
 """Objects that hold the state of random numbers, which dltool draws from its own streams."""
@@ -80,3 +83,20 @@ def snake_case(class_name: str, version: int) -> str:
     head = r"(.)([A-Z][a-z]+)" if version >= 3 else r"(.)([A-Z][a-z0-9]+)"
     name = re.sub(head, r"\1_\2", re.sub(r"\W+", "", class_name.split(">")[-1]))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def folders_of(layer: Layer, specs: tuple[WeightSpec, ...]) -> list[str]:
+    """The inner folder of each weight of a layer, as Keras 3 writes them."""
+    class_name = type(layer).__name__
+    if class_name in RECURRENT:
+        return ["cell"] * len(specs)
+    if class_name == "TimeDistributed":
+        return [f"layer/{inner}".rstrip("/") for inner in folders_of(layer.layer, specs)]
+    if class_name == "Bidirectional":
+        half = len(specs) // 2
+        ways = (("forward_layer", layer.layer, specs[:half]), ("backward_layer", layer.backward_layer, specs[half:]))
+        return [f"{way}/{inner}" for way, one, part in ways for inner in folders_of(one, part)]
+    if class_name == "MultiHeadAttention":
+        each = len(specs) // 4
+        return [part for part in ("query_dense", "key_dense", "value_dense", "output_dense") for _ in range(each)]
+    return [""] * len(specs)

@@ -9,25 +9,69 @@ from __future__ import annotations
 
 from typing import Any
 
-from dltool.engine.graph import Graph
+from dltool.engine.graph import Graph, Node
+from dltool.engine.layers.advanced_activations import ThresholdedReLU
+from dltool.engine.layers.attention import MultiHeadAttention
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import InputLayer, Normalization
+from dltool.engine.layers.row_normalization import LayerNormalization
 from dltool.modelfile.graph_json import value_to_json
 from dltool.modelfile.saved import TrainingConfig
 
 KERAS_VERSION = "2.15.0"
 """What the file calls itself: without a version Keras 2 takes it for Keras 1 and rearranges weights."""
 
-RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
+RENAMED = {
+    "LeakyReLU": {"negative_slope": "alpha"},
+    "MultiHeadAttention": {"output_size": "output_shape"},
+}
 """Keras 3's key -> the one that both generations read."""
 
-LISTED = {"BatchNormalization": ("axis",), "Normalization": ("axis",)}
+LISTED = {
+    "BatchNormalization": ("axis",),
+    "LayerNormalization": ("axis",),
+    "MultiHeadAttention": ("output_size",),
+    "Normalization": ("axis",),
+    "Softmax": ("axis",),
+}
 """Keys that are written as a list: of one for a number, empty for None."""
 
-LEFT_OUT = {"BatchNormalization": ("unbiased_moving_variance",)}
-"""Fields that Keras does not have."""
+EMPTY = {"MultiHeadAttention": None}
+"""What None is written as in a list's place, where it is not the empty list."""
+
+LEFT_OUT = {
+    "AdditiveAttention": ("use_causal_mask",),
+    "Attention": ("use_causal_mask",),
+    "MultiHeadAttention": ("use_causal_mask",),
+    "BatchNormalization": ("unbiased_moving_variance",),
+    "SimpleRNN": ("zero_output_for_mask",),
+    "LSTM": ("zero_output_for_mask",),
+    "GRU": ("zero_output_for_mask",),
+}
+"""Fields that Keras does not have, or that one generation rejects."""
 
 CHANNELS_LAST = (
+    "AveragePooling1D",
+    "AveragePooling3D",
+    "Conv1D",
+    "Conv1DTranspose",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Cropping2D",
+    "Cropping3D",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling3D",
+    "MaxPooling1D",
+    "MaxPooling3D",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "ZeroPadding3D",
     "Conv2D",
     "DepthwiseConv2D",
     "MaxPooling2D",
@@ -43,10 +87,15 @@ ACTIVATIONS = {"silu": "swish", "hard_sigmoid_keras2": "hard_sigmoid"}
 
 
 def keras_names(graph: Graph) -> dict[str, str]:
-    """Layer name -> the name in Keras, where "/" is not allowed and the empty name neither."""
+    """Layer name -> the name in Keras, where "/" is not allowed and the empty name neither.
+
+    Without parts of a layer's output, which are no layers there.
+    """
     found: dict[str, str] = {}
     taken: set[str] = set()
-    for name in graph.layers:
+    for name, layer in graph.layers.items():
+        if layer.is_part:
+            continue
         plain = name.replace("/", "_") or "layer"
         while plain in taken or (plain != name and plain in graph.layers):
             plain += "_"
@@ -64,12 +113,9 @@ def keras_model_config(graph: Graph) -> dict[str, Any]:
         return {"class_name": "Sequential", "config": {"name": title, "layers": layers}}
     calls = calls_of(graph)
     layers = []
-    for name, layer in graph.layers.items():
-        nodes = [
-            [[*reference(graph, calls, names, source), {}] for source in node.inputs]
-            for node in graph.nodes
-            if node.layer is layer and node.inputs
-        ]
+    for name in names:
+        layer = graph.layers[name]
+        nodes = [call_json(graph, calls, names, node) for node in graph.nodes if node.layer is layer and node.inputs]
         layers.append({**entry(names[name], layer), "name": names[name], "inbound_nodes": nodes})
     config = {
         "name": title,
@@ -91,8 +137,40 @@ def calls_of(graph: Graph) -> list[int]:
     return found
 
 
+def call_json(graph: Graph, calls: list[int], names: dict[str, str], node: Node) -> Any:
+    """One entry of ``inbound_nodes``: the list that both generations read, or Keras 3's form where there is none."""
+    if not needs_keras3(node):
+        return [[*reference(graph, calls, names, source), {}] for source in node.inputs]
+    tensors = [
+        {
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": [None, *graph.shapes[source]],
+                "dtype": "float32",
+                "keras_history": reference(graph, calls, names, source),
+            },
+        }
+        for source in node.inputs
+    ]
+    causal = getattr(node.layer, "use_causal_mask", False)
+    if isinstance(node.layer, MultiHeadAttention):
+        return {"args": tensors, "kwargs": {"use_causal_mask": True} if causal else {}}
+    if causal:
+        return {"args": [tensors], "kwargs": {"use_causal_mask": True}}
+    return {"args": tensors[:1], "kwargs": {"initial_state": tensors[1:]}}
+
+
+def needs_keras3(node: Node) -> bool:
+    """True for a call that no list describes to both: Keras 3 takes initial states and options by name only."""
+    states = node.layer.may_join and len(node.inputs) > 1
+    return states or isinstance(node.layer, MultiHeadAttention) or getattr(node.layer, "use_causal_mask", False)
+
+
 def reference(graph: Graph, calls: list[int], names: dict[str, str], index: int) -> list[Any]:
-    return [names[graph.nodes[index].name], calls[index], 0]
+    node = graph.nodes[index]
+    if node.layer.is_part:
+        return [*reference(graph, calls, names, node.inputs[0])[:2], node.layer.index]
+    return [names[node.name], calls[index], 0]
 
 
 def entry(name: str, layer: Layer) -> dict[str, Any]:
@@ -107,17 +185,24 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "trainable": layer.trainable, "dtype": "float32"}
     for key, value in layer.config().items():
         left_out = key in found or key in LEFT_OUT.get(class_name, ()) or key.endswith("_initializer")
-        if left_out or (value is None and key.endswith("_regularizer")):
+        left_out = left_out or (key == "backward_layer" and layer.is_mirrored)
+        left_out = left_out or (key == "score_mode" and value == "dot")  # Keras 3 turns it into a function
+        if left_out or (value is None and key.endswith(("_regularizer", "_constraint"))):
             continue
-        value = value_to_json(value)
+        value = wrapped(value) if isinstance(value, Layer) else value_to_json(value)
         if key in LISTED.get(class_name, ()) and not isinstance(value, list):
-            value = [] if value is None else [value]
-        if key == "activation":
+            value = EMPTY.get(class_name, []) if value is None else [value]
+        if key in ("activation", "recurrent_activation"):
             value = ACTIVATIONS.get(value, value)
         found[RENAMED.get(class_name, {}).get(key, key)] = value
     if class_name in CHANNELS_LAST:
         found["data_format"] = "channels_last"
     return found
+
+
+def wrapped(layer: Layer) -> dict[str, Any]:
+    """The layer inside a wrapper; without its module Keras 3 does not find the class."""
+    return {"module": "keras.layers", **entry("layer", layer), "registered_name": None}
 
 
 def keras_differences(graph: Graph, training_config: TrainingConfig | None = None) -> list[str]:
@@ -132,7 +217,14 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
         found.append(
             "Keras 3 reads hard_sigmoid as clip(x/6 + 0.5, 0, 1); dltool and Keras 2 use clip(0.2x + 0.5, 0, 1)"
         )
+    for node in graph.nodes:
+        if needs_keras3(node):
+            found.append(f"tf_keras cannot open the model, because {node.name!r} takes tensors or options by name")
     for name, layer in graph.layers.items():
+        if isinstance(layer, ThresholdedReLU):
+            found.append(f"Keras 3 cannot open the model, because it has no ThresholdedReLU ({name!r})")
+        if isinstance(layer, LayerNormalization) and not isinstance(layer.axis, int):
+            found.append(f"Keras 3 cannot open the model, because {name!r} normalises over several axes")
         if isinstance(layer, Normalization) and not isinstance(layer.axis, int):
             # Its .h5 reader drops every axis but a single one; it cannot read such files of its own either.
             found.append(f"Keras 3 cannot open the model, because {name!r} normalises several axes or none apart")

@@ -16,6 +16,7 @@ ANY = object()
 
 RENAMED = {
     "LeakyReLU": {"alpha": "negative_slope"},
+    "MultiHeadAttention": {"output_shape": "output_size"},
 }
 """Keras 2's key -> Keras 3's, which is the engine's field."""
 
@@ -37,6 +38,21 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
 }
 """Keys that any layer may have, with the values that change nothing."""
 
+SEED: dict[str, tuple[Any, ...]] = {"seed": (ANY,)}
+SEPARABLE: dict[str, tuple[Any, ...]] = {
+    "groups": (1,),
+    "kernel_initializer": (ANY,),
+    "kernel_regularizer": (None,),
+    "kernel_constraint": (None,),
+}
+RECURRENT: dict[str, tuple[Any, ...]] = {
+    "unroll": (True, False),
+    "implementation": (ANY,),
+    "time_major": (False,),
+    "use_cudnn": (ANY,),
+    "seed": (ANY,),
+    "input_length": (ANY,),
+}
 HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
     "InputLayer": {"sparse": (False, None), "ragged": (False, None), "optional": (False, None)},
     "BatchNormalization": {
@@ -56,8 +72,46 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
         "kernel_regularizer": (None,),
     },
     "Dropout": {"noise_shape": (None,), "seed": (ANY,)},
+    "GaussianNoise": SEED,
+    "GaussianDropout": SEED,
+    "AlphaDropout": {"noise_shape": (None,), "seed": (ANY,)},
+    "SpatialDropout1D": {"noise_shape": (ANY,), "seed": (ANY,)},
+    "SpatialDropout2D": {"noise_shape": (ANY,), "seed": (ANY,)},
+    "SpatialDropout3D": {"noise_shape": (ANY,), "seed": (ANY,)},
+    "SeparableConv1D": SEPARABLE,
+    "SeparableConv2D": SEPARABLE,
+    "Conv1DTranspose": {"groups": (1,)},
+    "Conv2DTranspose": {"groups": (1,)},
+    "Resizing": {
+        "crop_to_aspect_ratio": (False,),
+        "pad_to_aspect_ratio": (False,),
+        "fill_mode": (ANY,),
+        "fill_value": (ANY,),
+        "antialias": (False,),
+    },
+    "MultiHeadAttention": {
+        "attention_axes": (None, [1]),
+        "use_gate": (False,),
+        "sliding_window": (None,),
+        "flash_attention": (ANY,),
+        "softmax_robust_masking": (False,),
+        "query_shape": (ANY,),
+        "key_shape": (ANY,),
+        "value_shape": (ANY,),
+        "seed": (ANY,),
+    },
+    "Attention": {"causal": (False,), "seed": (ANY,)},
+    "AdditiveAttention": {"causal": (False,), "seed": (ANY,), "score_mode": ("dot",)},
+    "LayerNormalization": {"rms_scaling": (False,)},
+    "Embedding": {"input_length": (ANY,), "sparse": (False, None)},
+    "SimpleRNN": RECURRENT,
+    "LSTM": RECURRENT,
+    "GRU": RECURRENT,
 }
 """The same per class. Seeds are not kept: dltool draws its numbers from its own seeded streams."""
+
+WRAPPED = ("layer", "backward_layer")
+"""Keys whose value is another layer."""
 
 FLOAT_TYPES = ("float32", "float16", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
 INPUT_TYPES = (*FLOAT_TYPES, "uint8", "uint16", "int8", "int16", "int32", "int64", "bool")
@@ -104,7 +158,9 @@ def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str
     found: dict[str, Any] = {}
     for key, value in config.items():
         key = RENAMED.get(class_name, {}).get(key, key)
-        if key in known:
+        if key in known and key in WRAPPED:
+            found[key] = None if value is None else wrapped_config(name, value, version)
+        elif key in known:
             found[key] = plain_number(value)
         elif key == "dtype":
             check_type(name, class_name, value)
@@ -114,12 +170,22 @@ def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str
         found["axis"] = None  # Keras turns None into an empty list itself
     if class_name == "InputLayer":
         found["shape"] = sample_shape(name, config)
-    if "activation" in found:
-        found["activation"] = activation_name(name, class_name, found["activation"], version)
+    for key in ("activation", "recurrent_activation"):
+        if key in found:
+            found[key] = activation_name(name, class_name, found[key], version)
+    if class_name == "GRU" and "reset_after" not in found:
+        found["reset_after"] = False  # the option came with Keras 2.1.3, and files without it mean the older GRU
     if class_name == "BatchNormalization" and version == 2:
         # The fused kernel of Keras 2 works on images only; the reader clears the flag for other inputs.
         found["unbiased_moving_variance"] = True
     return {"class_name": class_name, "config": found}
+
+
+def wrapped_config(name: str, value: Any, version: int) -> dict[str, Any]:
+    """The layer inside a wrapper, as ``canonical_config`` gives it. Raises ModelFileError."""
+    if not isinstance(value, dict) or not isinstance(value.get("class_name"), str) or "config" not in value:
+        raise ModelFileError(f"layer {name!r}: holds {str(value)[:60]!r} and not a layer; the file is damaged")
+    return canonical_config(name, modern_entry(value), version)
 
 
 def is_harmless(allowed: tuple[Any, ...], value: Any) -> bool:

@@ -17,7 +17,7 @@ from dltool.engine.weights import Slot
 from dltool.modelfile.hdf5 import Entry, ModelSource
 from dltool.modelfile.saved import TrainingState
 
-PAIRED = {"Adam": 2, "AdamW": 2, "Nadam": 2, "Adamax": 2, "Adadelta": 2}
+PAIRED = {"Adam": 2, "AdamW": 2, "Nadam": 2, "Adamax": 2, "Adadelta": 2, "Ftrl": 2}
 """Optimizers whose first so many slots lie variable by variable in Keras 3 and the new tf.keras optimizers."""
 
 

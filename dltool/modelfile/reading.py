@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,20 +39,61 @@ def read(path: str | os.PathLike[str] | ModelSource, *, with_state: bool = True)
     Raises:
         ModelFileError: missing, damaged, unsafe or unsupported; the message starts with the path.
     """
-    with path if isinstance(path, ModelSource) else ModelSource(path) as source:
-        path = source.path
-        try:
-            return read_source(source, with_state)
-        except ModelFileError as error:
-            message = str(error)
-            raise (error if message.startswith(f"{path}: ") else ModelFileError(f"{path}: {message}")) from None
-        except DltoolError as error:
-            raise ModelFileError(f"{path}: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            # Configs are checked where they are used, but a damaged one can hold any JSON value in any place.
-            raise ModelFileError(f"{path}: its config is not a Keras config ({error}); the file is damaged") from error
-        except RecursionError:
-            raise ModelFileError(f"{path}: its config is nested too deeply; the file is damaged") from None
+    with path if isinstance(path, ModelSource) else ModelSource(path) as source, naming(source.path):
+        return read_source(source, with_state)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Every error of what happens inside becomes a ModelFileError that starts with the path."""
+    try:
+        yield
+    except ModelFileError as error:
+        message = str(error)
+        raise (error if message.startswith(f"{path}: ") else ModelFileError(f"{path}: {message}")) from None
+    except DltoolError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        # Configs are checked where they are used, but a damaged one can hold any JSON value in any place.
+        raise ModelFileError(f"{path}: its config is not a Keras config ({error}); the file is damaged") from error
+    except RecursionError:
+        raise ModelFileError(f"{path}: its config is nested too deeply; the file is damaged") from None
+
+
+def read_network(path: str | os.PathLike[str]) -> Network:
+    """The network of a whole model, without its weights. Raises ModelFileError."""
+    path = os.fspath(path)
+    with ModelSource(path) as source, naming(path):
+        texts = model_texts(source.header)
+        check_whole_model(source)
+        return upgrade(parse_json(texts["model_config"], "model_config"), texts.get("keras_version", ""))
+
+
+def read_weights(path: str | os.PathLike[str], network: Network) -> Model:
+    """A model with the network given and the weights of a file that may hold nothing else.
+
+    Keras until 2.15 wrote the groups of a whole model into the root ("w.h5"), found by position; since tf.keras 2.12
+    and in Keras 3 there is "w.weights.h5", found by the layers' classes. A whole model's weights are taken likewise.
+
+    Raises:
+        ModelFileError: the weights do not fit the network.
+    """
+    path = os.fspath(path)
+    with ModelSource(path) as source, naming(path):
+        header = source.header
+        if header["layers"] is None and header["variables"] is None:
+            raise ModelFileError("holds no weights of Keras; give a file that save_weights or save wrote")
+        version = weights_version(header, network)
+        conversions = conversions_of(network.entries, version, is_theano(header, version))
+        graph = network.graph()
+        return load_model(source, graph, numbers_of(source, graph, network.groups, network, conversions), conversions)
+
+
+def weights_version(header: dict[str, Any], network: Network) -> int:
+    """The major version of Keras that stored the weights; files of Keras 1 with weights only do not say."""
+    if header["layers"] is None:
+        return max(network.version, 2)
+    return major(header["root"].get("keras_version", "1"))
 
 
 def read_source(source: ModelSource, with_state: bool) -> SavedModel:
@@ -112,7 +155,7 @@ def check_whole_model(source: ModelSource) -> None:
     archive = "archive" in source.header
     if not archive and "model_config" not in source.header["root"]:
         if source.header["weights_only"] or source.header["variables"] is not None:
-            raise ModelFileError("holds weights only; save the whole model in Keras with model.save('m.h5')")
+            raise ModelFileError("holds weights only; give it a network: dltool convert IN OUT.h5 --from model.json")
         raise ModelFileError("has no model_config; it is not a model that Keras or dltool wrote")
     if source.header["marked"] and source.header["dltool"] is None:
         raise ModelFileError("of dltool, but has lost its /dltool group; the file was damaged, copy it again")
@@ -132,7 +175,7 @@ def is_theano(header: dict[str, Any], version: int) -> bool:
 
 def own_order(canonical: dict[str, Any], groups: keras2.Groups) -> keras2.Groups:
     """The groups under the names of ``/dltool``, where layers may be called as Keras cannot ("outer/inner")."""
-    names = list(canonical["layers"])
+    names = [name for name, entry in canonical["layers"].items() if entry["class_name"] != "Part"]
     if len(names) != len(groups):
         raise ModelFileError("its own description and its model_config list different layers; the file is damaged")
     return [([name], False) for name in names]
@@ -184,14 +227,14 @@ def own_state(source: ModelSource, model: Model, state: dict[str, Any]) -> Train
     arrays: dict[str, np.ndarray] = {}
     for name, number in state["arrays"].items():
         entry = source.arrays[number]
-        if entry.shape != ((size,) if name == "weights" else (trainable,)):
+        if entry.shape != ((size,) if name in ("weights", "averaged") else (trainable,)):
             raise ModelFileError("its training state does not fit its weights; the file is damaged")
         arrays[name] = np.empty(entry.shape, np.float32)
         source.load(entry, arrays[name])
     digest = content_digest({"counters": state["texts"].get("counters", "{}")}, sorted(arrays.items()))
     if digest != state["texts"].get("sha256"):
         raise ModelFileError("the checksum of its training state does not match; the file was damaged, copy it again")
-    weights = arrays.pop("weights", None)
+    weights, averaged = arrays.pop("weights", None), arrays.pop("averaged", None)
     return TrainingState(
         weights=model.weights.vector.copy() if weights is None else weights,
         slots={name.removeprefix("slot."): arrays[name] for name in arrays},
@@ -199,6 +242,7 @@ def own_state(source: ModelSource, model: Model, state: dict[str, Any]) -> Train
         step=meta.get("step", 0),
         epoch=meta.get("epoch", 0),
         callbacks=meta.get("callbacks", {}),
+        averaged=averaged,
     )
 
 

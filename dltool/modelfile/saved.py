@@ -43,6 +43,7 @@ class TrainingState:
         slots: optimizer slot name -> (num_trainable,) float32 in the order of ``ParameterStore.gradient``.
         memory: small scalars of the optimizer.
         step: optimizer steps done. epoch: epochs done.
+        averaged: (num_parameters,) float32, the running average of the weights; None without one.
         callbacks: counters of early stopping and the like, JSON values by callback name.
     """
 
@@ -52,6 +53,7 @@ class TrainingState:
     step: int = 0
     epoch: int = 0
     callbacks: dict[str, Any] = field(default_factory=dict)
+    averaged: np.ndarray | None = None
 
 
 @dataclass

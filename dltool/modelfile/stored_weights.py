@@ -106,7 +106,9 @@ def keras1_kernel(class_name: str, config: dict[str, Any], arrays: Arrays) -> Ar
         return [kernel[:, 0], *rest]
     if class_name == "Conv2DTranspose":
         return [kernel.transpose((2, 3, 0, 1) if channels_first else (0, 1, 3, 2)), *rest]
-    if not channels_first:
+    size = config.get("kernel_size")
+    is_turned = isinstance(size, list) and list(kernel.shape[:2]) != size[:2] and list(kernel.shape[2:]) == size
+    if not channels_first and not is_turned:  # a network in today's form may have got weights of another layout
         return arrays
     if class_name == "Conv3D":
         return [kernel.transpose(2, 3, 4, 1, 0), *rest]

@@ -177,6 +177,8 @@ def write_weights(group: Any, saved: SavedModel, names: dict[str, str]) -> None:
     """One group per layer, in the order of the config; Keras loads by this order, not by the names."""
     put_names(group, "layer_names", list(names.values()))
     for name, found in saved.model.graph.specs.items():
+        if name not in names:  # a part of a layer's output
+            continue
         layer = group.create_group(names[name])
         paths = [f"{names[name]}/{spec.name}:0" for spec in found]
         put_names(layer, "weight_names", paths)
@@ -191,6 +193,8 @@ def write_state(group: Any, saved: SavedModel, state: TrainingState) -> None:
     arrays = {f"slot.{name}": slot for name, slot in state.slots.items()}
     if not np.array_equal(state.weights, saved.model.weights.vector, equal_nan=True):
         arrays["weights"] = state.weights
+    if state.averaged is not None:
+        arrays["averaged"] = state.averaged
     counters = {"memory": state.memory, "step": state.step, "epoch": state.epoch, "callbacks": state.callbacks}
     text = json.dumps(counters)
     arrays = dict(sorted(arrays.items()))
@@ -201,7 +205,8 @@ def write_state(group: Any, saved: SavedModel, state: TrainingState) -> None:
 
 
 def state_bytes(state: TrainingState) -> int:
-    return 4 * (state.weights.size + sum(slot.size for slot in state.slots.values()))
+    averaged = 0 if state.averaged is None else state.averaged.size
+    return 4 * (state.weights.size + averaged + sum(slot.size for slot in state.slots.values()))
 
 
 def put_names(group: Any, key: str, names: list[str]) -> None:

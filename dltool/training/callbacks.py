@@ -1,6 +1,6 @@
 """Who is told what happens during training: events for the screen, callbacks that steer.
 
-Callbacks have Keras's six moments of training and the one after each batch of the validation, and get the one ``Run``
+Callbacks have Keras's six moments of training and three of the validation, and get the one ``Run``
 record. Those with a memory give it as ``state()`` (values that JSON can hold) and take it back in ``restore(state)``,
 so that a run can go on exactly where it was.
 """
@@ -70,6 +70,12 @@ class Callback:
 
     def batch_end(self, run: Run) -> None:
         """After a step, which ``run.batch`` and ``run.samples`` include."""
+
+    def test_begin(self, run: Run) -> None:
+        """Before the validation that follows an epoch."""
+
+    def test_end(self, run: Run) -> None:
+        """After it, also when somebody left it."""
 
     def test_batch_end(self, run: Run) -> None:
         """After a batch of the validation, which ``run.validated`` includes."""
@@ -180,7 +186,7 @@ class BestWeights(Callback):
         value = run.logs[self.monitor.name] if self.monitor else math.nan
         run.is_best = self.monitor is not None and self.monitor.improves(value, self.value)
         if run.is_best or self.monitor is None:
-            self.keep(run.model.weights.vector, run.epoch, value)
+            self.keep(run.model.weights.vector if run.averaged is None else run.averaged, run.epoch, value)
         run.best_epoch = self.epoch if self.monitor else None
 
     def keep(self, vector: np.ndarray, epoch: int, value: float) -> None:

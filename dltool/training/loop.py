@@ -66,6 +66,7 @@ def train(
             ``BestWeights`` has put the best weights back.
     """
     run.steps_per_epoch, run.num_rows, run.done = len(loader), loader.num_rows, run.epoch
+    run.num_validation = 0 if validation is None else validation.num_rows
     averages = Averages(objective)
     if run.batch:
         averages.restore(run.partial)
@@ -113,6 +114,8 @@ def _train_epoch(
         for call in batch_end:
             call(run)
         if run.stop and run.batch < run.steps_per_epoch:
+            if run.cut and not run.interrupted:
+                break
             run.epoch -= 1
             return False
     return True
@@ -146,7 +149,7 @@ def _validate(
     run.measure = logs.copy
     if validation is None:
         return True
-    run.validated, run.num_validation = 0, validation.num_rows
+    run.validated = 0
     tested = _moments(callbacks, "test_batch_end")
     before = run.save_partial()  # the validation uses the same metrics
 
@@ -157,11 +160,14 @@ def _validate(
         if run.interrupted:
             raise _Left
 
+    _tell(callbacks, "test_begin", run)
     try:
         found = evaluate(executor, validation, objective, [watch], by_class=True)
     except _Left:
         run.epoch, run.save_partial = run.epoch - 1, lambda: before
         return False
+    finally:
+        _tell(callbacks, "test_end", run)
     logs |= {f"val_{name}": value for name, value in found.items()}
     return True
 

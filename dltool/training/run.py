@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from dltool.engine.model import Model
 
 
@@ -37,6 +39,8 @@ class Run:
         seconds: duration of the last finished epoch, validation included.
         stop: why training shall stop; empty to go on. Looked at after every batch and every epoch.
         interrupted: True when ``stop`` is for a person or the system: a validation that runs is left, too.
+        cut: True when an epoch that is stopped in its middle counts as ended.
+        averaged: what is measured and kept instead of the weights, a running average of them; None: they themselves.
         train_seconds: time spent on training batches so far; ``waited_seconds`` of it waiting for their rows.
         monitor: the name in ``logs`` that decides which epoch is best; None without one.
         best_epoch: the epoch with the best monitored value; None before one is known.
@@ -64,6 +68,8 @@ class Run:
     seconds: float = 0.0
     stop: str = ""
     interrupted: bool = False
+    cut: bool = False
+    averaged: np.ndarray | None = None
     train_seconds: float = 0.0
     waited_seconds: float = 0.0
     monitor: str | None = None

@@ -17,6 +17,7 @@ from dltool.data.opening import OpenedData
 from dltool.engine.process_lanes import LaneDied
 from dltool.engine.surgery import batch_normalisations
 from dltool.errors import DivergedError, UsageError
+from dltool.modelfile.atomic import check_space
 from dltool.modelfile.lock import locked
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel, TrainingConfig
@@ -74,6 +75,7 @@ def run(settings: FinetuneSettings, events: StageEvents | None = None) -> Finetu
     start, events, path = time.monotonic(), events or StageEvents(), target(settings)
     with locked(path):
         job, result = prepare(settings, read(settings.model, with_state=False), events)
+        check_space(path, 4 * job.new.model.weights.num_parameters)
         stages = train_stages(job, result, path)
     if job.stopper.caught is not None:
         events.hint(f"saved {path} with what was reached")

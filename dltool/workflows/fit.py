@@ -14,13 +14,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dltool.architectures.literals import spec
+import numpy as np
+
 from dltool.data.capacity import available_bytes
 from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
 from dltool.engine.executor import Executor
 from dltool.engine.process_lanes import LaneDied
-from dltool.engine.schedules import SCHEDULES, Schedule, make_schedule
 from dltool.errors import DivergedError, OutputError
 from dltool.modelfile.atomic import check_space
 from dltool.modelfile.lock import locked
@@ -32,17 +32,38 @@ from dltool.training.diagnosis import diagnose
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import evaluate, train
 from dltool.training.run import Run
-from dltool.training.scheduling import scheduling
+from dltool.training.time_limit import TimeLimit
+from dltool.training.weight_average import WeightAverage
 from dltool.workflows.augmenting import check_preview, chosen_augment, write_preview
 from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log
 from dltool.workflows.fit_report import check_memory, hints, plan, understood
+from dltool.workflows.fit_start import (
+    UNBOUNDED,
+    batch_rows,
+    check_restarts,
+    choose_start,
+    chosen_schedule,
+    executor_for,
+    found_rate,
+    loader_for,
+    rate_setter,
+    starting_point,
+    with_rate,
+)
 from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
-from dltool.workflows.model_data import sized
+from dltool.workflows.fit_threshold import check_threshold, decision_threshold
 from dltool.workflows.plotting import check_plot, training_curves
 from dltool.workflows.resuming import KEY, Origin, find_run, go_on, interrupted_run, resumed_settings
 from dltool.workflows.run_record import check_partial, reading_run, restore_memory
-from dltool.workflows.saving import Saving
+from dltool.workflows.saving import BYTES_PER_SECOND, Saving
+
+AUTO = "auto"
+"""As a learning rate: that of a range test."""
+MOST_CHECKED = 10_000
+"""Files of so many epochs are looked for before the training."""
+LEAST_WRITING = 0.1
+"""Seconds for flushing a file to the disk, whatever its size."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +101,15 @@ def run(settings: FitSettings, events: Events | None = None) -> FitResult:
         if earlier is not None and interrupted_run(earlier) is None:
             events.note(f"{path}: the run is finished, nothing is left to resume")
             return FitResult(path, tuple(earlier.history), earlier.recipe.get("best_epoch"), "", 0.0)
+        wanted = settings
+        settings = decided(settings) if earlier is None else settings
         task = checked_task(settings, earlier, path)
         events.understood(understood(settings, task))
         for text in hints(settings, task)[:1]:
             events.hint(text)
-        state = fit(settings, task, events, path)
+        if wanted.learning_rate == AUTO and earlier is None:
+            settings, task = with_rate(settings, task, found_rate(settings, task, events))
+        state = fit(settings, task, events, path, start)
         write(task.saved, path, keep_state=settings.keep_state or not state.is_finished)
     found = conclude(state, events, path)
     record, seconds = state.record, time.monotonic() - start
@@ -95,7 +120,17 @@ def dry_run(settings: FitSettings) -> list[str]:
     """What ``run`` would do, after all its checks; nothing is written."""
     path = target(settings)
     settings, earlier = with_earlier(settings, path)
-    return plan(settings, checked_task(settings, earlier, path), path)
+    wanted = settings if earlier is not None else decided(settings)
+    return plan(wanted, checked_task(wanted, earlier, path), path)
+
+
+def decided(settings: FitSettings) -> FitSettings:
+    """Settings whose rate is a number or not said, and whose epochs are unbounded where the time alone was given."""
+    if settings.learning_rate == AUTO:
+        settings = replace(settings, learning_rate=None)
+    if settings.time is not None and settings.given is not None and "epochs" not in settings.given:
+        settings = replace(settings, epochs=UNBOUNDED)
+    return settings
 
 
 def preview(settings: FitSettings) -> str:
@@ -120,10 +155,10 @@ def with_earlier(settings: FitSettings, path: str) -> tuple[FitSettings, SavedMo
 def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -> Task:
     """What will be trained on what, and whether the files beside the model can be written."""
     task = prepare(settings, earlier)
-    overwrite, epochs = settings.force or settings.resume, range(1, settings.epochs + 1)
+    overwrite, epochs = settings.force or settings.resume, range(1, min(settings.epochs, MOST_CHECKED) + 1)
     if earlier is None and task.saved.history:
         first = int(task.saved.history[-1]["epoch"])
-        epochs = range(first + 1, first + settings.epochs + 1)
+        epochs = range(first + 1, first + len(epochs) + 1)
     if settings.checkpoint is not None:
         check_checkpoint(settings.checkpoint, value_names(task), epochs, path, overwrite)
     if settings.log is not None:
@@ -132,10 +167,17 @@ def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -
         check_plot(settings.plot, overwrite)
     chosen_schedule(settings, task)
     chosen_augment(settings, task)
+    check_restarts(settings, task)
+    check_threshold(settings, task)
     size = min(settings.batch_size, len(task.train))
     check_memory(task.saved.model.graph, task.optimizer, size, available_bytes())
     check_space(path, file_bytes(task))
     return task
+
+
+def write_seconds(task: Task) -> float:
+    """A guess for the last writing of the file."""
+    return file_bytes(task) / BYTES_PER_SECOND + LEAST_WRITING
 
 
 def file_bytes(task: Task) -> int:
@@ -149,42 +191,21 @@ def value_names(task: Task) -> list[str]:
     return names + ([f"val_{name}" for name in names] if task.validation is not None else [])
 
 
-def chosen_schedule(settings: FitSettings, task: Task) -> Schedule:
-    """The rate of every step. Raises UsageError."""
-    name, options = spec(settings.schedule)
-    steps = -(-len(task.train) // min(settings.batch_size, len(task.train)))
-    rate, warmup = task.optimizer.learning_rate, settings.warmup or ""
-    return make_schedule(SCHEDULES.canonical(name), options, rate, steps, settings.epochs * steps, warmup)
-
-
-def fit(settings: FitSettings, task: Task, events: Events, path: str) -> FitState:
+def fit(settings: FitSettings, task: Task, events: Events, path: str, start: float) -> FitState:
     """Train; afterwards ``task.saved`` holds the best weights and the state.
 
-    The executor comes before the loaders' threads, because its lanes may be forked.
+    Args:
+        start: what ``time.monotonic`` said when the command began.
     """
-    saved, objective, size = task.saved, task.objective, min(settings.batch_size, len(task.train))
+    objective = task.objective
     with (
-        Executor(
-            sized(saved.model, task.opened.input_shape),
-            batch_size=size,
-            losses=objective.losses,
-            loss_weights=objective.loss_weights,
-            optimizer=task.optimizer,
-            seed=settings.seed,
-            jobs=settings.jobs,
-            backend=settings.backend,
-            exact=settings.exact,
-        ) as executor,
-        Loader(
-            task.train,
-            size,
-            shuffle=settings.shuffle,
-            seed=settings.seed,
-            change=chosen_augment(settings, task),
-        ) as loader,
-        held_out(task.validation, size) as validation,
+        executor_for(settings, task) as executor,
+        loader_for(settings, task) as loader,
+        held_out(task.validation, batch_rows(settings, task)) as validation,
     ):
-        state = begin(settings, task, executor, validation, events)
+        if settings.restarts > 1 and not task.resumed:
+            choose_start(settings, task, executor, loader, validation, events)
+        state = begin(settings, task, executor, validation, events, start)
         state.writers = writers(state, events, path)
         callbacks = [state.best, *state.remembering.values(), state.stopper, *state.writers, Reporting(events)]
         try:
@@ -193,6 +214,8 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str) -> FitStat
             raise DivergedError(f"{error}; {state.keep_best(path)}") from None
         except LaneDied as error:
             raise LaneDied(f"{error}; {state.keep_written(path)}") from error
+        if state.is_finished:
+            state.threshold = decision_threshold(settings, task, executor, validation, events)
         state.collect(state.best.last)
         return state
 
@@ -202,7 +225,9 @@ def held_out(dataset: Dataset | None, batch_size: int) -> Any:
     return nullcontext() if dataset is None else Loader(dataset, batch_size, shuffle=False)
 
 
-def begin(settings: FitSettings, task: Task, executor: Executor, validation: Loader | None, events: Events) -> FitState:
+def begin(
+    settings: FitSettings, task: Task, executor: Executor, validation: Loader | None, events: Events, start: float
+) -> FitState:
     """The run where it starts, or where it was interrupted."""
     monitor = task.objective.monitor(settings.monitor, validation is not None, settings.min_delta)
     judged = validation is not None or settings.monitor is not None
@@ -217,9 +242,15 @@ def begin(settings: FitSettings, task: Task, executor: Executor, validation: Loa
     remembering: dict[str, Callback] = {}
     if settings.early_stop is not None:
         remembering["early_stopping"] = EarlyStopping(monitor, settings.early_stop)
-    setter = scheduling(chosen_schedule(settings, task), monitor, origin.step)
+    limit = None
+    if settings.time is not None:
+        limit = TimeLimit(settings.time, start, write_seconds(task), settings.epochs < UNBOUNDED)
+        remembering["time"] = limit
+    setter = rate_setter(settings, task, monitor, origin.step, limit)
     if setter is not None:
         remembering["schedule"] = setter
+    if settings.ema is not None:
+        remembering["ema"] = WeightAverage(settings.ema, record.model.weights.vector)
     if task.resumed:
         with reading_run(target(settings)):
             recall(task, best, kept, remembering)
@@ -243,25 +274,10 @@ def recall(task: Task, best: BestWeights, kept: Any, remembering: dict[str, Call
         best.keep(kept, int(best.epoch), best.value)
     for name, callback in remembering.items():
         restore_memory(callback, memory[name])
+        if isinstance(callback, WeightAverage):
+            np.copyto(callback.average, task.saved.state.averaged)
     if memory[KEY]["batch"]:
         check_partial(memory[KEY]["partial"], memory[KEY]["samples"], task.objective, task.train)
-
-
-def starting_point(settings: FitSettings, task: Task, executor: Executor) -> Run:
-    """The record, counting on from the file's epochs; the optimizer's state is put in place if it is used."""
-    saved, state = task.saved, task.saved.state
-    done = state.epoch if state is not None else 0
-    if saved.history:
-        done = max(done, int(saved.history[-1]["epoch"]))
-    record = Run(saved.model, done + settings.epochs, task.optimizer.learning_rate, epoch=done)
-    record.history, record.rate_at = list(saved.history), task.optimizer.rate_at
-    if state is not None and task.goes_on:
-        saved.model.weights.vector[...] = state.weights
-        for name, slot in executor.slots.items():
-            slot[...] = state.slots[name]
-        executor.memory.update(state.memory)
-        record.step = state.step
-    return record
 
 
 def writers(state: FitState, events: Events, path: str) -> list[Callback]:

@@ -8,10 +8,14 @@ from dltool.data.dataset import summary_counts
 from dltool.engine.graph import Graph
 from dltool.engine.kernels.base import NUM_SHARDS
 from dltool.engine.optimizers import Optimizer
+from dltool.engine.schedules import Schedule
 from dltool.errors import UsageError
 from dltool.settings import FitSettings
 from dltool.training.advice import Facts, most_important
+from dltool.training.time_limit import duration_text
 from dltool.workflows.build import describe_line
+from dltool.workflows.costs import multiply_adds, total
+from dltool.workflows.fit_start import UNBOUNDED, batch_rows, chosen_schedule, epoch_rows
 from dltool.workflows.fit_task import Task
 
 LISTED = 48
@@ -49,6 +53,10 @@ def model_line(settings: FitSettings, task: Task) -> str:
         words.append(settings.schedule)
     if settings.warmup is not None:
         words.append(f"warm-up {settings.warmup}")
+    if settings.label_smoothing is not None:
+        words.append(f"label smoothing {settings.label_smoothing:g}")
+    if settings.ema is not None:
+        words.append(f"weights averaged ({settings.ema:g})")
     if settings.augment is not None:
         words.append(f"augment {settings.augment}")
     return f"model   {', '.join(words)}"
@@ -73,7 +81,7 @@ def hints(settings: FitSettings, task: Task) -> list[str]:
         losses=task.objective.losses,
         optimizer=task.optimizer.name,
         learning_rate=task.optimizer.learning_rate,
-        class_counts=() if settings.class_weight is not None else counts,
+        class_counts=() if settings.class_weight is not None or settings.balance is not None else counts,
         history=tuple(task.saved.history),
         augments=settings.augment is not None,
     )
@@ -83,11 +91,13 @@ def hints(settings: FitSettings, task: Task) -> list[str]:
 
 def plan(settings: FitSettings, task: Task, path: str) -> list[str]:
     """What would be done: the first lines, the steps, the memory, the files."""
-    size = min(settings.batch_size, len(task.train))
-    steps = -(-len(task.train) // size)
-    every = settings.epochs * steps
+    size = batch_rows(settings, task)
+    steps = -(-epoch_rows(settings, task) // size)
     lines = [line for line in understood(settings, task) if not line.startswith("note")]
-    lines.append(f"train   {settings.epochs} epochs of {steps:,} steps with {size} rows, {every:,} steps in all")
+    lines.append(f"train   {length_text(settings, steps)} with {size} rows{steps_text(settings, steps)}")
+    if settings.schedule != "constant" and settings.epochs < UNBOUNDED:
+        lines.append(f"rate    {rates_text(chosen_schedule(settings, task), settings.epochs * steps)}")
+    lines.append(f"cost    {cost_text(task.saved.model.graph, settings.epochs, steps, size)}")
     monitor = task.objective.monitor(settings.monitor, task.validation is not None)
     if task.validation is not None or settings.monitor is not None:
         stop = f", stops after {settings.early_stop} epochs without an improvement" if settings.early_stop else ""
@@ -96,6 +106,43 @@ def plan(settings: FitSettings, task: Task, path: str) -> list[str]:
     files = [path, settings.checkpoint, settings.log, settings.plot]
     lines.append(f"writes  {', '.join(filter(None, files))} (nothing now: --dry-run)")
     return lines + [f"note    {note}" for note in task.notes]
+
+
+def length_text(settings: FitSettings, steps: int) -> str:
+    """``3 epochs of 3 steps``, with what ends the training earlier."""
+    if settings.epochs >= UNBOUNDED:
+        return f"until {duration_text(settings.time)} are over, epochs of {steps:,} steps"
+    limit = f" (or until {duration_text(settings.time)} are over)" if settings.time is not None else ""
+    return f"{settings.epochs:,} epochs{limit} of {steps:,} steps"
+
+
+def steps_text(settings: FitSettings, steps: int) -> str:
+    return "" if settings.epochs >= UNBOUNDED else f", {settings.epochs * steps:,} steps in all"
+
+
+def rates_text(schedule: Schedule, num_steps: int) -> str:
+    """Where the rate begins, what it reaches and where it ends."""
+    rates = [schedule(step) for step in range(1, num_steps + 1, max(1, num_steps // 1000))] + [schedule(num_steps)]
+    top = max(rates)
+    return " ... ".join(f"{rate:.1e}" for rate in dict.fromkeys((rates[0], top, rates[-1])))
+
+
+def cost_text(graph: Graph, epochs: int, steps: int, batch_size: int) -> str:
+    """Floating-point operations: a training step takes about three times those of a prediction."""
+    layers = zip(graph.nodes, graph.shapes, strict=True)
+    found = total(multiply_adds(node.layer, graph.specs.get(node.name, ()), shape) for node, shape in layers)
+    if found is None:
+        return "not known: a layer's operations are not counted"
+    step = 6 * found * batch_size
+    whole = f", {_operations(step * steps * epochs)} in all" if epochs < UNBOUNDED else ""
+    return f"{_operations(step)} a step, {_operations(step * steps)} an epoch{whole}"
+
+
+def _operations(count: float) -> str:
+    for unit, size in (("P", 1e15), ("T", 1e12), ("G", 1e9)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}FLOP"
+    return f"{count / 1e6:,.1f} MFLOP"
 
 
 def memory_text(graph: Graph, optimizer: Optimizer, batch_size: int) -> str:

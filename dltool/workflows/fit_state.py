@@ -17,6 +17,7 @@ from dltool.training.interrupt import StopOnSignal
 from dltool.training.run import Run
 from dltool.workflows.fit_task import Task
 from dltool.workflows.resuming import KEY, OPTIONS, Origin, run_state
+from dltool.workflows.scoring import THRESHOLD
 
 TOLD_ELSEWHERE = ("optimizer", "learning_rate", "loss", "metrics", "val_split")
 """Options that the file's compile step and split say."""
@@ -30,6 +31,7 @@ class FitState:
         record: the loop's. origin: where the run began.
         best: keeps the best weights. remembering: other callbacks with a memory, by their name in the file.
         writers: callbacks that write files.
+        threshold: from this probability on the second of two classes is said.
     """
 
     settings: FitSettings
@@ -42,6 +44,7 @@ class FitState:
     remembering: dict[str, Callback] = field(default_factory=dict)
     writers: list[Callback] = field(default_factory=list)
     written_epoch: int | None = None
+    threshold: float | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -66,14 +69,15 @@ class FitState:
         callbacks[KEY] = run_state(self.settings, run, self.origin, self.is_finished)
         weights = run.model.weights.vector if last is None else last
         slots, memory = dict(executor.slots), dict(executor.memory)
-        saved.state = TrainingState(weights, slots, memory, run.step, run.done, callbacks)
+        saved.state = TrainingState(weights, slots, memory, run.step, run.done, callbacks, run.averaged)
 
     def recipe(self) -> dict[str, Any]:
         """The options that made the weights; nothing that depends on the machine or on paths."""
         kept = {name: getattr(self.settings, name) for name in OPTIONS if name not in TOLD_ELSEWHERE}
         monitor = self.best.monitor.name if self.best.monitor else None
         best = self.best.epoch if monitor else None
-        return {"dltool": __version__, **kept, "monitor": monitor, "best_epoch": best}
+        found = {"dltool": __version__, **kept, "monitor": monitor, "best_epoch": best}
+        return found if self.threshold is None else {**found, THRESHOLD: self.threshold}
 
     def write_best(self, path: str) -> None:
         """Write the model in the middle of the run, with the best weights and all that a resumed run needs."""
@@ -89,9 +93,15 @@ class FitState:
         return self.keep_best(path)
 
     def write_current(self, path: str) -> None:
-        """Write the model with the weights that it has now."""
-        self.collect(None)
+        """Write the model with the weights that it has now, or with their average where there is one."""
+        vector, last = self.record.model.weights.vector, None
+        if self.record.averaged is not None:
+            last = vector.copy()
+            vector[...] = self.record.averaged
+        self.collect(last)
         write(self.task.saved, path, keep_state=self.settings.keep_state)
+        if last is not None:
+            vector[...] = last
 
     def keep_best(self, path: str) -> str:
         """After a failure: write the best finished epoch, without the spoilt state; says what was done."""

@@ -14,6 +14,7 @@ from dltool.data.augment.base import Mixing
 from dltool.data.dataset import Concatenated, Dataset, Subset
 from dltool.data.opening import OpenedData
 from dltool.data.split import grouped_split, stratified_split
+from dltool.engine.losses import Loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
 from dltool.errors import DataError, ModelFileError, UsageError
@@ -22,7 +23,7 @@ from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.settings import BuildSettings, DataSettings, FitSettings
 from dltool.training.freezing import frozen
 from dltool.training.labels import target_form
-from dltool.training.objective import Objective, class_weights, make_objective
+from dltool.training.objective import Objective, class_weights, make_objective, soft
 from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
 from dltool.workflows.build import build_model, chosen_metric, chosen_optimizer, compile_step, open_dataset
 from dltool.workflows.model_data import open_for_model, output_weights
@@ -253,6 +254,9 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
     if settings.loss is not None or old is None or None in old.losses:
         config = compile_step(saved.model.graph, BuildSettings(None, loss=settings.loss), labels)
         config = config if old is None or not old.metrics else replace(config, metrics=old.metrics)
+    if settings.label_smoothing is not None:
+        losses = smoothed(config.losses, settings.label_smoothing)
+        config = replace(config, losses=losses, loss_names=tuple(rule.name for rule in losses))
     if settings.metrics:
         config = replace(config, metrics=tuple(map(chosen_metric, settings.metrics)))
     rule = old.optimizer if old is not None else None
@@ -264,6 +268,16 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
     config = replace(config, loss_weights=weights)
     rule = limited(settings, rule)
     return replace(config, optimizer=rule, optimizer_name=rule.name, unknown_metrics=())
+
+
+def smoothed(losses: tuple[Loss, ...], part: float) -> tuple[Loss, ...]:
+    """The losses with label smoothing. Raises UsageError for one that has none."""
+    found = []
+    for rule in map(soft, losses):
+        if not hasattr(rule, "label_smoothing"):
+            raise UsageError(f"--label-smoothing: {rule.name} has no classes to spread labels over; leave it out")
+        found.append(replace(rule, label_smoothing=part))
+    return tuple(found)
 
 
 def limited(settings: FitSettings, rule: Optimizer) -> Optimizer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dltool.data.folder import ignored_notes
 from dltool.data.headers import unusual_notes
 from dltool.data.inputs import InputRow, Inputs
 from dltool.data.opening import named, open_inputs, open_named_inputs
@@ -120,7 +121,6 @@ def run(
     else:
         paths = [named(path, graph.input_names)[1] for path in settings.inputs]
         inputs = open_inputs(paths, pixels, graph.input_shapes[0])
-    ignored = f"ignored {inputs.ignored_files:,} files or folders that are not images"
     rows = predictions(settings, saved, reading if names is not None else None, inputs, progress)
     if settings.sort_into is not None:
         rows = linked(rows, Sorter(settings.sort_into, folder_names(names)))
@@ -130,7 +130,7 @@ def run(
         output_shapes=graph.output_shapes,
         num_rows=inputs.num_rows,
         rows=rows,
-        remarks=(*saved.remarks, *((ignored,) if inputs.ignored_files else ())),
+        remarks=(*saved.remarks, *ignored_notes(inputs.ignored_files)),
         unusual=inputs.unusual,
     )
 
@@ -207,7 +207,11 @@ def described(
     """One row's outputs, as label and probabilities where the model tells classes apart."""
     if reading is None or probs is None:
         return PredictRow(path, outputs=outputs)
-    order = np.argsort(-probs, kind="stable")[: settings.top].tolist()
+    order = np.argsort(-probs, kind="stable")
+    if reading.threshold is not None:
+        said = int(reading.decide(probs[None])[0])
+        order = np.array([said, 1 - said])
+    order = order[: settings.top].tolist()
     best = tuple((reading.names[i] if probs[i] >= settings.min_prob else UNSURE, float(probs[i])) for i in order)
     return PredictRow(path, best[0][0], best[0][1], best, probs, outputs)
 

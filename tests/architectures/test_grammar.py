@@ -181,7 +181,10 @@ def test_repetition(word, classes):
             "dense:10,activation=rellu",
             "dense:10,activation=rellu: 'rellu' is not known as activation; did you mean 'relu'?",
         ),
-        ("conv2d:8,3,padding=full", "conv2d:8,3,padding=full: 'full' is not known as padding; known: valid, same"),
+        (
+            "conv2d:8,3,padding=full",
+            "conv2d:8,3,padding=full: 'full' is not known as padding; known: valid, same, causal",
+        ),
         ("maxpool:2,relu", "maxpool:2,relu: maxpool has no activation; write relu as a word of its own after it"),
         ("dense:2,same", "dense:2,same: dense has no padding; leave 'same' out"),
         ("dense:1.5", "dense:1.5: units must be a whole number, not 1.5"),

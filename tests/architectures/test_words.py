@@ -83,3 +83,19 @@ def test_errors_name_the_word_or_the_layers(words, shape, message):
     with pytest.raises(UsageError) as caught:
         from_words(words, shape)
     assert str(caught.value).startswith(message)
+
+
+def test_layers_inside_wrappers_are_words_too():
+    graph = from_words(
+        ["embed:50,8", "bidir:(lstm:6,return_sequences=true),merge_mode=sum", "timedist:dense:3", "bidir:gru:2"], (7,)
+    )
+    assert [graph.shapes[i] for i in range(1, 5)] == [(7, 8), (7, 6), (7, 3), (4,)]
+    assert graph.nodes[2].layer.layer.return_sequences
+
+
+def test_states_are_taken_by_part_and_given_with_at():
+    words = ["enc=lstm:4,return_state=true@a", "h=part:1,2@enc", "c=part:2,2@enc", "lstm:4@b+h+c"]
+    graph = from_words(["a=input:5x3", "b=input:6x2", *words])
+    assert graph.output_shapes == ((4,),)
+    with pytest.raises(UsageError, match="its initial states are 4; it needs 2 of 4 numbers"):
+        from_words(["a=input:5x3", "b=input:6x2", *words[:2], "lstm:4@b+h"])

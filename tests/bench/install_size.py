@@ -23,7 +23,7 @@ def measure(repository: Path = REPOSITORY) -> dict[str, float]:
         venv.create(folder, with_pip=False)
         python = Path(folder, "Scripts" if sys.platform == "win32" else "bin", "python")
         subprocess.run(
-            [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", str(repository)],
+            [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", str(repository)],
             check=True,
             env=machine.environment(),
             stdout=subprocess.DEVNULL,

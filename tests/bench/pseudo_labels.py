@@ -67,7 +67,8 @@ def measure(data: Path, folder: Path, seed: int) -> None:
     labels = pseudo_label.run(PseudoLabelSettings(str(model), (lists["pool"],), output=found, force=True, **shared))
     right = np.mean([Path(path).parent.name == label for path, label, _ in labels.rows])
     print(f"seed {seed}: {len(labels.rows):,} labels, precision {right:.4f}, estimated {labels.precision:.4f}")
-    shifted = PseudoLabelSettings(str(model), (negatives(lists["pool"], folder / "negative"),), **shared)
+    pool = negatives(lists["pool"], folder / "negative")
+    shifted = PseudoLabelSettings(str(model), (pool,), threshold="0", **shared)
     warned = [drift.what for drift in pseudo_label.run(shifted).drifts if drift.is_warned]
     print(f"seed {seed}: the negatives are warned of by {' and '.join(warned) or 'NOTHING'}", flush=True)
     after = train(folder / "n.h5", lists, data / "test", seed, [found], **SECOND)

@@ -95,6 +95,17 @@ def test_no_escape_codes_in_a_log(table, run_dltool):
         ([*WHOLE, "--augment", "hflip=2"], 2, "--augment: hflip=2 is out of range; give 0 to 1"),
         ([*WHOLE, "--augment", "hflip"], 2, "--augment: hflip needs images, but rows are 2; give mixup alone"),
         ([*WHOLE, "--augment-preview", "a.png"], 2, "--augment-preview: needs --augment; say what to show"),
+        ([*WHOLE, "--schedule", "1cycle:rise=2"], 2, "--schedule: rise is 2; give a part between 0 and 1"),
+        (["--lr", "aut"], 2, "--lr: 'aut' is not a number above 0"),
+        (["--balance", "over"], 2, "--balance: unknown balance 'over'; did you mean 'oversample'?"),
+        (["--decision-threshold", "2"], 2, "--decision-threshold: 2 is out of range; give a probability from 0 to 1"),
+        ([*WHOLE, "--class-weight", "sqr"], 2, "--class-weight: 'sqr' names no class"),
+        ([*WHOLE, "--loss", "focl"], 2, "--loss: unknown loss 'focl'; did you mean 'focal'?"),
+        (["--time", "5"], 2, "--time: '5' is no time; write it as 90s, 5m or 1h30m"),
+        (["--time", "0m"], 2, "--time: '0m' is no time; "),
+        (["--ema", "2"], 2, "--ema: 2 is out of range; give a probability from 0 to 1"),
+        (["--restarts", "0"], 2, "--restarts: 0 is out of range; give a whole number from 1 up"),
+        (["--label-smoothing", "x"], 2, "--label-smoothing: 'x' is not a probability"),
         (["--clip-norm", "0"], 2, "--clip-norm: 0 is out of range; give a number above 0"),
         (["--clip-value", "x"], 2, "--clip-value: 'x' is not a number above 0"),
         ([*WHOLE, "--clip-norm", "1", "--clip-value", "1"], 2, "--clip-value: cannot be combined with --clip-norm"),
@@ -124,7 +135,7 @@ def test_what_is_wrong_is_said_before_the_first_batch(table, capsys, words, code
 def test_a_dry_run_gives_the_plan_on_stdout_and_writes_nothing(table, capsys):
     assert main(["fit", "m.h5", *table, "--arch", "mlp:units=4", "--dry-run", "--log", "l.csv"]) == 0
     out, err = capsys.readouterr()
-    plan = ["data", "split", "model", "train", "monitor", "memory", "writes"]
+    plan = ["data", "split", "model", "train", "cost", "monitor", "memory", "writes"]
     assert [line.split()[0] for line in out.splitlines()] == plan
     assert err == ""
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["x.npy", "y.npy"]
@@ -132,7 +143,11 @@ def test_a_dry_run_gives_the_plan_on_stdout_and_writes_nothing(table, capsys):
 
 def test_the_time_spent_waiting_for_data_is_told_to_those_who_ask(table, capsys):
     main(["fit", "m.h5", *table, "--arch", "mlp:units=4", "--epochs", "2", "-v"])
-    assert re.search(r"^waited \d+% of the training time for data$", capsys.readouterr().err, re.MULTILINE)
+    assert re.search(
+        r"^waited \d+% of the training time for data: \d+% in the first epoch, \d+% later$",
+        capsys.readouterr().err,
+        re.MULTILINE,
+    )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

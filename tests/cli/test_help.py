@@ -85,19 +85,26 @@ def test_layer_words_list_every_layer_activation_and_architecture(capsys):
     assert set(names.ARCHITECTURES) <= words
 
 
+def test_losses_list_every_loss_metric_and_optimizer_with_its_options(capsys):
+    words = set(re.findall(r"[a-z0-9_-]+", shown(capsys, "help", "losses")))
+    for known in (names.LOSSES, names.METRICS, names.OPTIMIZERS):
+        assert set(known) <= words
+        assert {key for options in known.values() for key in options} - {"reduction"} <= words
+
+
 def test_examples_of_layer_words_are_right():
     """Every word in the first column of the examples can be parsed."""
     from dltool.architectures.grammar import parse
 
     text = (FOLDER / "layer-words.md").read_text(encoding="utf-8")
     found = re.findall(r"^    (\S*[:*@]\S*) {2,}", text, re.MULTILINE)
-    assert len(found) == 7
+    assert len(found) == 11
     assert all(parse([word]) for word in found)
 
 
 def test_schedules_explain_every_registered_one_with_all_its_options():
     text = (FOLDER / "schedules.md").read_text(encoding="utf-8")
-    shown = dict(re.findall(r"^    ([a-z]+)(?::(\S+))?(?: |$)", text, re.MULTILINE))
+    shown = dict(re.findall(r"^    ([a-z0-9-]+)(?::(\S+))?(?: |$)", text, re.MULTILINE))
     explained = {name: set(re.findall(r"(\w+)=", options)) for name, options in shown.items() if name != "dltool"}
     assert explained == {name: set(options) for name, options in names.SCHEDULES.items()}
 

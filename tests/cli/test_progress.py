@@ -58,6 +58,21 @@ def test_it_has_every_event():
     assert events == {name for name in vars(Progress) if not name.startswith("_")}
 
 
+def test_a_terminal_shows_the_columns_that_it_has_room_for_and_a_log_all():
+    logs = {name: 0.5 for name in ("loss", "accuracy", "auc", "precision", "recall")}
+    logs |= {f"val_{name}": value for name, value in logs.items()}
+    shown = {}
+    for stream in (Terminal(), io.StringIO()):
+        progress = Progress(Console(io.StringIO(), stream, {"COLUMNS": "80", "NO_COLOR": "1"}))
+        progress.epoch_end(run_record(logs=logs, is_best=True))
+        shown[type(stream)] = [line.split("\r")[-1] for line in stream.getvalue().splitlines()]
+    header, row = shown[Terminal]
+    kept = ["val_loss", "val_acc", "val_auc", "val_prec", "val_rec"]
+    assert header.split() == ["epoch", "loss", *kept, "lr", "time"]
+    assert len(row) <= 80
+    assert len(shown[io.StringIO][0].split()) == 3 + len(logs)
+
+
 def test_a_log_file_gets_one_plain_line_per_epoch():
     err = io.StringIO()
     progress = Progress(Console(io.StringIO(), err, {}))
@@ -76,6 +91,28 @@ def test_a_log_file_gets_one_plain_line_per_epoch():
         "  1/3  1.2140  0.4720    1.0510   0.5680   1.0e-03    6.1s",
         "  2/3  1.2140  0.4720    1.0510   0.5680   1.0e-03    6.1s *",
     ]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"),
+    [
+        ([(2.0, 10.0)], ["waited 20% of the training time for data"]),
+        (
+            [(6.0, 10.0), (6.5, 20.0), (7.0, 30.0)],
+            ["waited 23% of the training time for data: 60% in the first epoch, 5% later"],
+        ),
+        ([], []),
+    ],
+)
+def test_with_v_the_share_of_waiting_for_data_is_told_for_the_first_epoch_and_the_later_ones(epochs, said):
+    err = io.StringIO()
+    console = Console(io.StringIO(), err, {})
+    console.verbose = True
+    progress, waited, seconds = Progress(console), 0.0, 0.0
+    for waited, seconds in epochs:
+        progress.epoch_end(run_record(waited_seconds=waited, train_seconds=seconds, logs=LOGS))
+    progress.finished(run_record(waited_seconds=waited, train_seconds=seconds))
+    assert [line for line in err.getvalue().splitlines() if line.startswith("waited")] == said
 
 
 def test_a_terminal_gets_a_bar_with_speed_and_eta_in_the_first_half_second():

@@ -341,7 +341,7 @@ def test_rule_8_json_has_a_schema_and_floats_round_trip(run):
 
 
 def test_rule_8_every_key_of_a_json_result_is_on_the_page_of_its_command(run, here):
-    fit = "fit twin.h5 --data train --arch mlp:units=4 --epochs 6 --lr 0.01 -q"
+    fit = "fit twin.h5 --data train --arch mlp:units=16 --epochs 25 --lr 0.02 -q"
     assert run(fit).returncode == 0
     for words in (
         "summary m.h5 --timing",
@@ -489,8 +489,10 @@ def test_rule_13_an_interrupted_training_is_saved_and_goes_on(number, code, run,
     assert process.returncode == code
     assert "stopping after this batch (again: at once)" in seen
     assert "Traceback" not in seen
-    assert "cut.h5" in seen.splitlines()[-1] or "goes on" in seen.splitlines()[-1]
+    assert seen.splitlines()[-1] == f"resume  dltool {' '.join(words)} --resume"
     assert run("summary cut.h5").returncode == 0
+    done = run(["fit", "cut.h5", "--data", "train", "--resume", "--dry-run"])
+    assert done.returncode == 0 and "train   100,000 epochs" in done.stdout, done.stderr
 
 
 # 14. what was understood comes first; progress within half a second; at most one hint
@@ -506,6 +508,7 @@ def test_rule_14_the_first_lines_say_what_was_understood(run, terminal):
     _, shown = terminal("fit m.h5 --data train --epochs 1", environ={"NO_COLOR": "1"})
     plain = [line.split("\r")[-1] or line for line in shown.replace("\r\n", "\n").split("\n")]
     assert sum(line.startswith(("next ", "hint ")) for line in plain) == 1
+    assert re.search(r"predict  .*100%  [\d,]+ rows/s  eta [\d.]+s", terminal("predict m.h5 test")[1])
     assert not re.search("[\U0001f300-\U0001faff\u2600-\u27bf]", shown)
 
 

@@ -6,8 +6,9 @@ from dataclasses import is_dataclass, replace
 import numpy as np
 import pytest
 
+from dltool.engine.constraints import Constraint
 from dltool.engine.initializers import Initializer
-from dltool.engine.layers import LAYERS, Call
+from dltool.engine.layers import LAYERS, Call, Layer
 from dltool.engine.regularizers import Regularizer
 from dltool.engine.streams import Stream
 
@@ -18,8 +19,10 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 def inputs_of(case, rng, kind=np.float64):
+    if case.integers:
+        return rng.integers(case.integers, size=(ROWS, *case.shapes[0])).astype(kind)
     arrays = tuple(rng.normal(size=(ROWS, *shape)).astype(kind) for shape in case.shapes)
-    return arrays if case.layer.joins else arrays[0]
+    return arrays if case.joins else arrays[0]
 
 
 def weights_of(case, rng, kind=np.float64):
@@ -145,7 +148,7 @@ def test_rows_do_not_depend_on_each_other_at_inference(case):
     together, _ = case.layer.forward(x, weights, Call())
     for row in range(ROWS):
         single = tuple(part[row : row + 1] for part in parts(x))
-        alone, _ = case.layer.forward(single if case.layer.joins else single[0], weights, Call())
+        alone, _ = case.layer.forward(single if case.joins else single[0], weights, Call())
         np.testing.assert_allclose(alone[0], together[row], rtol=1e-12, atol=1e-12)
 
 
@@ -155,7 +158,7 @@ def test_rows_do_not_depend_on_each_other_in_training_unless_declared(case):
     x, weights = inputs_of(case, rng), weights_of(case, rng)
     together, _ = case.layer.forward(x, weights, training_call())
     first = tuple(part[:1] for part in parts(x))
-    alone, _ = case.layer.forward(first if case.layer.joins else first[0], weights, training_call())
+    alone, _ = case.layer.forward(first if case.joins else first[0], weights, training_call())
     np.testing.assert_allclose(alone[0], together[0], rtol=1e-12, atol=1e-12)
 
 
@@ -204,6 +207,10 @@ def test_config_survives_json(case):
 
     def plain(value):
         if isinstance(value, Initializer):
+            return {"class_name": type(value).__name__, "config": value.config()}
+        if isinstance(value, Layer):
+            return {"class_name": type(value).__name__, "config": value.config()}
+        if isinstance(value, Constraint):
             return {"class_name": type(value).__name__, "config": value.config()}
         if isinstance(value, Regularizer):
             return {"class_name": "L1L2", "config": {"l1": value.l1, "l2": value.l2}}

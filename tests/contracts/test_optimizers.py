@@ -9,7 +9,20 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dltool.engine.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop, optimizer
+from dltool.engine.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lion,
+    Nadam,
+    RMSprop,
+    optimizer,
+)
 from dltool.engine.stepping import step_vector, update_range
 from dltool.engine.weights import Span
 
@@ -111,6 +124,33 @@ def nadam(o):
     return rule
 
 
+def ftrl(o):
+    a, z = o.initial_accumulator_value, 0.0
+
+    def rule(t, w, g):
+        nonlocal a, z
+        power, rate = -o.learning_rate_power, o.learning_rate
+        n = a + g**2
+        z = z + g + 2 * o.l2_shrinkage_regularization_strength * w - (n**power - a**power) / rate * w
+        a = n
+        l1, l2 = o.l1_regularization_strength, o.l2_regularization_strength + o.beta / (2 * rate)
+        return (np.clip(z, -l1, l1) - z) / (n**power / rate + 2 * l2)
+
+    return rule
+
+
+def lion(o):
+    m = 0.0
+
+    def rule(t, w, g):
+        nonlocal m
+        moved = w - o.learning_rate * np.sign(o.beta_1 * m + (1 - o.beta_1) * g)
+        m = o.beta_2 * m + (1 - o.beta_2) * g
+        return moved
+
+    return rule
+
+
 CASES = [
     (SGD(0.1), sgd),
     (SGD(0.1, momentum=0.9), sgd),
@@ -129,6 +169,19 @@ CASES = [
     (Adamax(0.01), adamax),
     (Nadam(0.01), nadam),
     (Nadam(0.01, legacy=True), nadam),
+    (Ftrl(0.1), ftrl),
+    (
+        Ftrl(
+            0.1,
+            l1_regularization_strength=0.01,
+            l2_regularization_strength=0.02,
+            l2_shrinkage_regularization_strength=0.1,
+            beta=0.2,
+            learning_rate_power=-0.6,
+        ),
+        ftrl,
+    ),
+    (Lion(0.01), lion),
 ]
 every_case = pytest.mark.parametrize(("rule", "textbook"), CASES, ids=lambda v: str(getattr(v, "name", "")))
 

@@ -64,7 +64,8 @@ def test_training_equals_the_reference_also_for_a_smaller_last_batch(name):
 def network_around(case: Case):
     """The case's layer behind a dense layer per input (so that its dx matters) and before a small linear head."""
     b = GraphBuilder()
-    before = [b.add(Dense(shape[-1]), b.input(shape)) for shape in case.shapes]
+    inputs = [b.input(shape) for shape in case.shapes]
+    before = inputs if case.integers else [b.add(Dense(b.nodes[x].layer.shape[-1]), x) for x in inputs]
     x = b.add(Flatten(), b.add(case.layer, *before))
     return b.graph(b.add(Dense(3), x))
 
@@ -78,6 +79,8 @@ def test_every_layer_runs_like_its_reference(case):
     graph = network_around(case)
     random = np.random.default_rng(5)
     inputs = tuple(random.standard_normal((11, *shape), dtype=np.float32) for shape in case.shapes)
+    if case.integers:
+        inputs = tuple(np.floor(np.abs(x * case.integers)) % case.integers for x in inputs)
     batch = Batch(inputs, (random.standard_normal((11, 3), dtype=np.float32),))
     mse = (loss("mean_squared_error"),)
     expected = run(ReferenceExecutor, graph, [batch, cut(batch, 5)], losses=mse, rule="sgd", rate=0.0)

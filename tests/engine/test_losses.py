@@ -5,7 +5,9 @@ import pytest
 
 from dltool.engine.losses import (
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
     Huber,
     MeanAbsoluteError,
     MeanSquaredError,
@@ -76,6 +78,45 @@ RECORDED = {
         [[2, -1], [-50, 60], [0, 3]],
         [1.7200949, 55, 0.37086725],
         [[0.44039854, -0.3655293], [-0.5, 0.5], [-0.25, -0.02371294]],
+    ),
+    "categorical focal": (
+        CategoricalFocalCrossentropy(),
+        [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+        [[0.3, 0.5, 0.2], [0.1, 0.2, 0.7], [0.25, 0.25, 0.5]],
+        [0.043321699, 0.46627346, 0.043321699],
+        [[0.1491434, -0.1491434, 0.1491434], [-2.7550468, 0.30611631, 0.30611631], [0.1491434, 0.1491434, -0.1491434]],
+    ),
+    "categorical focal, logits, smoothed": (
+        CategoricalFocalCrossentropy(from_logits=True, gamma=1.5, label_smoothing=0.1),
+        [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+        [[2, -1, 0.5], [0, 1, -1], [0.1, 0.2, 3]],
+        [0.72343874, 0.23365575, 0.04639519],
+        [
+            [0.2140397, -0.25252166, 0.038481966],
+            [-0.1915345, 0.17692479, 0.014609701],
+            [-0.0076594101, -0.0075177327, 0.015177144],
+        ],
+    ),
+    "binary focal": (
+        BinaryFocalCrossentropy(),
+        LABELS,
+        [[0.2, 0.7], [0.1, 0.4], [0.6, 0.9]],
+        [0.020513244, 0.97341293, 0.041392844],
+        [[0.069628701, -0.17128822], [-6.1223264, 0.33766353], [-0.33766353, -0.016091615]],
+    ),
+    "binary focal, balanced, smoothed": (
+        BinaryFocalCrossentropy(apply_class_balancing=True, alpha=0.3, label_smoothing=0.1),
+        LABELS,
+        [[0.2, 0.7], [0.1, 0.4], [0.6, 0.9]],
+        [0.011798026, 0.28983259, 0.014959371],
+        [[0.058028296, -0.056280293], [-1.6607116, 0.21661291], [-0.10193549, -0.010419968]],
+    ),
+    "binary focal, logits": (
+        BinaryFocalCrossentropy(from_logits=True, gamma=3.0),
+        LABELS,
+        [[2, -1], [-3, 0.5], [0, 3]],
+        [0.98324555, 1.4350053, 0.043324292],
+        [[0.56080699, -0.34981018], [-0.59914207, 0.20810063], [-0.096232548, -9.9350591e-06]],
     ),
     "squared error": (
         MeanSquaredError(),

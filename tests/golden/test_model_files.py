@@ -17,20 +17,12 @@ from dltool.engine.batch import Batch
 from dltool.engine.layers import LAYERS, BatchNormalization
 from dltool.engine.optimizers import OPTIMIZERS
 from dltool.engine.reference import ReferenceExecutor
-from dltool.errors import ModelFileError
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
 
 pytestmark = pytest.mark.shared
 
-REFUSED = {
-    "regularizer_activity": "activity_regularizer",
-    "constraint_maxnorm": "kernel_constraint",
-    "constraint_nonneg_unitnorm": "kernel_constraint",
-    "cf_conv2d": "channels_first",
-    "cf_conv2d_pool_dense": "channels_first",
-}
 MODELS = {"Sequential", "Functional"}
 
 
@@ -85,15 +77,11 @@ def untrained() -> list:
 def accepted() -> list:
     """The cases of losses and optimizers all hold the same small network; the others are enough here."""
     same = ("loss_", "opt_", "legacyopt_")
-    return chosen(files("dual"), lambda case, _: case not in REFUSED and not case.startswith(same))
+    return chosen(files("dual"), lambda case, _: not case.startswith(same))
 
 
 @pytest.mark.parametrize(("case", "name"), untrained())
 def test_recorded_files_give_the_recorded_predictions(case, name):
-    if case in REFUSED:
-        with pytest.raises(ModelFileError, match=REFUSED[case]):
-            read(folder() / name)
-        return
     arrays, saved = arrays_of(case), read(folder() / name)
     # The files for both generations say Keras 2; only hard_sigmoid differs between the two.
     generation = "pred" if name.endswith(".k3.h5") or "k2pred0" not in arrays else "k2pred"

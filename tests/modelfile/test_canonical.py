@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dltool.engine.graph import Graph, GraphBuilder
-from dltool.engine.layers import LAYERS, BatchNormalization, Dense, LeakyReLU, ReLU
+from dltool.engine.layers import LAYERS, LSTM, BatchNormalization, Dense, LeakyReLU, Part, ReLU
 from dltool.engine.layers.base import Layer
 from dltool.engine.regularizers import Regularizer
 from dltool.errors import ModelFileError
@@ -42,7 +42,10 @@ def test_every_layer_survives_json(case):
     assert build_layer(case.layer.name, entry) == case.layer
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if type(c.layer).__name__ != "InputLayer"], ids=str)
+LAYER_CASES = [c for c in CASES if type(c.layer).__name__ != "InputLayer" and not c.layer.is_part]
+
+
+@pytest.mark.parametrize("case", LAYER_CASES, ids=str)
 def test_every_layer_survives_the_keras_config(case):
     builder = GraphBuilder()
     inputs = [builder.input(shape) for shape in case.shapes]
@@ -124,7 +127,7 @@ def test_hard_sigmoid_depends_on_the_version_of_keras():
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (dense(kernel_constraint={"class_name": "MaxNorm", "config": {}}), r"layer 'd' \(Dense\).*kernel_constraint"),
+        (dense(kernel_constraint={"class_name": "Nope", "config": {}}), r"layer 'd' \(Dense\).*Nope"),
         (dense(surprise=1), r"layer 'd' \(Dense\): the option surprise='1' is not supported"),
         (dense(dtype="int8"), r"layer 'd'.*int8"),
         (dense(units=0), r"layer 'd' \(Dense\): units is 0"),
@@ -133,7 +136,7 @@ def test_hard_sigmoid_depends_on_the_version_of_keras():
         (dense(activation="no_such"), r"layer 'd'.*no_such"),
         (dense(kernel_initializer={"class_name": "Nope", "config": {}}), r"layer 'd'.*Nope"),
         ({"class_name": "Lambda", "config": {"name": "l"}}, r"layer 'l': is a Lambda layer, which is code"),
-        ({"class_name": "GRU", "config": {"name": "g"}}, r"layer 'g': the class 'GRU' is not supported"),
+        ({"class_name": "Hashing", "config": {"name": "g"}}, r"layer 'g': the class 'Hashing' is not supported"),
         ({"class_name": "fc", "config": {"name": "g", "units": 2}}, r"the class 'fc' is not supported"),
         ({"module": "os", **dense()}, r"os.Dense, which is code of Python"),
         ({"module": "mine", **dense()}, r"the class 'mine>Dense' is not supported"),
@@ -216,3 +219,43 @@ def test_names_that_keras_does_not_allow_are_changed_and_stay_unique():
     assert "/" not in "".join(names.values())
     assert len(set(names.values())) == 3
     assert names["a_b"] == "a_b"
+
+
+def test_states_that_a_layer_returns_and_takes_survive_the_keras_config():
+    b = GraphBuilder()
+    encoder = b.add(LSTM(4, return_sequences=True, return_state=True, name="enc"), b.input((5, 3)))
+    states = [b.add(Part(index, count=2, sequences=True, name=f"enc/output_{index}"), encoder) for index in (1, 2)]
+    decoder = b.add(LSTM(4, name="dec"), b.input((4, 2)), *states)
+    graph = b.graph(decoder, states[1])
+    config = json.loads(json.dumps(keras_model_config(graph)))
+    assert [layer["name"] for layer in config["config"]["layers"]] == ["input_layer", "enc", "input_layer_1", "dec"]
+    assert config["config"]["output_layers"] == [["dec", 0, 0], ["enc", 0, 2]]
+    read = graph_of(config, version=3)
+    assert graph_to_json(read)["layers"].keys() == graph_to_json(graph)["layers"].keys()
+    assert read.output_shapes == ((4,), (4,))
+    assert [read.nodes[i].name for i in read.nodes[-1].inputs] == ["input_layer_1", "enc/output_1", "enc/output_2"]
+
+
+def test_states_as_keras_2_writes_them():
+    lstm = {"units": 4, "activation": "tanh", "recurrent_activation": "sigmoid", "return_state": True}
+    layers = [
+        {"class_name": "InputLayer", "name": "a", "config": {"batch_input_shape": [None, 5, 3]}, "inbound_nodes": []},
+        {"class_name": "LSTM", "name": "r", "config": lstm, "inbound_nodes": [[["a", 0, 0, {}]]]},
+        {
+            "class_name": "LSTM",
+            "name": "s",
+            "config": {**lstm, "return_state": False},
+            "inbound_nodes": [[["a", 0, 0, {}], ["r", 0, 1, {}], ["r", 0, 2, {}]]],
+        },
+    ]
+    config = {"name": "m", "layers": layers, "input_layers": [["a", 0, 0]], "output_layers": [["s", 0, 0]]}
+    graph = graph_of({"class_name": "Functional", "config": config})
+    assert [graph.nodes[i].layer for i in graph.nodes[-1].inputs[1:]] == [
+        Part(1, count=2, name="r/output_1"),
+        Part(2, count=2, name="r/output_2"),
+    ]
+
+
+def test_an_old_gru_without_the_option_resets_before_the_product():
+    assert only_layer("GRU", {"units": 2}, shape=(3, 4)).reset_after is False
+    assert only_layer("GRU", {"units": 2, "reset_after": True}, shape=(3, 4)).reset_after is True

@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -341,3 +342,11 @@ def test_a_model_in_training_is_not_written_by_another(world, tmp_path):
     assert not path.exists()
     finetune.run(settings(world, path, epochs=1, epochs_unfrozen=0))
     assert [name.name for name in tmp_path.iterdir()] == ["n.h5"]
+
+
+def test_too_little_disk_space_is_said_before_training(world, tmp_path, monkeypatch):
+    full = SimpleNamespace(f_bavail=1, f_frsize=512)
+    monkeypatch.setattr(os, "statvfs", lambda path: full, raising=False)
+    with pytest.raises(OutputError, match=r"n\.h5: 1 MB are needed and 0 MB are free; free disk space"):
+        finetune.run(settings(world, tmp_path / "n.h5"))
+    assert not list(tmp_path.iterdir())

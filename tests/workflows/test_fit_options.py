@@ -125,9 +125,11 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(settings, tmp_path):
     assert lines[1] == "split   48 train / 12 val, stratified, seed 0"
     assert lines[2] == "model   619 parameters, 8x8x1 -> 3, adam, lr 0.001, cosine"
     assert lines[3] == "train   3 epochs of 3 steps with 16 rows, 9 steps in all"
-    assert lines[4] == "monitor val_loss, stops after 2 epochs without an improvement"
-    assert lines[5] == "memory  about 60 MB: batch 0 MB, weights and optimizer 0 MB, program 60 MB"
-    assert lines[6] == "writes  m.h5, e{epoch}.h5, log.csv (nothing now: --dry-run)"
+    assert lines[4] == "rate    1.0e-03 ... 3.0e-05"
+    assert lines[5] == "cost    0.1 MFLOP a step, 0.2 MFLOP an epoch, 0.6 MFLOP in all"
+    assert lines[6] == "monitor val_loss, stops after 2 epochs without an improvement"
+    assert lines[7] == "memory  about 60 MB: batch 0 MB, weights and optimizer 0 MB, program 60 MB"
+    assert lines[8] == "writes  m.h5, e{epoch}.h5, log.csv (nothing now: --dry-run)"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 

@@ -97,6 +97,10 @@ class Site:
         x, y: inputs' and output's buffers. dx, dy: their gradients; None where no gradient is wanted.
         dx_accumulates: per input, another consumer has already written dx: add to it.
         clock: shared int64 array; clock[0] is the step, for random streams.
+        masks: per input the buffer of its mask, 1.0 where a position counts and 0.0 where it is padding; or None.
+        output_mask: the buffer of the output's mask, the input's own where the layer keeps it; or None.
+        penalties: per shard what the step adds to the loss, or None.
+        states: shared arrays (batch_size, ...) that a stateful layer finds and leaves.
     """
 
     layer: Layer
@@ -121,6 +125,20 @@ class Site:
     dy: Buffer | None = None
     dx_accumulates: tuple[bool, ...] = ()
     clock: np.ndarray | None = None
+    masks: tuple[Buffer | None, ...] = ()
+    output_mask: Buffer | None = None
+    states: tuple[np.ndarray, ...] = ()
+    penalties: np.ndarray | None = None
+
+    @property
+    def joins(self) -> bool:
+        """True when the layer gets a tuple of inputs here."""
+        return self.layer.joins or len(self.input_shapes) > 1
+
+    @property
+    def makes_mask(self) -> bool:
+        """True when the step must compute its output's mask."""
+        return self.output_mask is not None and self.output_mask not in self.masks
 
     @property
     def wants_dx(self) -> bool:
@@ -131,7 +149,7 @@ class Site:
 
         The first micro-batch of a shard writes the shard's sum, later ones add to it.
         """
-        total = self.partials[index][piece.shard]
+        total = self.partials[index][piece.shard, ...]  # an array also for a weight that is one number
         if piece.first and not self.accumulates:
             return total, None
         part = piece.temp(f"part{index}", total.shape)

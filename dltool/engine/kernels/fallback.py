@@ -36,19 +36,29 @@ class ReferenceKernel(Kernel):
     def bind_forward(self, piece: Piece) -> Run:
         site = self.site
         inputs = tuple(buffer.interior(piece) for buffer in site.x)
-        x = inputs if site.layer.joins else inputs[0]
+        x = inputs if site.joins else inputs[0]
         y, saved, key = site.y.interior(piece), piece.workspace.saved, self.key(piece)
         draws = site.training and site.layer.is_random
+        given = [None if buffer is None else buffer.image(piece) for buffer in site.masks]
+        made = site.output_mask.image(piece) if site.makes_mask else None
+        states = tuple(array[piece.start : piece.stop] for array in site.states)
 
         def run() -> None:
             stream = Stream(site.seed, int(site.clock[0]), site.node, piece.start) if draws else None
-            call = Call(site.training, stream)
+            masks = tuple(None if mask is None else mask > 0 for mask in given)
+            call = Call(site.training, stream, masks=masks, state=states or None, total_rows=piece.total)
             value, backward = site.layer.forward(x, site.weights, call)
             np.copyto(y, value)
+            if site.penalties is not None:
+                site.penalties[piece.shard] = call.penalty
+            if made is not None:
+                np.copyto(made, site.layer.output_mask(x, masks))
             if site.training:
                 saved[key] = backward
             for index, update in call.updates.items():
                 np.copyto(site.weights[index], update)
+            for state, new in zip(states, call.new_state or (), strict=True):
+                np.copyto(state, new)
 
         return run
 
@@ -67,7 +77,7 @@ class ReferenceKernel(Kernel):
 
         def run() -> None:
             dx, dweights = saved.pop(key)(dy)
-            parts = dx if site.layer.joins else (dx,)
+            parts = dx if site.joins else (dx,)
             for index, target, accumulates in targets:
                 if accumulates:
                     np.add(target, parts[index], out=target)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from dltool.engine.buffers import Buffer, Piece, Storage
-from dltool.engine.kernels.base import NUM_SHARDS, Kernel, Phase, Run, Site, shard_rows, share
+from dltool.engine.kernels.base import NUM_SHARDS, WHOLE_SHARD, Kernel, Phase, Run, Site, shard_rows, share
 from dltool.engine.losses import Loss, SparseCategoricalCrossentropy
 from dltool.engine.memory import shared_zeros
 
@@ -97,6 +98,7 @@ class LossKernel(Kernel):
         self.predictions = Buffer(site.output_shape)
         self.predictions.storage = Storage.full(site.batch_size, self.predictions.shape)
         self.positions = max(1, math.prod(site.output_shape[:-1]))
+        self.counts = shared_zeros(NUM_SHARDS, np.float64)
 
     def stage(self, targets: np.ndarray) -> None:
         """Copy a batch's targets, (rows, ...) or with an axis of one too much or too little, into shared memory."""
@@ -109,12 +111,28 @@ class LossKernel(Kernel):
 
     def forward_phases(self) -> list[Phase]:
         touches = frozenset({"x", "dx"})
+        if self.site.masks[0] is not None:
+            count = Phase("shard", self.bind_count, frozenset("x"), WHOLE_SHARD)
+            return [count, Phase("shard", self.bind_forward, touches, needs_all=True)]
         if math.prod(self.site.output_shape) <= FEW_OUTPUTS:
             return [Phase("lane", self.bind_rows_of_lane, touches, needs_all=True)]
         return [Phase("shard", self.bind_forward, touches)]
 
+    def bind_count(self, piece: Piece) -> Run:
+        """How many positions of a shard the mask lets count: the loss is a mean over those of the whole batch."""
+        mask, counts, shard = self.site.masks[0].image(piece), self.counts, piece.shard
+
+        def run() -> None:
+            counts[shard] = np.count_nonzero(mask)
+
+        return run
+
     def backward_phases(self) -> list[Phase]:
         return []
+
+    def _masked_factor(self, piece: Piece) -> Callable[[], np.float32]:
+        counts, shards = self.counts, min(piece.total, NUM_SHARDS)
+        return lambda: np.float32(self.scale / max(np.add.reduce(counts[:shards]), 1.0))
 
     def bind_rows_of_lane(self, piece: Piece) -> Run | None:
         """The rows of all of a lane's shards at once: rows do not depend on each other, only the sums are by shard."""
@@ -137,6 +155,8 @@ class LossKernel(Kernel):
         targets = self.targets.view(piece.total, self.target_type)[rows]
         mean = self.loss.reduction == "sum_over_batch_size"
         factor = np.float32(self.scale / (piece.total * self.positions) if mean else self.scale)
+        factor_of_mask = self._masked_factor(piece) if mean else lambda: factor
+        mask = None if self.site.masks[0] is None else self.site.masks[0].image(piece)
         weights = self.weights.view(piece.total, np.float32, ())[rows].reshape(-1, *[1] * (z.ndim - 1))
         target, add = self.site.dx_target(piece)
         loss, fused = self.loss, self.head != "linear"
@@ -149,7 +169,9 @@ class LossKernel(Kernel):
                 np.copyto(prediction, z)
                 values, gradient = loss(targets, z)
             factors = weights * factor
-            values = values * factors.reshape(len(factors), *[1] * (values.ndim - 1))
+            if mask is not None:
+                factors = weights * factor_of_mask() * mask.reshape(*mask.shape, *[1] * (z.ndim - mask.ndim))
+            values = values * factors.reshape(factors.shape[: values.ndim])
             for shard, part, first in sums:
                 total = values[part].sum(dtype=np.float64)
                 totals[shard] = total if first else totals[shard] + total

@@ -1,7 +1,17 @@
 """All layers, one module per family; importing this package fills the ``LAYERS`` registry."""
 
+from dltool.engine.layers.advanced_activations import ELU, PReLU, Softmax, ThresholdedReLU
+from dltool.engine.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from dltool.engine.layers.base import LAYERS, Call, Layer, Shape, WeightSpec
 from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
+from dltool.engine.layers.convolution_nd import (
+    Conv1D,
+    Conv1DTranspose,
+    Conv2DTranspose,
+    Conv3D,
+    SeparableConv1D,
+    SeparableConv2D,
+)
 from dltool.engine.layers.core import (
     Activation,
     Dense,
@@ -14,34 +24,126 @@ from dltool.engine.layers.core import (
     Rescaling,
     Reshape,
 )
-from dltool.engine.layers.merging import Add, Concatenate
+from dltool.engine.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from dltool.engine.layers.noise import (
+    AlphaDropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
 from dltool.engine.layers.normalization import BatchNormalization
+from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from dltool.engine.layers.pooling_nd import (
+    AveragePooling1D,
+    AveragePooling3D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling3D,
+    MaxPooling1D,
+    MaxPooling3D,
+)
+from dltool.engine.layers.recurrent import GRU, LSTM, Part, SimpleRNN
+from dltool.engine.layers.resizing import (
+    CenterCrop,
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    Resizing,
+    UpSampling1D,
+    UpSampling2D,
+    UpSampling3D,
+    ZeroPadding1D,
+    ZeroPadding3D,
+)
+from dltool.engine.layers.row_normalization import GroupNormalization, LayerNormalization, UnitNormalization
+from dltool.engine.layers.sequences import Embedding, Masking, Permute, RepeatVector
+from dltool.engine.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
+    "ELU",
+    "GRU",
     "LAYERS",
+    "LSTM",
     "Activation",
+    "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
+    "AlphaDropout",
+    "Attention",
+    "Average",
+    "AveragePooling1D",
     "AveragePooling2D",
+    "AveragePooling3D",
     "BatchNormalization",
+    "Bidirectional",
     "Call",
+    "CenterCrop",
     "Concatenate",
+    "Conv1D",
+    "Conv1DTranspose",
     "Conv2D",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
     "Dense",
     "DepthwiseConv2D",
+    "Dot",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GroupNormalization",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
+    "Masking",
+    "MaxPooling1D",
     "MaxPooling2D",
+    "MaxPooling3D",
+    "Maximum",
+    "Minimum",
+    "MultiHeadAttention",
+    "Multiply",
     "Normalization",
+    "PReLU",
+    "Part",
+    "Permute",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "Shape",
+    "SimpleRNN",
+    "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "Subtract",
+    "ThresholdedReLU",
+    "TimeDistributed",
+    "UnitNormalization",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
     "WeightSpec",
+    "ZeroPadding1D",
     "ZeroPadding2D",
+    "ZeroPadding3D",
 ]

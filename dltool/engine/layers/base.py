@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from dltool.engine.constraints import Constraint
 from dltool.engine.initializers import Initializer
 from dltool.engine.regularizers import Regularizer
 from dltool.registry import Registry
@@ -45,6 +46,7 @@ class WeightSpec:
     initializer: Initializer
     trainable: bool = True
     regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
 
     @property
     def size(self) -> int:
@@ -57,11 +59,24 @@ class Call:
 
     ``stream`` is the node's random stream for the rows in ``x`` (None at inference: nothing may be drawn).
     ``updates`` receives new values of statistics: ``call.updates[index_in_weights] = array``.
+    ``masks`` has one entry per input: a bool array, False where a position is padding, or None.
+    ``state`` is what a stateful layer left after the last batch, or None; what it leaves now goes into ``new_state``.
+    ``total_rows`` is the batch's length where ``x`` is a part of it; ``penalty`` is what the layer adds to the loss.
     """
 
     training: bool = False
     stream: Stream | None = None
     updates: dict[int, Array] = field(default_factory=dict)
+    masks: tuple[Array | None, ...] = (None,)
+    state: tuple[Array, ...] | None = None
+    new_state: tuple[Array, ...] | None = None
+    total_rows: int = 0
+    penalty: float = 0.0
+
+    @property
+    def mask(self) -> Array | None:
+        """The mask of the first input."""
+        return self.masks[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +88,14 @@ class Layer:
 
     joins: ClassVar[bool] = False
     """True when the layer takes several inputs: x, dx and input shapes are then tuples."""
+    is_part: ClassVar[bool] = False
+    """True for a layer that only picks one of several outputs of the layer before, which Keras writes as a number."""
+    may_join: ClassVar[bool] = False
+    """True when more inputs may follow the first (initial states): x, dx and shapes are tuples only then."""
+    activation_is_last: ClassVar[bool] = True
+    """True when ``activation``, if there is one, is applied to the output: it can then be done apart."""
+    keeps_mask: ClassVar[bool] = False
+    """True when the output has the mask of the (first) input; else it has none, unless ``mask_shape`` says so."""
     couples_batch: ClassVar[bool] = False
     """True when, in training, a row's output depends on other rows (batch normalisation)."""
     is_random: ClassVar[bool] = False
@@ -84,6 +107,19 @@ class Layer:
 
     def weight_specs(self, shape: Any) -> tuple[WeightSpec, ...]:
         """The weights for an input shape, in Keras's order."""
+        return ()
+
+    def mask_shape(self, shape: Any, masks: tuple[Shape | None, ...]) -> Shape | None:
+        """The shape of the output's mask (without the batch axis) for those of the inputs' masks; None: no mask."""
+        return masks[0] if self.keeps_mask and masks else None
+
+    def output_mask(self, x: Any, masks: tuple[Array | None, ...]) -> Array:
+        """The output's mask where ``mask_shape`` gives one; bool."""
+        return masks[0]
+
+    @property
+    def state_sizes(self) -> tuple[Shape, ...]:
+        """The shapes of what a stateful layer keeps from batch to batch; () for all others."""
         return ()
 
     def forward(self, x: Any, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
@@ -103,7 +139,7 @@ def pair(value: int | tuple[int, int] | list[int]) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def normalize(layer: Layer, **values: Any) -> None:
+def normalize(layer: Layer, /, **values: Any) -> None:
     """Set canonical values of a frozen layer's fields; for ``__post_init__`` only."""
     for name, value in values.items():
         object.__setattr__(layer, name, value)

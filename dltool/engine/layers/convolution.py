@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dltool.engine.activations import activation, activation_name
+from dltool.engine.constraints import Constraint, constraint
 from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize, pair
 from dltool.engine.layers.core import bias_spec, positive
@@ -46,6 +47,9 @@ class Conv2D(Layer):
     bias_initializer: Initializer | str | dict = "zeros"
     kernel_regularizer: Regularizer | str | dict | None = None
     bias_regularizer: Regularizer | str | dict | None = None
+    activity_regularizer: Regularizer | str | dict | None = None
+    kernel_constraint: Constraint | str | dict | None = None
+    bias_constraint: Constraint | str | dict | None = None
 
     def __post_init__(self) -> None:
         normalize_windows(self)
@@ -55,6 +59,7 @@ class Conv2D(Layer):
             groups=positive("groups", self.groups),
             kernel_initializer=initializer(self.kernel_initializer),
             kernel_regularizer=regularizer(self.kernel_regularizer),
+            kernel_constraint=constraint(self.kernel_constraint),
         )
         if self.filters % self.groups:
             raise UsageError(f"{self.filters} filters cannot be shared by {self.groups} groups; use a multiple")
@@ -68,7 +73,8 @@ class Conv2D(Layer):
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         kernel_shape = (*self.kernel_size, shape[-1] // self.groups, self.filters)
-        kernel = WeightSpec("kernel", kernel_shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
+        rules = (True, self.kernel_regularizer, self.kernel_constraint)
+        kernel = WeightSpec("kernel", kernel_shape, self.kernel_initializer, *rules)
         return (kernel, *bias_spec(self, self.filters))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
@@ -115,6 +121,9 @@ class DepthwiseConv2D(Layer):
     bias_initializer: Initializer | str | dict = "zeros"
     depthwise_regularizer: Regularizer | str | dict | None = None
     bias_regularizer: Regularizer | str | dict | None = None
+    activity_regularizer: Regularizer | str | dict | None = None
+    depthwise_constraint: Constraint | str | dict | None = None
+    bias_constraint: Constraint | str | dict | None = None
 
     def __post_init__(self) -> None:
         normalize_windows(self)
@@ -123,6 +132,7 @@ class DepthwiseConv2D(Layer):
             depth_multiplier=positive("depth_multiplier", self.depth_multiplier),
             depthwise_initializer=initializer(self.depthwise_initializer),
             depthwise_regularizer=regularizer(self.depthwise_regularizer),
+            depthwise_constraint=constraint(self.depthwise_constraint),
         )
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -132,7 +142,8 @@ class DepthwiseConv2D(Layer):
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         kernel_shape = (*self.kernel_size, shape[-1], self.depth_multiplier)
-        kernel = WeightSpec("kernel", kernel_shape, self.depthwise_initializer, regularizer=self.depthwise_regularizer)
+        rules = (True, self.depthwise_regularizer, self.depthwise_constraint)
+        kernel = WeightSpec("kernel", kernel_shape, self.depthwise_initializer, *rules)
         return (kernel, *bias_spec(self, shape[-1] * self.depth_multiplier))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
@@ -190,6 +201,8 @@ def normalize_windows(layer: Any) -> None:
         activation=activation_name(layer.activation),
         bias_initializer=initializer(layer.bias_initializer),
         bias_regularizer=regularizer(layer.bias_regularizer),
+        activity_regularizer=regularizer(layer.activity_regularizer),
+        bias_constraint=constraint(layer.bias_constraint),
     )
     for name in ("kernel_size", "strides", "dilation_rate"):
         for size in getattr(layer, name):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltool.engine.activations import activation, activation_name
+from dltool.engine.constraints import Constraint, constraint
 from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
 from dltool.engine.regularizers import Regularizer, regularizer
@@ -50,6 +51,11 @@ class Dense(Layer):
     bias_initializer: Initializer | str | dict = "zeros"
     kernel_regularizer: Regularizer | str | dict | None = None
     bias_regularizer: Regularizer | str | dict | None = None
+    activity_regularizer: Regularizer | str | dict | None = None
+    kernel_constraint: Constraint | str | dict | None = None
+    bias_constraint: Constraint | str | dict | None = None
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         normalize(
@@ -60,6 +66,9 @@ class Dense(Layer):
             bias_initializer=initializer(self.bias_initializer),
             kernel_regularizer=regularizer(self.kernel_regularizer),
             bias_regularizer=regularizer(self.bias_regularizer),
+            activity_regularizer=regularizer(self.activity_regularizer),
+            kernel_constraint=constraint(self.kernel_constraint),
+            bias_constraint=constraint(self.bias_constraint),
         )
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -73,9 +82,8 @@ class Dense(Layer):
         return (*shape[:-1], self.units)
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        kernel = WeightSpec(
-            "kernel", (shape[-1], self.units), self.kernel_initializer, regularizer=self.kernel_regularizer
-        )
+        rules = (True, self.kernel_regularizer, self.kernel_constraint)
+        kernel = WeightSpec("kernel", (shape[-1], self.units), self.kernel_initializer, *rules)
         return (kernel, *bias_spec(self, self.units))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
@@ -144,6 +152,8 @@ class Activation(Layer):
 
     activation: str
 
+    keeps_mask: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         normalize(self, activation=activation_name(self.activation))
 
@@ -160,6 +170,8 @@ class ReLU(Layer):
     max_value: float | None = None
     negative_slope: float = 0.0
     threshold: float = 0.0
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         normalize(
@@ -186,6 +198,8 @@ class LeakyReLU(Layer):
 
     negative_slope: float = 0.3
 
+    keeps_mask: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         normalize(self, negative_slope=float(self.negative_slope))
 
@@ -207,6 +221,8 @@ class Dropout(Layer):
     rate: float
 
     is_random: ClassVar[bool] = True
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         normalize(self, rate=float(self.rate))
@@ -238,6 +254,8 @@ class Rescaling(Layer):
 
     scale: float | tuple[float, ...]
     offset: float | tuple[float, ...] = 0.0
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         normalize(self, scale=as_numbers(self.scale), offset=as_numbers(self.offset))
@@ -271,6 +289,8 @@ class Normalization(Layer):
     mean: float | tuple | None = None
     variance: float | tuple | None = None
     invert: bool = False
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         axis = self.axis if self.axis is None or isinstance(self.axis, int) else tuple(int(a) for a in self.axis)
@@ -351,7 +371,7 @@ def bias_spec(layer: Any, size: int) -> tuple[WeightSpec, ...]:
     """The bias of a layer with Keras's bias fields: one spec, or none without ``use_bias``."""
     if not layer.use_bias:
         return ()
-    return (WeightSpec("bias", (size,), layer.bias_initializer, regularizer=layer.bias_regularizer),)
+    return (WeightSpec("bias", (size,), layer.bias_initializer, True, layer.bias_regularizer, layer.bias_constraint),)
 
 
 def positive(name: str, value: Any) -> int:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dltool.engine.constraints import Constraint, constraint
 from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
 from dltool.engine.regularizers import Regularizer, regularizer
@@ -43,9 +44,13 @@ class BatchNormalization(Layer):
     moving_variance_initializer: Initializer | str | dict = "ones"
     beta_regularizer: Regularizer | str | dict | None = None
     gamma_regularizer: Regularizer | str | dict | None = None
+    beta_constraint: Constraint | str | dict | None = None
+    gamma_constraint: Constraint | str | dict | None = None
     unbiased_moving_variance: bool = False
 
     couples_batch: ClassVar[bool] = True
+
+    keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         axis = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
@@ -62,6 +67,8 @@ class BatchNormalization(Layer):
             moving_variance_initializer=initializer(self.moving_variance_initializer),
             beta_regularizer=regularizer(self.beta_regularizer),
             gamma_regularizer=regularizer(self.gamma_regularizer),
+            beta_constraint=constraint(self.beta_constraint),
+            gamma_constraint=constraint(self.gamma_constraint),
         )
 
     def channel_axis(self, ndim: int) -> int:
@@ -81,9 +88,11 @@ class BatchNormalization(Layer):
         size = (shape[self.channel_axis(len(shape) + 1) - 1],)
         specs = []
         if self.scale:
-            specs.append(WeightSpec("gamma", size, self.gamma_initializer, regularizer=self.gamma_regularizer))
+            rules = (True, self.gamma_regularizer, self.gamma_constraint)
+            specs.append(WeightSpec("gamma", size, self.gamma_initializer, *rules))
         if self.center:
-            specs.append(WeightSpec("beta", size, self.beta_initializer, regularizer=self.beta_regularizer))
+            rules = (True, self.beta_regularizer, self.beta_constraint)
+            specs.append(WeightSpec("beta", size, self.beta_initializer, *rules))
         specs.append(WeightSpec("moving_mean", size, self.moving_mean_initializer, trainable=False))
         specs.append(WeightSpec("moving_variance", size, self.moving_variance_initializer, trainable=False))
         return tuple(specs)

@@ -16,6 +16,7 @@ would have to convert.)
 from dltool.engine.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from dltool.engine.optimizers.base import OPTIMIZERS, Array, Blocks, Coefficients, Optimizer, optimizer
 from dltool.engine.optimizers.gradients import SGD, Adadelta, Adagrad, RMSprop
+from dltool.engine.optimizers.sparse import Ftrl, Lion
 
 __all__ = [
     "OPTIMIZERS",
@@ -28,6 +29,8 @@ __all__ = [
     "Array",
     "Blocks",
     "Coefficients",
+    "Ftrl",
+    "Lion",
     "Nadam",
     "Optimizer",
     "RMSprop",

@@ -52,8 +52,8 @@ def test_output_shapes_also_of_unknown_sizes(layer, shapes, expected):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Add().output_shape(((4, 4, 3), (2, 2, 3))), "cannot add 4x4x3 and 2x2x3; make the sizes equal"),
-        (lambda: Add().output_shape(((4,),)), "adds several inputs but gets one"),
+        (lambda: Add().output_shape(((4, 4, 3), (2, 2, 3))), "cannot join 4x4x3 and 2x2x3; make the sizes equal"),
+        (lambda: Add().output_shape(((4,),)), "joins several inputs but gets one"),
         (lambda: Concatenate().output_shape(((4, 4, 3), (2, 4, 3))), "cannot join 4x4x3 and 2x4x3 along axis -1"),
         (lambda: Concatenate().output_shape(((4, 3), (3,))), "they need the same number of axes"),
         (lambda: Concatenate(axis=3).output_shape(((4, 3), (4, 3))), "axis 3: its inputs have axes 1 to 2"),

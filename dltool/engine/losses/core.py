@@ -132,8 +132,8 @@ class CategoricalCrossentropy(Loss):
             target = target * kind(1.0 - self.label_smoothing) + kind(self.label_smoothing / target.shape[-1])
         if not self.from_logits:
             return _probability_crossentropy(target, y_pred)
-        log_softmax, gradient = _log_softmax(y_pred)
-        values = -(target * log_softmax).sum(axis=-1)
+        logs, gradient = log_softmax(y_pred)
+        values = -(target * logs).sum(axis=-1)
         gradient *= target.sum(axis=-1, keepdims=True)
         gradient -= target
         return values, gradient
@@ -160,12 +160,12 @@ class SparseCategoricalCrossentropy(Loss):
             one_hot = np.zeros_like(y_pred)
             np.put_along_axis(one_hot, classes[..., None], 1.0, axis=-1)
             return _probability_crossentropy(one_hot, y_pred)
-        return self._from_logits(classes, *_log_softmax(y_pred))
+        return self._from_logits(classes, *log_softmax(y_pred))
 
     def with_head(self, y_true: Array, z: Array, prediction: Array) -> tuple[Array, Array]:
-        log_softmax, softmax = _log_softmax(z)
+        logs, softmax = log_softmax(z)
         np.copyto(prediction, softmax)
-        return self._from_logits(self._classes(y_true, z), log_softmax, softmax)
+        return self._from_logits(self._classes(y_true, z), logs, softmax)
 
     @staticmethod
     def _from_logits(classes: Array, log_softmax: Array, softmax: Array) -> tuple[Array, Array]:
@@ -222,10 +222,10 @@ class BinaryCrossentropy(Loss):
             # sigmoid(z) from exp(-|z|), which cannot overflow: 1/(1+e) for z >= 0, e/(1+e) below.
             gradient = np.where(y_pred >= 0, kind(1.0), small) / (1 + small) - target
         else:
-            p, inside = _clipped(y_pred)
+            p, inside = clipped(y_pred)
             values = -(target * np.log(p) + (1 - target) * np.log1p(-p))
             gradient = (p - target) / (p * (1 - p)) * inside
-        return _mean_last(values, gradient)
+        return mean_last(values, gradient)
 
 
 @LOSSES.register("mean_squared_error", "mse", "MSE", "MeanSquaredError")
@@ -237,7 +237,7 @@ class MeanSquaredError(Loss):
 
     def __call__(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         error = y_pred - self._targets(y_true, y_pred)
-        return _mean_last(error * error, error + error)
+        return mean_last(error * error, error + error)
 
 
 @LOSSES.register("mean_absolute_error", "mae", "MAE", "MeanAbsoluteError")
@@ -249,7 +249,7 @@ class MeanAbsoluteError(Loss):
 
     def __call__(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         error = y_pred - self._targets(y_true, y_pred)
-        return _mean_last(np.abs(error), np.sign(error))
+        return mean_last(np.abs(error), np.sign(error))
 
 
 @LOSSES.register("huber", "Huber")
@@ -273,7 +273,7 @@ class Huber(Loss):
         error = y_pred - self._targets(y_true, y_pred)
         near = np.clip(error, -self.delta, self.delta)  # also the derivative
         # near*(e - near/2) is e^2/2 inside and delta*(|e| - delta/2) outside, without a choice.
-        return _mean_last(near * (error - near / 2), near)
+        return mean_last(near * (error - near / 2), near)
 
 
 def loss(value: str | dict | Loss) -> Loss:
@@ -304,13 +304,13 @@ def loss(value: str | dict | Loss) -> Loss:
     return cls(**arguments)
 
 
-def _mean_last(values: Array, gradient: Array) -> tuple[Array, Array]:
+def mean_last(values: Array, gradient: Array) -> tuple[Array, Array]:
     """Mean of the values over the last axis, with the gradient divided alike."""
     scale = values.dtype.type(1.0 / values.shape[-1])
     return values.sum(axis=-1) * scale, gradient * scale
 
 
-def _log_softmax(z: Array) -> tuple[Array, Array]:
+def log_softmax(z: Array) -> tuple[Array, Array]:
     """log(softmax(z)) and softmax(z) over the last axis, shifted so that nothing overflows."""
     shifted = z - z.max(axis=-1, keepdims=True)
     softmax = np.exp(shifted)
@@ -320,7 +320,7 @@ def _log_softmax(z: Array) -> tuple[Array, Array]:
     return shifted, softmax
 
 
-def _clipped(p: Array) -> tuple[Array, Array]:
+def clipped(p: Array) -> tuple[Array, Array]:
     """Probabilities kept off 0 and 1, and where they were inside: clipping passes no gradient elsewhere."""
     low, high = p.dtype.type(EPSILON), p.dtype.type(1.0 - EPSILON)
     return np.clip(p, low, high), (p >= low) & (p <= high)
@@ -330,8 +330,8 @@ def _probability_crossentropy(target: Array, y_pred: Array) -> tuple[Array, Arra
     """-sum(t * log(clip(q))) with q = y_pred / sum(y_pred), and its derivative by y_pred."""
     total = y_pred.sum(axis=-1, keepdims=True)
     q = y_pred / total
-    clipped, inside = _clipped(q)
-    values = -(target * np.log(clipped)).sum(axis=-1)
-    dq = -target / clipped * inside
+    kept, inside = clipped(q)
+    values = -(target * np.log(kept)).sum(axis=-1)
+    dq = -target / kept * inside
     # q_i depends on every y_j through the sum: dy = (dq - sum(dq * q)) / sum(y).
     return values, (dq - (dq * q).sum(axis=-1, keepdims=True)) / total

@@ -1,0 +1,135 @@
+"""Layers that disturb their input in training only. Imports engine basics only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, normalize
+from dltool.engine.layers.recurrent import kept, rate
+from dltool.engine.layers.spatial import check_positions
+from dltool.errors import UsageError
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
+
+
+@LAYERS.register("GaussianNoise", "noise")
+@dataclass(frozen=True)
+class GaussianNoise(Layer):
+    """In training adds normal numbers of standard deviation ``stddev``."""
+
+    stddev: float
+
+    is_random: ClassVar[bool] = True
+    keeps_mask: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        normalize(self, stddev=float(self.stddev))
+        if self.stddev < 0:
+            raise UsageError(f"stddev is {self.stddev:g}; give a number from 0")
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        if call.training and self.stddev:
+            x = x + call.stream.normal(x.shape, x.dtype) * x.dtype.type(self.stddev)
+        return x, lambda dy: (dy, ())
+
+
+@LAYERS.register("GaussianDropout")
+@dataclass(frozen=True)
+class GaussianDropout(Layer):
+    """In training multiplies with normal numbers of mean 1 and variance ``rate / (1 - rate)``.
+
+    Source: Srivastava et al., "Dropout", 2014, section 10.
+    """
+
+    rate: float
+
+    is_random: ClassVar[bool] = True
+    keeps_mask: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        normalize(self, rate=rate("rate", self.rate))
+        if self.rate == 1:
+            raise UsageError("rate is 1, which has no finite noise; give a number below 1")
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        if not call.training or not self.rate:
+            return x, lambda dy: (dy, ())
+        deviation = x.dtype.type(math.sqrt(self.rate / (1 - self.rate)))
+        factor = 1 + call.stream.normal(x.shape, x.dtype) * deviation
+        return x * factor, lambda dy: (dy * factor, ())
+
+
+@LAYERS.register("AlphaDropout")
+@dataclass(frozen=True)
+class AlphaDropout(Layer):
+    """Dropout for networks of selu: dropped numbers take selu's lower limit, then mean and variance are put right.
+
+    Source: Klambauer et al., "Self-normalizing neural networks", arXiv:1706.02515.
+    """
+
+    rate: float
+
+    is_random: ClassVar[bool] = True
+    keeps_mask: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        normalize(self, rate=rate("rate", self.rate))
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        if not call.training or not self.rate:
+            return x, lambda dy: (dy, ())
+        stays = (kept(call.stream.random_bytes(x.shape), self.rate, x.dtype) > 0).astype(x.dtype)
+        low = -SELU_ALPHA * SELU_SCALE
+        scale = x.dtype.type(((1 - self.rate) * (1 + self.rate * low**2)) ** -0.5)
+        shift = x.dtype.type(-scale * low * self.rate)
+        y = scale * (x * stays + x.dtype.type(low) * (1 - stays)) + shift
+        return y, lambda dy: (dy * stays * scale, ())
+
+
+@dataclass(frozen=True)
+class SpatialDropout(Layer):
+    """Dropout of whole channels."""
+
+    rate: float
+
+    rank: ClassVar[int] = 1
+    is_random: ClassVar[bool] = True
+    keeps_mask: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        normalize(self, rate=rate("rate", self.rate))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_positions(shape, self.rank)
+        return shape
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        if not call.training or not self.rate:
+            return x, lambda dy: (dy, ())
+        drawn = call.stream.random_bytes((len(x), x.shape[-1])).reshape(len(x), *[1] * self.rank, x.shape[-1])
+        factor = kept(drawn, self.rate, x.dtype)
+        return x * factor, lambda dy: (dy * factor, ())
+
+
+@LAYERS.register("SpatialDropout1D")
+@dataclass(frozen=True)
+class SpatialDropout1D(SpatialDropout):
+    """In training drops whole channels of a sequence. Source: Tompson et al., arXiv:1411.4280."""
+
+
+@LAYERS.register("SpatialDropout2D")
+@dataclass(frozen=True)
+class SpatialDropout2D(SpatialDropout):
+    """In training drops whole channels of an image."""
+
+    rank: ClassVar[int] = 2
+
+
+@LAYERS.register("SpatialDropout3D")
+@dataclass(frozen=True)
+class SpatialDropout3D(SpatialDropout):
+    """In training drops whole channels of a volume."""
+
+    rank: ClassVar[int] = 3

@@ -1,0 +1,284 @@
+"""Layers that change how many positions there are without weights: padding, cropping, enlarging, resizing.
+
+Imports engine basics only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, normalize
+from dltool.engine.layers.core import positive
+from dltool.engine.layers.spatial import check_positions, framed, per_axis, unframed
+from dltool.errors import UsageError
+
+INTERPOLATIONS = ("nearest", "bilinear")
+
+
+def frame_per_axis(name: str, value: Any, rank: int) -> tuple[tuple[int, int], ...]:
+    """(before, after) for each axis, of n, one number per axis, or pairs. Raises UsageError."""
+    sides = (value,) * rank if isinstance(value, int) else tuple(value)
+    if rank == 1 and len(sides) == 2 and all(isinstance(side, int) for side in sides):
+        sides = (sides,)
+    if len(sides) != rank:
+        raise UsageError(f"{name} {value}: give one number, or one (or a pair) for each of {rank} axes")
+    found = tuple((int(side), int(side)) if isinstance(side, int) else tuple(map(int, side)) for side in sides)
+    if any(len(side) != 2 or min(side) < 0 for side in found):
+        raise UsageError(f"{name} {value}: sizes must not be negative")
+    return found
+
+
+@dataclass(frozen=True)
+class Padded(Layer):
+    """Zeros before and after the positions."""
+
+    rank: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        frame = frame_per_axis("padding", self.padding, self.rank)
+        normalize(self, padding=frame[0] if self.rank == 1 else frame)
+
+    @property
+    def frame(self) -> tuple[tuple[int, int], ...]:
+        return (self.padding,) if self.rank == 1 else self.padding
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_positions(shape, self.rank)
+        sizes = zip(shape[:-1], self.frame, strict=True)
+        return *(None if size is None else size + sum(side) for size, side in sizes), shape[-1]
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        return framed(x, self.frame), lambda dy: (unframed(dy, self.frame), ())
+
+
+@LAYERS.register("ZeroPadding1D")
+@dataclass(frozen=True)
+class ZeroPadding1D(Padded):
+    """Steps of zeros before and after a sequence: n for both, or (before, after)."""
+
+    padding: int | tuple[int, int] = 1
+
+
+@LAYERS.register("ZeroPadding3D")
+@dataclass(frozen=True)
+class ZeroPadding3D(Padded):
+    """A frame of zeros around a volume: n for all sides, three numbers, or three pairs."""
+
+    padding: int | tuple[Any, Any, Any] = 1
+
+    rank: ClassVar[int] = 3
+
+
+@dataclass(frozen=True)
+class Cropped(Layer):
+    """The positions without some at the sides."""
+
+    rank: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        frame = frame_per_axis("cropping", self.cropping, self.rank)
+        normalize(self, cropping=frame[0] if self.rank == 1 else frame)
+
+    @property
+    def frame(self) -> tuple[tuple[int, int], ...]:
+        return (self.cropping,) if self.rank == 1 else self.cropping
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_positions(shape, self.rank)
+        sizes = zip(shape[:-1], self.frame, strict=True)
+        return *(None if size is None else size - sum(side) for size, side in sizes), shape[-1]
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        return unframed(x, self.frame).copy(), lambda dy: (framed(dy, self.frame), ())
+
+
+@LAYERS.register("Cropping1D")
+@dataclass(frozen=True)
+class Cropping1D(Cropped):
+    """A sequence without steps at its ends: n at both, or (before, after)."""
+
+    cropping: int | tuple[int, int] = (1, 1)
+
+
+@LAYERS.register("Cropping2D")
+@dataclass(frozen=True)
+class Cropping2D(Cropped):
+    """An image without its border: n for all sides, (rows, columns), or ((top, bottom), (left, right))."""
+
+    cropping: int | tuple[Any, Any] = ((0, 0), (0, 0))
+
+    rank: ClassVar[int] = 2
+
+
+@LAYERS.register("Cropping3D")
+@dataclass(frozen=True)
+class Cropping3D(Cropped):
+    """A volume without its border: n for all sides, three numbers, or three pairs."""
+
+    cropping: int | tuple[Any, Any, Any] = ((1, 1), (1, 1), (1, 1))
+
+    rank: ClassVar[int] = 3
+
+
+@dataclass(frozen=True)
+class Repeated(Layer):
+    """Every position several times."""
+
+    rank: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        sizes = per_axis("size", self.size, self.rank)
+        normalize(self, size=sizes[0] if self.rank == 1 else sizes)
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        return (self.size,) if self.rank == 1 else self.size
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_positions(shape, self.rank)
+        sizes = zip(shape[:-1], self.factors, strict=True)
+        return *(None if size is None else size * factor for size, factor in sizes), shape[-1]
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        y = x
+        for axis, factor in enumerate(self.factors, 1):
+            y = np.repeat(y, factor, axis)
+
+        def backward(dy: Array) -> tuple[Array, tuple]:
+            for axis, factor in enumerate(self.factors, 1):
+                dy = dy.reshape(*dy.shape[:axis], -1, factor, *dy.shape[axis + 1 :]).sum(axis + 1)
+            return dy, ()
+
+        return y, backward
+
+
+@LAYERS.register("UpSampling1D")
+@dataclass(frozen=True)
+class UpSampling1D(Repeated):
+    """Every step ``size`` times."""
+
+    size: int | tuple[int] = 2
+
+
+@LAYERS.register("UpSampling3D")
+@dataclass(frozen=True)
+class UpSampling3D(Repeated):
+    """Every point of a volume ``size`` times along each axis."""
+
+    size: int | tuple[int, int, int] = 2
+
+    rank: ClassVar[int] = 3
+
+
+@dataclass(frozen=True)
+class Resampled(Layer):
+    """An image at other sizes: a weighted sum of rows, then of columns."""
+
+    def resample(self, x: Array, height: int, width: int) -> tuple[Array, Backward]:
+        rows = resize_matrix(x.shape[1], height, self.interpolation).astype(x.dtype)
+        columns = resize_matrix(x.shape[2], width, self.interpolation).astype(x.dtype)
+        y = np.einsum("ih,nhwc,jw->nijc", rows, x, columns, optimize=True)
+        return y, lambda dy: (np.einsum("ih,nijc,jw->nhwc", rows, dy, columns, optimize=True), ())
+
+
+@LAYERS.register("UpSampling2D", "upsample")
+@dataclass(frozen=True)
+class UpSampling2D(Resampled):
+    """An image ``size`` times as large, "nearest" (every pixel repeated) or "bilinear"."""
+
+    size: int | tuple[int, int] = (2, 2)
+    interpolation: str = "nearest"
+
+    def __post_init__(self) -> None:
+        normalize(self, size=per_axis("size", self.size, 2), interpolation=checked_interpolation(self.interpolation))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_positions(shape, 2)
+        sizes = zip(shape[:2], self.size, strict=True)
+        return *(None if size is None else size * factor for size, factor in sizes), shape[-1]
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        return self.resample(x, x.shape[1] * self.size[0], x.shape[2] * self.size[1])
+
+
+@LAYERS.register("Resizing", "resize")
+@dataclass(frozen=True)
+class Resizing(Resampled):
+    """An image at ``height`` x ``width``, stretched; "bilinear" or "nearest" (Keras's other ways are not supported)."""
+
+    height: int
+    width: int
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        normalize(
+            self,
+            height=positive("height", self.height),
+            width=positive("width", self.width),
+            interpolation=checked_interpolation(self.interpolation),
+        )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_positions(shape, 2)
+        return self.height, self.width, shape[-1]
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        return self.resample(x, self.height, self.width)
+
+
+@LAYERS.register("CenterCrop")
+@dataclass(frozen=True)
+class CenterCrop(Layer):
+    """The ``height`` x ``width`` pixels in the middle of an image, which must be at least as large.
+
+    Deviation from Keras: it enlarges smaller images first; here they are refused.
+    """
+
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        normalize(self, height=positive("height", self.height), width=positive("width", self.width))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_positions(shape, 2)
+        if any(
+            size is not None and size < wanted for size, wanted in zip(shape, (self.height, self.width), strict=False)
+        ):
+            raise UsageError(f"cannot cut {self.height}x{self.width} out of {shape[0]}x{shape[1]}; resize it first")
+        return self.height, self.width, shape[-1]
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        top, left = (x.shape[1] - self.height) // 2, (x.shape[2] - self.width) // 2
+        inside = (slice(None), slice(top, top + self.height), slice(left, left + self.width))
+
+        def backward(dy: Array) -> tuple[Array, tuple]:
+            dx = np.zeros_like(x)
+            dx[inside] = dy
+            return dx, ()
+
+        return x[inside].copy(), backward
+
+
+def checked_interpolation(name: str) -> str:
+    if name not in INTERPOLATIONS:
+        raise UsageError(f"interpolation {name!r} is not supported; use {' or '.join(INTERPOLATIONS)}")
+    return name
+
+
+def resize_matrix(size: int, wanted: int, interpolation: str) -> Array:
+    """(wanted, size): how much each old position counts in each new one, with pixel centres at half numbers."""
+    centre = (np.arange(wanted) + 0.5) * size / wanted
+    matrix = np.zeros((wanted, size))
+    rows = np.arange(wanted)
+    if interpolation == "nearest":
+        matrix[rows, np.minimum(centre.astype(int), size - 1)] = 1
+        return matrix
+    low = np.floor(centre - 0.5).astype(int)
+    share = centre - 0.5 - low
+    np.add.at(matrix, (rows, np.clip(low, 0, size - 1)), 1 - share)
+    np.add.at(matrix, (rows, np.clip(low + 1, 0, size - 1)), share)
+    return matrix
