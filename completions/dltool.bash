@@ -74,7 +74,7 @@ _dltool_values() {
         build--limit) _dltool_reply ;;
         build--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         build--lr) _dltool_reply ;;
-        build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
+        build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         build--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         build--seed) _dltool_reply ;;
         fit--data) return ;;
@@ -94,7 +94,7 @@ _dltool_values() {
         fit--batch-size) _dltool_reply ;;
         fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         fit--lr) _dltool_reply ;;
-        fit--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
+        fit--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         fit--loss-weight) _dltool_reply ;;
         fit--schedule) _dltool_reply 1cycle constant cosine exp flat-cosine plateau poly sgdr step time ;;
@@ -166,7 +166,7 @@ _dltool_values() {
         lr-find--pick) _dltool_reply valley steepest min10 ;;
         lr-find--plot) return ;;
         lr-find--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
-        lr-find--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
+        lr-find--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         lr-find--batch-size) _dltool_reply ;;
         lr-find--jobs) _dltool_reply ;;
         lr-find--backend) _dltool_reply auto threads processes ;;
@@ -207,7 +207,7 @@ _dltool_values() {
         finetune--batch-size) _dltool_reply ;;
         finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         finetune--lr) _dltool_reply ;;
-        finetune--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
+        finetune--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         finetune--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         finetune--seed) _dltool_reply ;;
         finetune--jobs) _dltool_reply ;;

@@ -15,15 +15,23 @@ from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import InputLayer
 from dltool.engine.regularizers import Regularizer
 from dltool.modelfile.graph_json import value_to_json
-from dltool.modelfile.keras_config import ACTIVATIONS, LEFT_OUT, calls_of, keras_names
+from dltool.modelfile.keras_config import (
+    ACTIVATIONS,
+    LEFT_OUT,
+    call_json,
+    calls_of,
+    keras_names,
+    needs_keras3,
+    reference,
+)
 from dltool.modelfile.saved import TrainingConfig
 from dltool.modelfile.training_config import keras_training_config
 
 KERAS3_VERSION = "3.15.0"
 """What the files call themselves."""
 
-SEPARATE_INPUTS = ("MultiHeadAttention",)
-"""Joining layers that are called with several arguments instead of one list."""
+CALLED = {"output_size": "output_shape"}
+"""Fields that Keras calls otherwise."""
 
 FUNCTIONAL = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
 SEQUENTIAL = {"module": "keras", "class_name": "Sequential", "registered_name": None}
@@ -46,20 +54,21 @@ def functional_config(graph: Graph, names: dict[str, str], title: str) -> dict[s
     calls = calls_of(graph)
 
     def place(index: int) -> list[Any]:
-        return [names[graph.nodes[index].name], calls[index], 0]
+        return reference(graph, calls, names, index)
 
     def tensor(index: int) -> dict[str, Any]:
         config = {"shape": [None, *graph.shapes[index]], "dtype": "float32", "keras_history": place(index)}
         return {"class_name": "__keras_tensor__", "config": config}
 
     layers = []
-    for name, layer in graph.layers.items():
-        nodes = []
+    for name in names:
+        layer, nodes = graph.layers[name], []
         for node in graph.nodes:
-            if node.layer is layer and node.inputs:
+            if node.layer is layer and node.inputs and needs_keras3(node):
+                nodes.append(call_json(graph, calls, names, node))
+            elif node.layer is layer and node.inputs:
                 tensors = [tensor(source) for source in node.inputs]
-                is_list = layer.joins and type(layer).__name__ not in SEPARATE_INPUTS
-                nodes.append({"args": [tensors] if is_list else tensors, "kwargs": {}})
+                nodes.append({"args": [tensors] if layer.joins else tensors, "kwargs": {}})
         layers.append({**layer_object(names[name], layer), "name": names[name], "inbound_nodes": nodes})
     return {
         "name": title,
@@ -81,7 +90,11 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
         return {"batch_shape": [None, *layer.shape], "dtype": "float32", "sparse": False, "name": name}
     found: dict[str, Any] = {"name": name, "trainable": layer.trainable, "dtype": "float32"}
     for key, value in layer.config().items():
-        if key in found or key in LEFT_OUT.get(type(layer).__name__, ()):
+        if (
+            key in found
+            or (key == "backward_layer" and layer.is_mirrored)
+            or key in LEFT_OUT.get(type(layer).__name__, ())
+        ):
             continue
         if isinstance(value, Layer):
             value = layer_object(value.name or "layer", value)
@@ -96,7 +109,7 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
         else:
             value = value_to_json(value)
             value = ACTIVATIONS.get(value, value) if key.endswith("activation") else value
-        found[key] = value
+        found[CALLED.get(key, key)] = value
     return found
 
 

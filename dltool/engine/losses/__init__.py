@@ -14,6 +14,7 @@ from dltool.engine.losses.core import (
     SparseCategoricalCrossentropy,
     loss,
 )
+from dltool.engine.losses.ctc import CTC, beam_decode, greedy_decode
 from dltool.engine.losses.margins import (
     BinaryFocalCrossentropy,
     CategoricalFocalCrossentropy,
@@ -31,6 +32,7 @@ from dltool.engine.losses.numbers import (
 )
 
 __all__ = [
+    "CTC",
     "LOSSES",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
@@ -50,5 +52,7 @@ __all__ = [
     "Poisson",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
+    "beam_decode",
+    "greedy_decode",
     "loss",
 ]

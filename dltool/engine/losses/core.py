@@ -38,6 +38,7 @@ class Loss:
     Attributes:
         keras_class: Keras's class name.
         fused_activation: the output activation whose input this loss can take directly (see ``on_logits``), or None.
+        per_row: one value per row instead of one per position; targets are then numbers (n, at most positions).
         fixed: Keras config entries that dltool supports with this value only, so they are not fields.
     """
 
@@ -45,6 +46,7 @@ class Loss:
 
     keras_class: ClassVar[str] = ""
     fused_activation: ClassVar[str | None] = None
+    per_row: ClassVar[bool] = False
     fixed: ClassVar[dict[str, Any]] = {}
 
     def __post_init__(self) -> None:
@@ -132,8 +134,8 @@ class CategoricalCrossentropy(Loss):
             target = target * kind(1.0 - self.label_smoothing) + kind(self.label_smoothing / target.shape[-1])
         if not self.from_logits:
             return _probability_crossentropy(target, y_pred)
-        log_softmax, gradient = _log_softmax(y_pred)
-        values = -(target * log_softmax).sum(axis=-1)
+        logs, gradient = log_softmax(y_pred)
+        values = -(target * logs).sum(axis=-1)
         gradient *= target.sum(axis=-1, keepdims=True)
         gradient -= target
         return values, gradient
@@ -160,19 +162,19 @@ class SparseCategoricalCrossentropy(Loss):
             one_hot = np.zeros_like(y_pred)
             np.put_along_axis(one_hot, classes[..., None], 1.0, axis=-1)
             return _probability_crossentropy(one_hot, y_pred)
-        return self._from_logits(classes, *_log_softmax(y_pred))
+        return self._from_logits(classes, *log_softmax(y_pred))
 
     def with_head(self, y_true: Array, z: Array, prediction: Array) -> tuple[Array, Array]:
-        log_softmax, softmax = _log_softmax(z)
+        logs, softmax = log_softmax(z)
         np.copyto(prediction, softmax)
-        return self._from_logits(self._classes(y_true, z), log_softmax, softmax)
+        return self._from_logits(self._classes(y_true, z), logs, softmax)
 
     @staticmethod
-    def _from_logits(classes: Array, log_softmax: Array, softmax: Array) -> tuple[Array, Array]:
+    def _from_logits(classes: Array, logs: Array, softmax: Array) -> tuple[Array, Array]:
         """Values and gradient; ``softmax`` becomes the gradient."""
         count = softmax.shape[-1]
         places = np.arange(0, softmax.size, count) + classes.reshape(-1)
-        values = -log_softmax.reshape(-1)[places].reshape(classes.shape)
+        values = -logs.reshape(-1)[places].reshape(classes.shape)
         softmax.reshape(-1)[places] -= 1.0
         return values, softmax
 
@@ -310,7 +312,7 @@ def mean_last(values: Array, gradient: Array) -> tuple[Array, Array]:
     return values.sum(axis=-1) * scale, gradient * scale
 
 
-def _log_softmax(z: Array) -> tuple[Array, Array]:
+def log_softmax(z: Array) -> tuple[Array, Array]:
     """log(softmax(z)) and softmax(z) over the last axis, shifted so that nothing overflows."""
     shifted = z - z.max(axis=-1, keepdims=True)
     softmax = np.exp(shifted)
