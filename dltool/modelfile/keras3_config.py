@@ -89,6 +89,7 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
     if isinstance(layer, InputLayer):
         return {"batch_shape": [None, *layer.shape], "dtype": "float32", "sparse": False, "name": name}
     found: dict[str, Any] = {"name": name, "trainable": layer.trainable, "dtype": "float32"}
+    found = {key: value for key, value in found.items() if key not in LEFT_OUT.get(type(layer).__name__, ())}
     for key, value in layer.config().items():
         if (
             key in found
