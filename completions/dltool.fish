@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --augment --augment-preview --backend --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -112,7 +112,9 @@ complete -c dltool -n '__dltool_at fit' -l monitor -r -f -d 'What decides which 
 complete -c dltool -n '__dltool_at fit' -l min-delta -r -f -d 'Least change that is an improvement. [0]'
 complete -c dltool -n '__dltool_at fit' -l augment -r -F -d 'Change images at random: none, light, medium, strong, side-on, top-down, upright, or a list as hflip,rotate=15,cutout=8. [none]'
 complete -c dltool -n '__dltool_at fit' -l augment-preview -r -F -d 'Draw examples of --augment into a picture, and stop.'
+complete -c dltool -n '__dltool_at fit' -l balance -r -f -a 'oversample' -d 'Let rows of rare classes come as often as others.'
 complete -c dltool -n '__dltool_at fit' -l class-weight -r -f -d 'How much the rows of each class count.'
+complete -c dltool -n '__dltool_at fit' -l decision-threshold -r -f -d 'Say the second of two classes from probability P on; auto: by the validation rows.'
 complete -c dltool -n '__dltool_at fit' -l seed -r -f -d 'Same seed, same result, bit for bit.'
 complete -c dltool -n '__dltool_at fit' -l no-shuffle -d 'Keep the rows\' order.'
 complete -c dltool -n '__dltool_at fit' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
@@ -149,6 +151,7 @@ complete -c dltool -n '__dltool_at evaluate' -l beta -r -f -d 'Also the F score 
 complete -c dltool -n '__dltool_at evaluate' -l top -r -f -d 'Look at the K best labels of a row.'
 complete -c dltool -n '__dltool_at evaluate' -l top-losses -r -f -d 'List the N rows with the largest loss.'
 complete -c dltool -n '__dltool_at evaluate' -l fail-under -r -f -d 'Exit 1 when a metric is worse; repeatable.'
+complete -c dltool -n '__dltool_at evaluate' -l tta -d 'Average over views of each image: mirrored, turned, shifted, as training did.'
 complete -c dltool -n '__dltool_at evaluate' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at evaluate' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at evaluate' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
@@ -175,6 +178,7 @@ complete -c dltool -n '__dltool_at predict' -l image-size -r -f -d 'Size that im
 complete -c dltool -n '__dltool_at predict' -l color -r -f -a 'rgb gray' -d 'Read images as colour or grey.'
 complete -c dltool -n '__dltool_at predict' -l resize -r -f -a 'stretch crop pad' -d 'How images are brought to the size. [stretch]'
 complete -c dltool -n '__dltool_at predict' -l class-names -r -F -d 'Names of the classes, in the order of the outputs.'
+complete -c dltool -n '__dltool_at predict' -l tta -d 'Average over views of each image: mirrored, turned, shifted, as training did.'
 complete -c dltool -n '__dltool_at predict' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at predict' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at predict' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'

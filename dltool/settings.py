@@ -86,7 +86,10 @@ class FitSettings:
         optimizer: ``"adam"`` or ``"sgd:momentum=0.9,nesterov=true"``.
         learning_rate: a number, or "auto" for that of a range test.
         early_stop: stop after this many epochs without an improvement of ``monitor`` by ``min_delta``.
-        class_weight: ``"balanced"`` or ``"cat=1,dog=99"``.
+        balance: "oversample" lets the rows of rare classes come as often as those of the largest.
+        decision_threshold: from this probability on the second of two classes is said; "auto": the one with the best
+            F scores on the validation rows.
+        class_weight: ``"balanced"``, ``"sqrt"`` or ``"cat=1,dog=99"``.
         jobs: lanes; None takes one per CPU. backend: "auto", "threads" or "processes".
         output: where to write instead of ``model``.
         keep_state: keep optimizer slots and counters in the file, so that training can go on exactly.
@@ -126,6 +129,8 @@ class FitSettings:
     min_delta: float = 0.0
     monitor: str | None = None
     class_weight: str | None = None
+    balance: str | None = None
+    decision_threshold: float | str | None = None
     seed: int = 0
     shuffle: bool = True
     jobs: int | None = None
@@ -168,6 +173,7 @@ class EvaluateSettings:
         beta: recall counts so many times as much as precision in the F score that is given besides F1.
         top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
         top_losses: so many rows with the largest loss are listed.
+        tta: average over several views of each image, as training made them.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
         exact: no algorithm with larger rounding errors than a direct computation.
     """
@@ -183,6 +189,7 @@ class EvaluateSettings:
     top_losses: int = 0
     fail_under: tuple[tuple[str, float], ...] = ()
     exact: bool = False
+    tta: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +204,7 @@ class PredictSettings:
         min_prob: below this probability the label is "?".
         layer: give this layer's output instead of the model's.
         exact: no algorithm with larger rounding errors than a direct computation.
+        tta: see EvaluateSettings.
         sort_into: a folder that gets links to the inputs, one folder per label.
     """
 
@@ -212,6 +220,7 @@ class PredictSettings:
     layer: str | None = None
     exact: bool = False
     sort_into: str | None = None
+    tta: bool = False
 
 
 @dataclass(frozen=True)

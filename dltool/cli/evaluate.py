@@ -23,6 +23,7 @@ from dltool.errors import UsageError
 @click.option(
     "--fail-under", type=GATE, multiple=True, metavar="NAME=X", help="Exit 1 when a metric is worse; repeatable."
 )
+@options.tta
 @options.compute
 @options.exact
 @options.as_json

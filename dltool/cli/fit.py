@@ -11,7 +11,7 @@ from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, folded
 from dltool.cli.progress import Progress, duration
-from dltool.cli.types import AMOUNT, POSITIVE, PROBABILITY, RATE, TIME, ChoiceType, PerOutput, RateOrAuto
+from dltool.cli.types import AMOUNT, POSITIVE, PROBABILITY, RATE, TIME, ChoiceType, PerOutput, RateOrAuto, ThresholdType
 from dltool.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,16 @@ class FitCommand(Command):
 @click.option("--min-delta", type=AMOUNT, default=0.0, metavar="X", help="Least change that is an improvement.  [0]")
 @options.augment
 @click.option("--augment-preview", metavar="FILE.png", help="Draw examples of --augment into a picture, and stop.")
-@click.option("--class-weight", metavar="balanced|A=1,B=9", help="How much the rows of each class count.")
+@click.option(
+    "--balance", type=ChoiceType("balance", "oversample"), help="Let rows of rare classes come as often as others."
+)
+@click.option("--class-weight", metavar="balanced|sqrt|A=1,B=9", help="How much the rows of each class count.")
+@click.option(
+    "--decision-threshold",
+    type=ThresholdType(),
+    metavar="auto|P",
+    help="Say the second of two classes from probability P on; auto: by the validation rows.",
+)
 @options.seed
 @click.option("--no-shuffle", "shuffle", is_flag=True, flag_value=False, default=True, help="Keep the rows' order.")
 @options.jobs
@@ -165,6 +174,8 @@ def check(settings: "FitSettings") -> None:
         raise UsageError("--clip-value: cannot be combined with --clip-norm; give one of the two")
     if settings.augment_preview is not None and settings.augment is None:
         raise UsageError("--augment-preview: needs --augment; say what to show, as --augment medium")
+    if settings.balance is not None and settings.class_weight is not None:
+        raise UsageError("--balance: cannot be combined with --class-weight; give one of the two")
     if settings.log is None and "log_every" in (settings.given or ()):
         raise UsageError("--log-every: needs --log; name the file, as --log log.csv")
     if settings.resume and settings.reset_optimizer:

@@ -175,6 +175,9 @@ warmup = click.option(
 )
 
 
+tta = click.option(
+    "--tta", is_flag=True, help="Average over views of each image: mirrored, turned, shifted, as training did."
+)
 augment = click.option(
     "--augment",
     type=AugmentType(),

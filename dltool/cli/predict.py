@@ -39,6 +39,7 @@ SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".npy": "npy", ".np
 @options.force
 @options.image
 @options.class_names
+@options.tta
 @options.compute
 @options.exact
 @options.common

@@ -21,6 +21,7 @@ SECTIONS = {
     ),
     "Training": (
         "--optimizer --schedule --warmup --min --max --steps --loss --loss-weight --metric --class-weight "
+        "--decision-threshold "
         "--label-smoothing --weight-decay --clip-norm --clip-value --ema --freeze --unfreeze --gradual --bn-update "
         "--precompute --no-precompute --monitor --min-delta --time --seed --resume --reset-optimizer --no-state "
         "--checkpoint"

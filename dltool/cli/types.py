@@ -254,6 +254,15 @@ class RateOrAuto(click.ParamType):
         return value if value == "auto" else RATE.convert(value, param, ctx)
 
 
+class ThresholdType(click.ParamType):
+    """A probability, or ``auto``."""
+
+    name = "threshold"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        return value if value == "auto" else PROBABILITY.convert(value, param, ctx)
+
+
 class TimeType(click.ParamType):
     """A span of time, ``90s``, ``5m``, ``1h30m``. Gives seconds."""
 

@@ -31,7 +31,8 @@ class Loader:
         seed: of the order.
         workers: decoding threads; None: as many as CPUs, at most 4; 0: none.
         change: (batch, epoch, samples) -> batch, what is done to each batch, in those threads; it must depend on these
-            only. ``samples`` are the rows' numbers.
+            only. ``samples`` are the rows' numbers, the later copies of a row counting on after all rows.
+        balance: classes (n,) of the rows, which then come equally often, see ``balanced``; None: each row once.
 
     Example:
         >>> with Loader(dataset, 64, shuffle=True, seed=0) as loader:
@@ -48,24 +49,30 @@ class Loader:
         seed: int = 0,
         workers: int | None = None,
         change: Change | None = None,
+        balance: np.ndarray | None = None,
     ):
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
         self.workers = default_workers() if workers is None else workers
-        self.change = change
+        self.change, self.balance = change, balance
         self._pools: set[ThreadPoolExecutor] = set()
 
     @property
     def num_rows(self) -> int:
-        return len(self.dataset)
+        """Rows of an epoch."""
+        return len(self.dataset) if self.balance is None else balanced_size(self.balance)
 
     def __len__(self) -> int:
         return -(-self.num_rows // self.batch_size)
 
     def order(self, n: int) -> np.ndarray:
-        """(num_rows,) int64: the rows of epoch ``n`` in the order they are read."""
-        if not self.shuffle:
-            return np.arange(self.num_rows)
-        return generator(self.seed, "shuffle", n).permutation(self.num_rows)
+        """(num_rows,) int64: the samples of epoch ``n`` in the order they are read.
+
+        Sample ``i`` is row ``i`` modulo the rows of the data set: what is above are further copies.
+        """
+        samples = np.arange(len(self.dataset))
+        if self.balance is not None:
+            samples = balanced(self.balance, generator(self.seed, "balance", n))
+        return generator(self.seed, "shuffle", n).permutation(samples) if self.shuffle else samples
 
     def epoch(self, n: int, first_batch: int = 0) -> Iterator[Batch]:
         """The batches of epoch ``n``.
@@ -84,7 +91,7 @@ class Loader:
         return self._ahead(n, pieces)
 
     def _batch(self, n: int, piece: np.ndarray) -> Batch:
-        batch = self.dataset.fetch(piece)
+        batch = self.dataset.fetch(piece if self.balance is None else piece % len(self.dataset))
         return batch if self.change is None else self.change(batch, n, piece)
 
     def _ahead(self, n: int, pieces: Iterator[np.ndarray]) -> Iterator[Batch]:
@@ -113,3 +120,25 @@ class Loader:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def balanced_size(classes: np.ndarray) -> int:
+    """Rows of an epoch in which all classes come as often as the largest."""
+    counts = np.bincount(classes)
+    return int((counts > 0).sum() * counts.max())
+
+
+def balanced(classes: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """(size,) int64 samples, in which every class that is there comes as often as the largest.
+
+    All rows of a class are repeated the same number of times, and what is missing then is drawn without repetition.
+    Copy k of row i is sample ``i + k * n``.
+    """
+    count, most = len(classes), int(np.bincount(classes).max())
+    found = []
+    for label in np.unique(classes):
+        rows = np.flatnonzero(classes == label)
+        whole, rest = divmod(most, len(rows))
+        found += [rows + copy * count for copy in range(whole)]
+        found.append(np.sort(random.permutation(rows)[:rest]) + whole * count)
+    return np.concatenate(found)

@@ -14,7 +14,7 @@ import numpy as np
 from dltool.engine.graph import Graph, describe
 from dltool.engine.layers import Softmax
 from dltool.engine.layers.base import Shape
-from dltool.engine.losses import CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy
+from dltool.engine.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy
 from dltool.errors import DataError, UsageError
 
 PASSES_THROUGH = ("Flatten", "Reshape", "Dropout", "InputLayer")
@@ -135,7 +135,7 @@ def _check_indices(labels: np.ndarray, head: Head, source: str, is_class: bool) 
 
 def _check_values(loss: Loss, head: Head, labels: np.ndarray, source: str) -> None:
     """Labels in the output's own shape: probabilities where the loss is a cross-entropy, else any number."""
-    if loss.name == "binary_crossentropy":
+    if isinstance(loss, BinaryCrossentropy):
         two = "0 and 1" if head.size == 1 else "0 or 1 for each unit"
         _refuse((labels < 0) | (labels > 1), labels, source, f"output {head.name!r} wants {two}")
     elif isinstance(loss, CategoricalCrossentropy | SparseCategoricalCrossentropy):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dltool.engine.batch import Batch
-from dltool.engine.losses import CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy, loss
+from dltool.engine.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy, loss
 from dltool.engine.metrics import Metric, metric
 from dltool.engine.model import Model
 from dltool.engine.reference import loss_and_gradient
@@ -184,7 +184,7 @@ def make_objective(
 
 def usual_metrics(head: Head, rule: Loss) -> tuple[str, ...]:
     """accuracy for classes; the mean absolute error for numbers (unless it is the loss itself)."""
-    if head.activation == "sigmoid" and head.size > 1 and rule.name == "binary_crossentropy":
+    if head.activation == "sigmoid" and head.size > 1 and isinstance(rule, BinaryCrossentropy):
         return ("binary_accuracy",)
     if head.num_classes is not None or "crossentropy" in rule.name:
         return ("accuracy",)
@@ -206,9 +206,10 @@ def class_indices(target: np.ndarray) -> np.ndarray:
 
 
 def class_weights(text: str, classes: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """(classes,) float32 from ``balanced`` or ``cat=1,dog=99``; classes that are not named weigh 1.
+    """(classes,) float32 from ``balanced``, ``sqrt`` or ``cat=1,dog=99``; classes that are not named weigh 1.
 
     ``balanced`` is ``n / (classes * count)``, so that every class weighs the same and the mean weight of a row is 1.
+    ``sqrt`` divides by the root of the count instead, with the same mean: half the way.
 
     Args:
         labels: class indices of the training rows.
@@ -217,10 +218,11 @@ def class_weights(text: str, classes: Sequence[str], labels: np.ndarray) -> np.n
         UsageError: an unknown class, or not a number from 0.
     """
     weights = np.ones(len(classes), np.float32)
-    if text == "balanced":
+    if text in ("balanced", "sqrt"):
         counts = np.bincount(labels, minlength=len(classes))
         present = counts > 0
-        weights[present] = len(labels) / (present.sum() * counts[present])
+        shares = counts[present] if text == "balanced" else np.sqrt(counts[present])
+        weights[present] = len(labels) / (shares * (counts[present] / shares).sum())
         return weights
     for part in text.split(","):
         name, _, value = part.rpartition("=")

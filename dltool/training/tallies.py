@@ -55,10 +55,10 @@ class ClassTally:
     def rows_right(self) -> np.ndarray:
         return self.true == self.predicted
 
-    def add(self, true: np.ndarray, probs: np.ndarray) -> None:
-        """The next rows: (n,) class indices and (n, classes) probabilities."""
+    def add(self, true: np.ndarray, probs: np.ndarray, predicted: np.ndarray | None = None) -> None:
+        """The next rows: (n,) class indices, (n, classes) probabilities, (n,) what is said; None: the most probable."""
         rows = slice(self._rows, self._rows + len(true))
-        predicted = probs.argmax(axis=1)
+        predicted = probs.argmax(axis=1) if predicted is None else predicted
         confidence = np.take_along_axis(probs, predicted[:, None], axis=1)[:, 0]
         self.true[rows], self.predicted[rows], self.confidence[rows] = true, predicted, confidence
         self.confusion.add(true, predicted)

@@ -314,6 +314,8 @@ def chosen_metric(text: str) -> str | dict[str, Any]:
 
 def _loss(text: str | tuple[str, ...] | None, head: Head, labels: np.ndarray | None) -> Loss:
     text = loss_of(text, head.name)
+    if text is not None and text.partition(":")[0] == "focal" and head.activation == "sigmoid":
+        text = text.replace("focal", "binary_focal_crossentropy", 1)
     return loss(default_loss(head, labels)) if text is None else chosen_loss(text)
 
 

@@ -211,7 +211,8 @@ def _counting(task: Task) -> Callable[[Batch, tuple[np.ndarray, ...]], None]:
             task.row_losses[rows] += weight * values.reshape(len(values), -1).mean(axis=1, dtype=np.float64)
         for tally, reading, target, output in zip(task.tallies, task.readings, batch.targets, outputs, strict=True):
             if isinstance(tally, ClassTally):
-                tally.add(class_indices(target), reading(output))
+                probs = reading(output)
+                tally.add(class_indices(target), probs, reading.decide(probs))
             elif tally is not None:
                 tally.add(target.reshape(len(target), -1), reading(output).reshape(len(target), -1))
         done = rows.stop

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from dltool import __version__
 from dltool.data.dataset import Dataset
 from dltool.data.opening import OpenedData
+from dltool.engine.process_lanes import LaneDied
 from dltool.engine.surgery import batch_normalisations
 from dltool.errors import DivergedError, UsageError
 from dltool.modelfile.atomic import check_space
@@ -83,7 +84,7 @@ def run(settings: FinetuneSettings, events: StageEvents | None = None) -> Finetu
 
 
 def train_stages(job: Job, result: SavedModel, path: str) -> tuple[Stage, ...]:
-    """Train in one or two stages, and write the file. Raises DivergedError."""
+    """Train in one or two stages, and write the file. Raises DivergedError, LaneDied."""
     stages: list[Stage] = []
     try:
         stages.append(head_stage(job))
@@ -91,6 +92,8 @@ def train_stages(job: Job, result: SavedModel, path: str) -> tuple[Stage, ...]:
             stages.append(unfrozen_stage(job))
     except DivergedError as error:
         raise DivergedError(f"{error}; {keep_best(job, result, path)}") from None
+    except LaneDied as error:
+        raise LaneDied(f"{error}; {keep_best(job, result, path)}") from error
     finish(job, result, len(stages))
     write(result, path)
     return tuple(stages)
@@ -176,7 +179,7 @@ def finish(job: Job, result: SavedModel, stages: int) -> None:
 
 
 def keep_best(job: Job, result: SavedModel, path: str) -> str:
-    """After a divergence: write what was best; says what was done."""
+    """After a failure: write what was best; says what was done."""
     if job.best is None:
         return "no epoch was finished, so nothing was written"
     finish(job, result, 2 if len(job.history) >= job.settings.epochs else 1)

@@ -52,6 +52,7 @@ from dltool.workflows.fit_start import (
 )
 from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
+from dltool.workflows.fit_threshold import check_threshold, decision_threshold
 from dltool.workflows.plotting import check_plot, training_curves
 from dltool.workflows.resuming import KEY, Origin, find_run, go_on, interrupted_run, resumed_settings
 from dltool.workflows.run_record import check_partial, reading_run, restore_memory
@@ -167,6 +168,7 @@ def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -
     chosen_schedule(settings, task)
     chosen_augment(settings, task)
     check_restarts(settings, task)
+    check_threshold(settings, task)
     size = min(settings.batch_size, len(task.train))
     check_memory(task.saved.model.graph, task.optimizer, size, available_bytes())
     check_space(path, file_bytes(task))
@@ -212,6 +214,8 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str, start: flo
             raise DivergedError(f"{error}; {state.keep_best(path)}") from None
         except LaneDied as error:
             raise LaneDied(f"{error}; {state.keep_written(path)}") from error
+        if state.is_finished:
+            state.threshold = decision_threshold(settings, task, executor, validation, events)
         state.collect(state.best.last)
         return state
 

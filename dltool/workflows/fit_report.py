@@ -15,7 +15,7 @@ from dltool.training.advice import Facts, most_important
 from dltool.training.time_limit import duration_text
 from dltool.workflows.build import describe_line
 from dltool.workflows.costs import multiply_adds, total
-from dltool.workflows.fit_start import UNBOUNDED, batch_rows, chosen_schedule
+from dltool.workflows.fit_start import UNBOUNDED, batch_rows, chosen_schedule, epoch_rows
 from dltool.workflows.fit_task import Task
 
 LISTED = 48
@@ -81,7 +81,7 @@ def hints(settings: FitSettings, task: Task) -> list[str]:
         losses=task.objective.losses,
         optimizer=task.optimizer.name,
         learning_rate=task.optimizer.learning_rate,
-        class_counts=() if settings.class_weight is not None else counts,
+        class_counts=() if settings.class_weight is not None or settings.balance is not None else counts,
         history=tuple(task.saved.history),
         augments=settings.augment is not None,
     )
@@ -92,7 +92,7 @@ def hints(settings: FitSettings, task: Task) -> list[str]:
 def plan(settings: FitSettings, task: Task, path: str) -> list[str]:
     """What would be done: the first lines, the steps, the memory, the files."""
     size = batch_rows(settings, task)
-    steps = -(-len(task.train) // size)
+    steps = -(-epoch_rows(settings, task) // size)
     lines = [line for line in understood(settings, task) if not line.startswith("note")]
     lines.append(f"train   {length_text(settings, steps)} with {size} rows{steps_text(settings, steps)}")
     if settings.schedule != "constant" and settings.epochs < UNBOUNDED:
@@ -113,7 +113,7 @@ def length_text(settings: FitSettings, steps: int) -> str:
     if settings.epochs >= UNBOUNDED:
         return f"until {duration_text(settings.time)} are over, epochs of {steps:,} steps"
     limit = f" (or until {duration_text(settings.time)} are over)" if settings.time is not None else ""
-    return f"{settings.epochs} epochs{limit} of {steps:,} steps"
+    return f"{settings.epochs:,} epochs{limit} of {steps:,} steps"
 
 
 def steps_text(settings: FitSettings, steps: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dltool.architectures.literals import spec
-from dltool.data.loader import Loader
+from dltool.data.loader import Loader, balanced_size
 from dltool.engine.executor import Executor
 from dltool.engine.model import Model
 from dltool.engine.schedules import SCHEDULES, Schedule, make_schedule, steps_of
@@ -34,9 +34,27 @@ UNBOUNDED = 1_000_000
 """Epochs of a run that only its time ends."""
 
 
+def epoch_rows(settings: FitSettings, task: Task) -> int:
+    """Training rows of an epoch, those that come several times counted so."""
+    classes = balanced_classes(settings, task)
+    return len(task.train) if classes is None else balanced_size(classes)
+
+
 def batch_rows(settings: FitSettings, task: Task) -> int:
     """Rows per step: no more than there are."""
-    return min(settings.batch_size, len(task.train))
+    return min(settings.batch_size, epoch_rows(settings, task))
+
+
+def balanced_classes(settings: FitSettings, task: Task) -> np.ndarray | None:
+    """What ``--balance`` makes equally frequent, (n,) classes; None without it. Raises UsageError."""
+    if settings.balance is None:
+        return None
+    if task.train.classes is None or task.train.labels.ndim > 1:
+        what = "numbers, not classes" if task.train.classes is None else "several per row"
+        raise UsageError(f"--balance: the labels are {what}; leave it out")
+    if settings.class_weight is not None:
+        raise UsageError("--balance: cannot be combined with --class-weight; give one of the two")
+    return task.train.labels
 
 
 def executor_for(settings: FitSettings, task: Task) -> Executor:
@@ -62,6 +80,7 @@ def loader_for(settings: FitSettings, task: Task) -> Loader:
         shuffle=settings.shuffle,
         seed=settings.seed,
         change=chosen_augment(settings, task),
+        balance=balanced_classes(settings, task),
     )
 
 
@@ -85,7 +104,7 @@ def starting_point(settings: FitSettings, task: Task, executor: Executor) -> Run
 def chosen_schedule(settings: FitSettings, task: Task, num_steps: int | None = None) -> Schedule:
     """The rate of every step of a run, by default of all epochs. Raises UsageError."""
     name, options = spec(settings.schedule)
-    steps = math.ceil(len(task.train) / batch_rows(settings, task))
+    steps = math.ceil(epoch_rows(settings, task) / batch_rows(settings, task))
     rate, warmup = task.optimizer.learning_rate, settings.warmup or ""
     if num_steps is None:
         num_steps = settings.epochs * steps

@@ -17,6 +17,7 @@ from dltool.training.interrupt import StopOnSignal
 from dltool.training.run import Run
 from dltool.workflows.fit_task import Task
 from dltool.workflows.resuming import KEY, OPTIONS, Origin, run_state
+from dltool.workflows.scoring import THRESHOLD
 
 TOLD_ELSEWHERE = ("optimizer", "learning_rate", "loss", "metrics", "val_split")
 """Options that the file's compile step and split say."""
@@ -30,6 +31,7 @@ class FitState:
         record: the loop's. origin: where the run began.
         best: keeps the best weights. remembering: other callbacks with a memory, by their name in the file.
         writers: callbacks that write files.
+        threshold: from this probability on the second of two classes is said.
     """
 
     settings: FitSettings
@@ -42,6 +44,7 @@ class FitState:
     remembering: dict[str, Callback] = field(default_factory=dict)
     writers: list[Callback] = field(default_factory=list)
     written_epoch: int | None = None
+    threshold: float | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -73,7 +76,8 @@ class FitState:
         kept = {name: getattr(self.settings, name) for name in OPTIONS if name not in TOLD_ELSEWHERE}
         monitor = self.best.monitor.name if self.best.monitor else None
         best = self.best.epoch if monitor else None
-        return {"dltool": __version__, **kept, "monitor": monitor, "best_epoch": best}
+        found = {"dltool": __version__, **kept, "monitor": monitor, "best_epoch": best}
+        return found if self.threshold is None else {**found, THRESHOLD: self.threshold}
 
     def write_best(self, path: str) -> None:
         """Write the model in the middle of the run, with the best weights and all that a resumed run needs."""

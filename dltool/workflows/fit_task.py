@@ -255,7 +255,8 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
         config = compile_step(saved.model.graph, BuildSettings(None, loss=settings.loss), labels)
         config = config if old is None or not old.metrics else replace(config, metrics=old.metrics)
     if settings.label_smoothing is not None:
-        config = replace(config, losses=smoothed(config.losses, settings.label_smoothing))
+        losses = smoothed(config.losses, settings.label_smoothing)
+        config = replace(config, losses=losses, loss_names=tuple(rule.name for rule in losses))
     if settings.metrics:
         config = replace(config, metrics=tuple(map(chosen_metric, settings.metrics)))
     rule = old.optimizer if old is not None else None

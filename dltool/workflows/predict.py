@@ -207,7 +207,11 @@ def described(
     """One row's outputs, as label and probabilities where the model tells classes apart."""
     if reading is None or probs is None:
         return PredictRow(path, outputs=outputs)
-    order = np.argsort(-probs, kind="stable")[: settings.top].tolist()
+    order = np.argsort(-probs, kind="stable")
+    if reading.threshold is not None:
+        said = int(reading.decide(probs[None])[0])
+        order = np.array([said, 1 - said])
+    order = order[: settings.top].tolist()
     best = tuple((reading.names[i] if probs[i] >= settings.min_prob else UNSURE, float(probs[i])) for i in order)
     return PredictRow(path, best[0][0], best[0][1], best, probs, outputs)
 

@@ -38,6 +38,8 @@ OPTIONS = {
     "min_delta": "--min-delta",
     "monitor": "--monitor",
     "class_weight": "--class-weight",
+    "balance": "--balance",
+    "decision_threshold": "--decision-threshold",
     "augment": "--augment",
     "label_smoothing": "--label-smoothing",
     "ema": "--ema",
@@ -122,7 +124,8 @@ def resumed_settings(settings: FitSettings, saved: SavedModel, path: str) -> Fit
         theirs, mine = recorded.get(name), _plain(getattr(settings, name))
         if mine == theirs:
             continue
-        if mine in (None, "auto") or (settings.given is not None and name not in settings.given):
+        found_then = name == "learning_rate" and mine == "auto"
+        if mine is None or found_then or (settings.given is not None and name not in settings.given):
             taken[name] = tuple(theirs) if isinstance(theirs, list) else theirs
             continue
         raise UsageError(

@@ -10,6 +10,7 @@ machine       CPU load, memory of a process tree, BLAS
 duel          the interleaved rounds and their figures
 learning_rates   the rate of lr-find beside a grid (a program of its own, as the next)
 pseudo_labels    what unlabelled images bring
+frozen_base      how much faster finetune is on features computed once
 commands      how long whole commands take, cold
 install_size  how much disk the base install takes
 report        the figures as text or Markdown

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from tests.bench import commands, install_size, report
+from tests.bench.__main__ import arguments
 from tests.bench.commands import Timing
 from tests.bench.duel import Result, Sample
 from tests.bench.workloads import WORKLOADS
@@ -65,3 +66,14 @@ def test_install_size_adds_up_what_lies_under_each_folder(tmp_path):
     sizes = install_size.folder_sizes(tmp_path)
     assert list(sizes) == ["numpy", "click.py"]
     assert sizes["numpy"] == pytest.approx(3.0, abs=0.1)
+
+
+def test_the_readmes_commands_are_ones_that_it_takes(monkeypatch, repository):
+    lines = (repository / "README.md").read_text(encoding="utf-8").splitlines()
+    found = [line.split() for line in lines if line.startswith("python -m tests.bench ")]
+    assert found
+    for words in found:
+        monkeypatch.setattr(sys, "argv", words[2:])
+        args = arguments()
+        assert args.chosen or set(args.workloads) <= {*commands.COMMANDS, "install-size"}
+        assert args.markdown

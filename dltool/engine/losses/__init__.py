@@ -15,13 +15,8 @@ from dltool.engine.losses.core import (
     loss,
 )
 from dltool.engine.losses.ctc import CTC, beam_decode, greedy_decode
-from dltool.engine.losses.margins import (
-    BinaryFocalCrossentropy,
-    CategoricalFocalCrossentropy,
-    CategoricalHinge,
-    Hinge,
-    SquaredHinge,
-)
+from dltool.engine.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
+from dltool.engine.losses.margins import CategoricalHinge, Hinge, SquaredHinge
 from dltool.engine.losses.numbers import (
     CosineSimilarity,
     KLDivergence,
