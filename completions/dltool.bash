@@ -74,7 +74,7 @@ _dltool_values() {
         build--limit) _dltool_reply ;;
         build--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         build--lr) _dltool_reply ;;
-        build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
+        build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         build--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         build--seed) _dltool_reply ;;
         fit--data) return ;;
@@ -94,7 +94,7 @@ _dltool_values() {
         fit--batch-size) _dltool_reply ;;
         fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         fit--lr) _dltool_reply ;;
-        fit--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
+        fit--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         fit--loss-weight) _dltool_reply ;;
         fit--schedule) _dltool_reply 1cycle constant cosine exp flat-cosine plateau poly sgdr step time ;;
@@ -170,7 +170,7 @@ _dltool_values() {
         lr-find--pick) _dltool_reply valley steepest min10 ;;
         lr-find--plot) return ;;
         lr-find--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
-        lr-find--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
+        lr-find--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         lr-find--batch-size) _dltool_reply ;;
         lr-find--jobs) _dltool_reply ;;
         lr-find--backend) _dltool_reply auto threads processes ;;
@@ -211,7 +211,7 @@ _dltool_values() {
         finetune--batch-size) _dltool_reply ;;
         finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         finetune--lr) _dltool_reply ;;
-        finetune--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
+        finetune--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         finetune--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         finetune--seed) _dltool_reply ;;
         finetune--jobs) _dltool_reply ;;
@@ -247,7 +247,7 @@ _dltool_arguments() {
     case $1:$2 in
         :0) _dltool_reply build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
         build:0) return ;;
-        build:*) _dltool_reply act activation activityregularization add additiveattention alphadropout attention average averagepooling1d averagepooling2d averagepooling3d avgpool avgpool2d batchnorm batchnormalization bidir bidirectional bn centercrop concat concatenate conv conv1d conv1dtranspose conv2d conv2dtranspose conv3d cropping1d cropping2d cropping3d deconv dense depthwise depthwiseconv depthwiseconv2d dot dropout elu embed embedding fc flatten gap gaussiandropout gaussiannoise globalaveragepooling1d globalaveragepooling2d globalaveragepooling3d globalavgpool globalmaxpool globalmaxpooling1d globalmaxpooling2d globalmaxpooling3d gmp gn groupnorm groupnormalization gru input inputlayer layernorm layernormalization leakyrelu ln lstm masking maximum maxpool maxpool2d maxpooling1d maxpooling2d maxpooling3d mha minimum multiheadattention multiply noise norm normalization part permute prelu relu repeat repeatvector rescale rescaling reshape resize resizing rnn separable separableconv1d separableconv2d simplernn softmax spatialdropout1d spatialdropout2d spatialdropout3d subtract thresholdedrelu timedist timedistributed unitnormalization upsample upsampling1d upsampling2d upsampling3d zeropad zeropadding1d zeropadding2d zeropadding3d ;;
+        build:*) _dltool_reply act activation activityregularization add additiveattention alphadropout attention average averagepooling1d averagepooling2d averagepooling3d avgpool avgpool2d batchnorm batchnormalization bidir bidirectional bn centercrop concat concatenate conv conv1d conv1dtranspose conv2d conv2dtranspose conv3d convlstm2d cropping1d cropping2d cropping3d deconv dense depthwise depthwiseconv depthwiseconv2d dot dropout elu embed embedding fc flatten gap gaussiandropout gaussiannoise globalaveragepooling1d globalaveragepooling2d globalaveragepooling3d globalavgpool globalmaxpool globalmaxpooling1d globalmaxpooling2d globalmaxpooling3d gmp gn groupnorm groupnormalization gru input inputlayer layernorm layernormalization leakyrelu ln lstm masking maximum maxpool maxpool2d maxpooling1d maxpooling2d maxpooling3d mha minimum multiheadattention multiply noise norm normalization part permute prelu relu repeat repeatvector rescale rescaling reshape resize resizing rnn separable separableconv1d separableconv2d simplernn softmax spatialdropout1d spatialdropout2d spatialdropout3d subtract thresholdedrelu timedist timedistributed unitnormalization upsample upsampling1d upsampling2d upsampling3d zeropad zeropadding1d zeropadding2d zeropadding3d ;;
         fit:0) return ;;
         evaluate:0) return ;;
         evaluate:1) _dltool_reply ;;

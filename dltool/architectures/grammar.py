@@ -317,6 +317,7 @@ _EXAMPLES = {
     "Conv2D": "conv2d:32,3",
     "Conv2DTranspose": "deconv:32,3",
     "Conv3D": "conv3d:32,3",
+    "ConvLSTM2D": "convlstm2d:32,3",
     "Dense": "dense:64",
     "DepthwiseConv2D": "depthwise:3",
     "Dot": "dot:1@a+b",

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
-from dltool.engine.kernels import choosing, dense, depthwise, elementwise, merging, normalization, pooling  # noqa: F401 - register
+from dltool.engine.kernels import (  # noqa: F401 - register
+    choosing,
+    dense,
+    depthwise,
+    elementwise,
+    merging,
+    normalization,
+    pooling,
+    recurrent,
+)
 from dltool.engine.kernels.base import NUM_BANDS, NUM_SHARDS, PLANNERS, SMALL_BATCH, Kernel, Phase, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.dense import DenseKernel
@@ -110,6 +119,7 @@ class Plan:
             gradients=() if is_activation else model.weights.gradients[name],
             clock=self.clock,
         )
+        site.is_masked = any(model.graph.masks[i] is not None for i in model.graph.nodes[step.node].inputs)
         site.trains_weights = layer.trainable and any(g is not None for g in site.gradients)
         if isinstance(layer, InputLayer):
             kernel = InputKernel(site)

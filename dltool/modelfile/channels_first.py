@@ -34,7 +34,7 @@ JOINING = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 ALONG_AXIS = ("BatchNormalization", "Concatenate", "Softmax")
 """Layers with an axis that moves with the channels."""
 
-ELSEWHERE = ("ConvLSTM2D", "Bidirectional", "TimeDistributed")
+ELSEWHERE = ("Bidirectional", "TimeDistributed")
 """Layers that have images inside; their channels cannot be moved by a Permute around them."""
 
 
@@ -115,6 +115,11 @@ def add_turned(work: Turning, old: int, name: str, inputs: list[int]) -> None:
             work.natural[old] = work.append(name, [work.turned[source]])
             return
         raise ModelFileError(f"layer {name!r} (Flatten): data_format 'channels_first' without images before it")
+    if class_name == "ConvLSTM2D":  # its channels come after the steps
+        turned = work.permute(work.as_it_was(source), f"{name}_channels_last", [1, 3, 4, 2])
+        back = [1, 4, 2, 3] if config.get("return_sequences") else [3, 1, 2]
+        work.natural[old] = work.permute(work.append(name, [turned]), f"{name}_channels_first", back)
+        return
     axes = next((count for ending, count in AXES.items() if ending in class_name), None)
     if axes is None or class_name in ELSEWHERE:
         raise ModelFileError(f"layer {name!r} ({class_name}): data_format 'channels_first' is not supported here")

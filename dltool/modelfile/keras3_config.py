@@ -69,6 +69,7 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
         return {"batch_shape": [None, *layer.shape], "dtype": "float32", "sparse": False, "name": name}
     class_name = type(layer).__name__
     found: dict[str, Any] = {"name": name, "trainable": layer.trainable, "dtype": "float32"}
+    found = {key: value for key, value in found.items() if key not in LEFT_OUT.get(class_name, ())}
     for key, value in layer.config().items():
         if key in found or key in LEFT_OUT.get(class_name, ()) or (key == "backward_layer" and layer.is_mirrored):
             continue

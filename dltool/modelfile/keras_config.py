@@ -13,8 +13,10 @@ from dltool.engine.graph import Graph, Node
 from dltool.engine.layers.advanced_activations import ThresholdedReLU
 from dltool.engine.layers.attention import MultiHeadAttention
 from dltool.engine.layers.base import Layer
+from dltool.engine.layers.convolution_nd import SeparableConv1D
 from dltool.engine.layers.core import InputLayer, Normalization
 from dltool.engine.layers.row_normalization import LayerNormalization
+from dltool.engine.optimizers import Lion
 from dltool.modelfile.graph_json import value_to_json
 from dltool.modelfile.saved import TrainingConfig
 
@@ -40,6 +42,9 @@ EMPTY = {"MultiHeadAttention": None}
 """What None is written as in a list's place, where it is not the empty list."""
 
 LEFT_OUT = {
+    "SpatialDropout1D": ("trainable",),
+    "SpatialDropout2D": ("trainable",),
+    "SpatialDropout3D": ("trainable",),
     "AdditiveAttention": ("use_causal_mask",),
     "Attention": ("use_causal_mask",),
     "MultiHeadAttention": ("use_causal_mask",),
@@ -55,6 +60,7 @@ CHANNELS_LAST = (
     "AveragePooling3D",
     "Conv1D",
     "Conv1DTranspose",
+    "ConvLSTM2D",
     "Conv2DTranspose",
     "Conv3D",
     "Cropping2D",
@@ -183,6 +189,7 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
     if isinstance(layer, InputLayer):
         return {"name": name, "dtype": "float32", "batch_input_shape": [None, *layer.shape], "sparse": False}
     found: dict[str, Any] = {"name": name, "trainable": layer.trainable, "dtype": "float32"}
+    found = {key: value for key, value in found.items() if key not in LEFT_OUT.get(class_name, ())}
     for key, value in layer.config().items():
         left_out = key in found or key in LEFT_OUT.get(class_name, ()) or key.endswith("_initializer")
         left_out = left_out or (key == "backward_layer" and layer.is_mirrored)
@@ -221,6 +228,8 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
         if needs_keras3(node):
             found.append(f"tf_keras cannot open the model, because {node.name!r} takes tensors or options by name")
     for name, layer in graph.layers.items():
+        if isinstance(layer, SeparableConv1D) and layer.padding == "causal":
+            found.append(f"Keras 3 cannot open the model, because it has no causal padding for {name!r}")
         if isinstance(layer, ThresholdedReLU):
             found.append(f"Keras 3 cannot open the model, because it has no ThresholdedReLU ({name!r})")
         if isinstance(layer, LayerNormalization) and not isinstance(layer.axis, int):
@@ -231,4 +240,6 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
     optimizer = training_config.optimizer if training_config is not None else None
     if optimizer is not None and optimizer.weight_decay is not None:
         found.append("tf_keras opens the model with compile=False only, because its optimizer has a weight decay")
+    elif isinstance(optimizer, Lion):
+        found.append("tf_keras opens the model with compile=False only, because its optimizer is Lion")
     return found

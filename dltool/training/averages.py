@@ -39,12 +39,20 @@ class Averages:
         for metric in self.objective.all_metrics:
             metric.reset()
 
-    def add(self, loss: float, batch: Batch, predictions: tuple[np.ndarray, ...]) -> None:
-        """Count a batch with its loss (already a mean over its rows) and copy what the metrics need."""
+    def add(
+        self, loss: float, batch: Batch, predictions: tuple[np.ndarray, ...], masks: tuple[np.ndarray | None, ...] = ()
+    ) -> None:
+        """Count a batch with its loss (already a mean over its rows) and copy what the metrics need.
+
+        Where an output has a mask, the metrics see the positions that count, at once.
+        """
         rows, targets = len(batch), batch.targets if batch.judged is None else batch.judged
         self.total += loss * rows
         self.count += rows
         if not self.objective.all_metrics:
+            return
+        if any(mask is not None for mask in masks):
+            self._add_masked(targets, predictions, masks)
             return
         if self._filled + rows > self._room:
             self._flush()
@@ -58,6 +66,17 @@ class Averages:
         self._filled += rows
         if self._filled + rows > self._room:  # nothing more fits: do not keep (and save) what is large
             self._flush()
+
+    def _add_masked(
+        self,
+        targets: tuple[np.ndarray, ...],
+        predictions: tuple[np.ndarray, ...],
+        masks: tuple[np.ndarray | None, ...],
+    ) -> None:
+        for metrics, target, output, mask in zip(self.objective.metrics, targets, predictions, masks, strict=True):
+            counts = np.ones(len(output), bool) if mask is None else mask
+            for metric in metrics if counts.any() else ():
+                metric.update(target[counts], output[counts])
 
     def _make_room(self, rows: int, targets: tuple[np.ndarray, ...], predictions: tuple[np.ndarray, ...]) -> None:
         row_bytes = sum(a.nbytes for a in (*targets, *predictions)) // rows

@@ -110,7 +110,7 @@ def _train_epoch(
         run.batch += 1
         run.samples += len(batch)
         run.batch_loss = loss
-        averages.add(loss, prepared, executor.predictions)
+        averages.add(loss, prepared, executor.predictions, executor.masks)
         for call in batch_end:
             call(run)
         if run.stop and run.batch < run.steps_per_epoch:
@@ -199,7 +199,8 @@ def evaluate(
     penalty = objective.penalty(executor.model)
     batches = (objective.prepare(batch, training=by_class) for batch in loader.epoch(0))
     for batch, outputs in predict(executor, batches):
-        averages.add(objective.value(batch, outputs) + penalty, batch, outputs)
+        masks = executor.masks
+        averages.add(objective.value(batch, outputs, masks) + penalty, batch, outputs, masks)
         for watch in watchers:
             watch(batch, outputs)
     return averages.results()

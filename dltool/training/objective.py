@@ -89,11 +89,13 @@ class Objective:
         ]
         return replace(batch, targets=targets, weights=weights, mixed=None, judged=tuple(judged))
 
-    def value(self, batch: Batch, outputs: tuple[np.ndarray, ...]) -> float:
-        """The loss of a prepared batch, sample weights included, regularisation not."""
+    def value(self, batch: Batch, outputs: tuple[np.ndarray, ...], masks: tuple[np.ndarray | None, ...] = ()) -> float:
+        """The loss of a prepared batch, sample weights included, regularisation not; one mask per output, or none."""
         total = 0.0
-        for rule, scale, target, output in zip(self.losses, self.loss_weights, batch.targets, outputs, strict=True):
-            total += loss_and_gradient(rule, target, output, batch.weights, scale)[0]
+        masks = masks or (None,) * len(outputs)
+        found = zip(self.losses, self.loss_weights, batch.targets, outputs, masks, strict=True)
+        for rule, scale, target, output, mask in found:
+            total += loss_and_gradient(rule, target, output, batch.weights, scale, mask)[0]
         return total
 
     def penalty(self, model: Model) -> float:

@@ -25,6 +25,7 @@ from dltool.engine.layers import (
     Conv2D,
     Conv2DTranspose,
     Conv3D,
+    ConvLSTM2D,
     Cropping1D,
     Cropping2D,
     Cropping3D,
@@ -281,4 +282,7 @@ CASES = [
     case(SpatialDropout3D(0.5), (3, 4, 3, 2)),
     case(ActivityRegularization(), SEQUENCE),
     case(Dense(3, kernel_constraint="max_norm", bias_constraint="non_neg"), (5,)),
+    case(ConvLSTM2D(2, 2), (3, 4, 3, 2)),
+    case(ConvLSTM2D(2, (3, 2), strides=2, padding="same", return_sequences=True, go_backwards=True), (2, 4, 3, 2)),
+    case(ConvLSTM2D(1, 2, recurrent_activation="tanh", use_bias=False, recurrent_regularizer="l2"), (2, 3, 3, 2)),
 ]

@@ -5,6 +5,7 @@ import pytest
 
 from dltool.engine.activations import activation
 from dltool.engine.losses import (
+    CTC,
     LOSSES,
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -47,6 +48,14 @@ def probabilities(rng):
     return rng.uniform(0.05, 0.95, (5, 3, 4))
 
 
+def symbols(rng):
+    return np.array([[1, 2], [3, 3], [2, 0], [0, 0], [1, 3]])
+
+
+def steps(rng):
+    return rng.normal(size=(5, 4, 4))
+
+
 def numbers(rng):
     return rng.normal(size=(5, 3, 4)) * 2
 
@@ -79,6 +88,7 @@ CASES = [
     (Hinge(), labels, numbers),
     (SquaredHinge(), labels, numbers),
     (CategoricalHinge(), one_hot, numbers),
+    (CTC(), symbols, steps),
 ]
 every_case = pytest.mark.parametrize(("rule", "targets", "outputs"), CASES, ids=lambda v: str(getattr(v, "name", "")))
 
@@ -107,7 +117,9 @@ def test_shapes_and_float_type_follow_the_output(rule, targets, outputs):
     y_true, y_pred = data(targets, outputs)
     for kind in (np.float32, np.float64):
         values, gradient = rule(y_true, y_pred.astype(kind))
-        assert values.shape == y_pred.shape[:-1] and gradient.shape == y_pred.shape
+        assert (
+            values.shape == (y_pred.shape[:1] if rule.per_row else y_pred.shape[:-1]) and gradient.shape == y_pred.shape
+        )
         assert values.dtype == gradient.dtype == kind
 
 

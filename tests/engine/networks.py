@@ -5,10 +5,13 @@ import numpy as np
 from dltool.engine.batch import Batch
 from dltool.engine.graph import Graph, GraphBuilder
 from dltool.engine.layers import (
+    GRU,
+    LSTM,
     Activation,
     Add,
     AveragePooling2D,
     BatchNormalization,
+    Bidirectional,
     Concatenate,
     Conv2D,
     Dense,
@@ -18,6 +21,7 @@ from dltool.engine.layers import (
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
     LeakyReLU,
+    Masking,
     MaxPooling2D,
     ReLU,
     Rescaling,
@@ -91,12 +95,24 @@ def mixed() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), b.add(Concatenate(), z, peaks)))
 
 
+def sequences() -> Graph:
+    """The planned LSTM forwards and backwards, a masked one, a bidirectional layer, an activity penalty."""
+    b = GraphBuilder()
+    x = b.input((6, 5))
+    y = b.add(LSTM(9, go_backwards=True), b.add(LSTM(8, return_sequences=True), x))
+    masked = b.add(Masking(), b.add(ReLU(threshold=1.5), x))
+    z = b.add(LSTM(4, dropout=0.3), b.add(Bidirectional(GRU(3, return_sequences=True)), masked))
+    z = b.add(Dense(7, activation="tanh", activity_regularizer="l2"), b.add(Concatenate(), y, z))
+    return b.graph(b.add(Dense(10, activation="softmax"), z))
+
+
 NETWORKS = {
     "perceptron": perceptron,
     "classic": classic,
     "normalized": normalized,
     "residual": residual,
     "mixed": mixed,
+    "sequences": sequences,
 }
 
 

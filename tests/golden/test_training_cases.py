@@ -136,7 +136,7 @@ def schedule_of(name: str, learning_rate: float) -> Schedule:
 def test_every_loss_and_optimizer_has_a_recorded_training(shared):
     cases = [index()[name] for name in recorded("w3")]
     found = {LOSSES.canonical(one) for case in cases for one in loss_names(case)}
-    assert found == set(LOSSES.names()) - {"categorical_focal_crossentropy"}  # see tests/engine/test_losses.py
+    assert found == set(LOSSES.names()) - {"categorical_focal_crossentropy", "ctc"}  # see tests/engine/test_losses.py
     assert {OPTIMIZERS.canonical(case["optimizer"]["class"]) for case in cases} == set(OPTIMIZERS.names())
 
 

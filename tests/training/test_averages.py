@@ -67,3 +67,12 @@ def test_large_outputs_are_not_kept():
     found.add(loss, batch, predictions)
     assert found.state()["filled"] == 0
     assert found.results()["accuracy"] == pytest.approx((predictions[0].argmax(1) == batch.targets[0]).mean())
+
+
+def test_metrics_see_only_the_positions_that_the_mask_lets_count():
+    found = new()
+    y = np.array([[0, 1], [2, 0]])
+    p = np.eye(3, dtype=np.float32)[[[0, 2], [2, 1]]]  # right, wrong, right, wrong
+    found.add(0.5, Batch((p,), (y,)), (p,), (np.array([[True, False], [True, True]]),))
+    assert found.results()["accuracy"] == pytest.approx(2 / 3)
+    assert found.state()["filled"] == 0

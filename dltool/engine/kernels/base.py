@@ -97,6 +97,7 @@ class Site:
         x, y: inputs' and output's buffers. dx, dy: their gradients; None where no gradient is wanted.
         dx_accumulates: per input, another consumer has already written dx: add to it.
         clock: shared int64 array; clock[0] is the step, for random streams.
+        is_masked: an input has a mask.
         masks: per input the buffer of its mask, 1.0 where a position counts and 0.0 where it is padding; or None.
         output_mask: the buffer of the output's mask, the input's own where the layer keeps it; or None.
         penalties: per shard what the step adds to the loss, or None.
@@ -125,6 +126,7 @@ class Site:
     dy: Buffer | None = None
     dx_accumulates: tuple[bool, ...] = ()
     clock: np.ndarray | None = None
+    is_masked: bool = False
     masks: tuple[Buffer | None, ...] = ()
     output_mask: Buffer | None = None
     states: tuple[np.ndarray, ...] = ()

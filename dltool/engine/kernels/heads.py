@@ -90,19 +90,22 @@ class LossKernel(Kernel):
     def __init__(self, site: Site, loss: Loss, scale: float, head: str, weights: Staging):
         super().__init__(site)
         self.loss, self.scale, self.head, self.weights = loss, scale, head, weights
-        takes_indices = isinstance(loss, SparseCategoricalCrossentropy)
+        takes_indices = isinstance(loss, SparseCategoricalCrossentropy) or loss.per_row
         self.target_shape = site.output_shape[:-1] if takes_indices else site.output_shape
         self.target_type = np.int64 if takes_indices else np.float32
         self.targets = Staging(site.batch_size, self.target_shape, np.dtype(self.target_type).itemsize)
         self.totals = shared_zeros(NUM_SHARDS, np.float64)
         self.predictions = Buffer(site.output_shape)
         self.predictions.storage = Storage.full(site.batch_size, self.predictions.shape)
-        self.positions = max(1, math.prod(site.output_shape[:-1]))
+        self.positions = 1 if loss.per_row else max(1, math.prod(site.output_shape[:-1]))
         self.counts = shared_zeros(NUM_SHARDS, np.float64)
 
     def stage(self, targets: np.ndarray) -> None:
         """Copy a batch's targets, (rows, ...) or with an axis of one too much or too little, into shared memory."""
         view = self.targets.view(len(targets), self.target_type)
+        if self.loss.per_row:  # a label may be shorter than the sequence: the rest is filled up with zeros
+            targets, short = np.zeros(view.shape, self.target_type), np.asarray(targets)
+            targets[:, : short.shape[1]] = short
         np.copyto(view, np.asarray(targets).reshape(view.shape), casting="unsafe")
 
     def total(self, rows: int) -> float:

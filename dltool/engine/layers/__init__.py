@@ -4,6 +4,7 @@ from dltool.engine.layers.advanced_activations import ELU, PReLU, Softmax, Thres
 from dltool.engine.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from dltool.engine.layers.base import LAYERS, Call, Layer, Shape, WeightSpec
 from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
+from dltool.engine.layers.convolution_lstm import ConvLSTM2D
 from dltool.engine.layers.convolution_nd import (
     Conv1D,
     Conv1DTranspose,
@@ -88,6 +89,7 @@ __all__ = [
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
+    "ConvLSTM2D",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",

@@ -14,6 +14,7 @@ from dltool.engine.losses.core import (
     SparseCategoricalCrossentropy,
     loss,
 )
+from dltool.engine.losses.ctc import CTC, beam_decode, greedy_decode
 from dltool.engine.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
 from dltool.engine.losses.margins import CategoricalHinge, Hinge, SquaredHinge
 from dltool.engine.losses.numbers import (
@@ -26,6 +27,7 @@ from dltool.engine.losses.numbers import (
 )
 
 __all__ = [
+    "CTC",
     "LOSSES",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
@@ -45,5 +47,7 @@ __all__ = [
     "Poisson",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
+    "beam_decode",
+    "greedy_decode",
     "loss",
 ]

@@ -38,6 +38,7 @@ class Loss:
     Attributes:
         keras_class: Keras's class name.
         fused_activation: the output activation whose input this loss can take directly (see ``on_logits``), or None.
+        per_row: one value per row instead of one per position; targets are then numbers (n, at most positions).
         fixed: Keras config entries that dltool supports with this value only, so they are not fields.
     """
 
@@ -45,6 +46,7 @@ class Loss:
 
     keras_class: ClassVar[str] = ""
     fused_activation: ClassVar[str | None] = None
+    per_row: ClassVar[bool] = False
     fixed: ClassVar[dict[str, Any]] = {}
 
     def __post_init__(self) -> None:
@@ -168,11 +170,11 @@ class SparseCategoricalCrossentropy(Loss):
         return self._from_logits(self._classes(y_true, z), logs, softmax)
 
     @staticmethod
-    def _from_logits(classes: Array, log_softmax: Array, softmax: Array) -> tuple[Array, Array]:
+    def _from_logits(classes: Array, logs: Array, softmax: Array) -> tuple[Array, Array]:
         """Values and gradient; ``softmax`` becomes the gradient."""
         count = softmax.shape[-1]
         places = np.arange(0, softmax.size, count) + classes.reshape(-1)
-        values = -log_softmax.reshape(-1)[places].reshape(classes.shape)
+        values = -logs.reshape(-1)[places].reshape(classes.shape)
         softmax.reshape(-1)[places] -= 1.0
         return values, softmax
 
