@@ -93,7 +93,7 @@ complete -c dltool -n '__dltool_at fit' -l arch -r -f -a 'cnn lenet mlp resnet-s
 complete -c dltool -n '__dltool_at fit' -l epochs -r -f -d 'Passes over the data.'
 complete -c dltool -n '__dltool_at fit' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at fit' -l optimizer -r -f -a 'adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd' -d 'One of adadelta, adagrad, adam, adamax, adamw, ftrl, lion, nadam, rmsprop, sgd. [the file\'s own, or adam]'
-complete -c dltool -n '__dltool_at fit' -l lr -r -f -d 'Learning rate; auto: by a range test first.'
+complete -c dltool -n '__dltool_at fit' -l lr -r -f -d 'Learning rate. [the file\'s own, or the optimizer\'s]'
 complete -c dltool -n '__dltool_at fit' -l loss -r -f -a 'binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge' -d 'What is minimised (dltool help losses); OUTPUT=NAME for one of several outputs. [by the last layer]'
 complete -c dltool -n '__dltool_at fit' -l metric -r -f -a 'accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy' -d 'What is measured (dltool help losses); repeat for several. [by the last layer]'
 complete -c dltool -n '__dltool_at fit' -l loss-weight -r -f -d 'How much the loss of one of several outputs counts. [1]'

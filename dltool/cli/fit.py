@@ -45,7 +45,11 @@ class FitCommand(Command):
 @options.batch_size
 @options.optimizer
 @click.option(
-    "--lr", "learning_rate", type=RateOrAuto(), metavar="RATE|auto", help="Learning rate; auto: by a range test first."
+    "--lr",
+    "learning_rate",
+    type=RateOrAuto(),
+    metavar="RATE|auto",
+    help="Learning rate.  [the file's own, or the optimizer's]",
 )
 @options.loss
 @options.metrics

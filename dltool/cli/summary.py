@@ -47,8 +47,9 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
     from dltool.settings import SummarySettings
 
     settings = SummarySettings(model=model, data=options.data_settings(rest), **rest)
-    if settings.data.data and not settings.activations:
-        raise UsageError("--data: is for --activations; add it, or leave --data out")
+    for name in ("data", "labels"):
+        if getattr(settings.data, name) and not settings.activations:
+            raise UsageError(f"--{name}: is for --activations; add it, or leave --{name} out")
     modes = {"--weights": settings.weights is not None, "--config": config, "--timing": settings.timing}
     modes |= {"--activations": settings.activations, "--advice": advice, "--diff": settings.diff is not None}
     given = [name for name, asked in modes.items() if asked]

@@ -68,10 +68,11 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
     if isinstance(layer, InputLayer):
         return {"batch_shape": [None, *layer.shape], "dtype": "float32", "sparse": False, "name": name}
     class_name = type(layer).__name__
+    left_out = LEFT_OUT.get(class_name, ())
     found: dict[str, Any] = {"name": name, "trainable": layer.trainable, "dtype": "float32"}
-    found = {key: value for key, value in found.items() if key not in LEFT_OUT.get(class_name, ())}
+    found = {key: value for key, value in found.items() if key not in left_out}
     for key, value in layer.config().items():
-        if key in found or key in LEFT_OUT.get(class_name, ()) or (key == "backward_layer" and layer.is_mirrored):
+        if key in found or key in left_out or (key == "backward_layer" and layer.is_mirrored):
             continue
         if isinstance(value, Layer):
             value = layer_object(value.name or "layer", value)

@@ -31,6 +31,7 @@ BAD = {
     "--at": ("nolayer", 2),
     "--augment": ("hflop", 2),
     "--augment-preview": ("sheet.txt", 2),
+    "--balance": ("undersample", 2),
     "--backend": ("thread", 2),
     "--batch-size": ("0", 2),
     "--beta": ("0", 2),
@@ -42,6 +43,7 @@ BAD = {
     "--clip-value": ("-1", 2),
     "--color": ("grey", 2),
     "--data": ("no", 3),
+    "--decision-threshold": ("2", 2),
     "--diff": ("no.h5", 4),
     "--early-stop": ("0", 2),
     "--ema": ("2", 2),
@@ -103,8 +105,12 @@ BAD = {
 }
 """Option -> a value that cannot be used, and the exit code."""
 
-ELSEWHERE = {("convert", "--from"): ("no.json", 4)}
-"""The same where another code is right: convert has no layer words."""
+ELSEWHERE = {
+    ("convert", "--from"): ("no.json", 4),
+    ("summary", "--data"): ("no", 2),
+    ("summary", "--labels"): ("no.npy", 2),
+}
+"""The same where another code is right: convert has no layer words, summary reads rows for --activations only."""
 
 
 def options_of(command):

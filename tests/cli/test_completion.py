@@ -90,7 +90,7 @@ def shell(request, tmp_path_factory, repository):
         ("dltool fit m.h5 --arch res\t", ["fit", "m.h5", "--arch", "resnet-small"]),
         ("dltool fit m.h5 --optimizer nad\t", ["fit", "m.h5", "--optimizer", "nadam"]),
         ("dltool fit m.h5 --resize=st\t", ["fit", "m.h5", "--resize=stretch"]),
-        ("dltool build m.h5 globalaveragep\t", ["build", "m.h5", "globalaveragepooling2d"]),
+        ("dltool build m.h5 globalaveragepooling2\t", ["build", "m.h5", "globalaveragepooling2d"]),
         ("dltool build m.h5 conv2d:3,3 glob\tmaxp\t", None),
         ("dltool predict -q m.h5 --pro\t", ["predict", "-q", "m.h5", "--probs"]),
     ],
