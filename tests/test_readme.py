@@ -64,7 +64,7 @@ def test_first_block_trains_to_the_accuracy_that_it_promises(readme, shell):
 
 def test_second_block_installs_and_runs_the_tests(readme):
     (block,) = blocks(readme, "test")
-    assert block.splitlines() == [".venv/bin/pip install -e '.[test]'", ".venv/bin/python -m pytest"]
+    assert block.splitlines() == [".venv/bin/pip install -e '.[test]'", ".venv/bin/python -m pytest -n auto"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from dltool.errors import ModelFileError, UsageError
 @options.model
 @click.argument("words", nargs=-1, metavar="[WORD]...")
 @click.option("--input", "input_shape", type=SHAPE, metavar="SHAPE", help="Shape of one sample: 28x28x1, or 20.")
-@click.option("--classes", type=POSITIVE, metavar="N", help="Number of classes.  [from the data]")
+@click.option("--classes", type=POSITIVE, metavar="N", help="Number of classes.")
 @options.arch
 @click.option("--from", "from_config", metavar="FILE", help="Take the network from Keras JSON; - for stdin.")
 @click.option("--like", metavar="FILE", help="Take the network of a model file, with fresh weights.")

@@ -16,7 +16,7 @@ ENDINGS = (".h5", ".hdf5", ".keras", ".json")
 @click.command("convert", cls=Command)
 @click.argument("source", type=click.Path(), metavar="IN")
 @click.argument("target", type=click.Path(), metavar="OUT")
-@click.option("--from", "from_config", metavar="FILE", help="Take the network from Keras JSON or a model file.")
+@click.option("--from", "from_config", metavar="FILE", help="Take the network from Keras JSON; - for stdin.")
 @options.arch
 @click.option("--input", "input_shape", type=SHAPE, metavar="SHAPE", help="Shape of one sample: 28x28x1, or 20.")
 @click.option("--classes", type=POSITIVE, metavar="N", help="Number of classes.")
@@ -68,5 +68,5 @@ def check(settings: object) -> None:
     if settings.labels_from is not None and settings.class_names is not None:
         raise UsageError("--class-names: cannot be combined with --labels-from; give one of the two")
     for path in (settings.source, settings.from_config, settings.labels_from):
-        if path is not None and not os.path.lexists(path):
+        if path is not None and not os.path.lexists(path) and not (path == "-" and path is settings.from_config):
             raise ModelFileError(f"{path}: no such file; give a model that dltool or Keras wrote")

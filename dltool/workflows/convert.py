@@ -88,7 +88,7 @@ def named_network(settings: ConvertSettings) -> tuple[Network, TrainingConfig | 
         activation = "softmax" if settings.classes > 1 else "sigmoid"
         graph = architecture(settings.arch, settings.input, settings.classes, activation, settings.rescale)
         return network_of(graph), None
-    if is_model_file(settings.from_config):
+    if settings.from_config != "-" and is_model_file(settings.from_config):
         return read_network(settings.from_config), None
     return read_config_network(settings.from_config)
 

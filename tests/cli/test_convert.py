@@ -1,8 +1,12 @@
 """``dltool convert`` as typed."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,6 +18,8 @@ from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
 from tests.modelfile.models import images, residual, trained
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -111,6 +117,17 @@ def test_weights_in_the_root_get_the_network_of_json_or_of_an_architecture(here)
     words = ["--arch", "mlp:units=4", "--input", "6", "--classes", "3"]
     assert main(["convert", "mlp.weights.h5", "joined.h5", "-f", *words]) == 0
     assert same_weights("joined.h5", "mlp.h5")
+
+
+def test_the_network_may_come_from_stdin(here):
+    main(["convert", "m.h5", "j.json", "-q"])
+    main(["convert", "m.h5", "w.weights.h5", "-q"])
+    words = [sys.executable, "-m", "dltool", "convert", "w.weights.h5", "joined.h5", "--from", "-"]
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with open("j.json", "rb") as network:
+        done = subprocess.run(words, stdin=network, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert same_weights("joined.h5", "m.h5")
 
 
 def broken(here):
