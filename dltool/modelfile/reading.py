@@ -19,6 +19,7 @@ from dltool.modelfile.graph_json import graph_from_json
 from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.json_text import parse_json
 from dltool.modelfile.keras3_variables import stored_weights
+from dltool.modelfile.keras_config import KERAS_VERSION
 from dltool.modelfile.loading import Conversions, groups_of_slots, load_model, numbers_by_position
 from dltool.modelfile.network import Network, upgrade
 from dltool.modelfile.optimizer_state import read_state
@@ -112,6 +113,7 @@ def read_source(source: ModelSource, with_state: bool) -> SavedModel:
     model = load_model(source, graph, numbers, conversions)
     saved = SavedModel(model, keras_version=version, foreign=own is None)
     if own is not None:
+        saved.keras_version = KERAS_VERSION  # what dltool writes; the digest does not cover the attribute
         check_digest(source, model, own, list(numbers))
         fill_own(saved, ours, own["state"] if with_state else None, source)
         return saved

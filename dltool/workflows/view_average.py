@@ -32,6 +32,11 @@ class ViewAverage:
             total = outputs if total is None else tuple(a + b for a, b in zip(total, outputs, strict=True))
         return tuple(output / np.float32(len(self.views)) for output in total)
 
+    @property
+    def masks(self) -> tuple[np.ndarray | None, ...]:
+        """As ``Executor.masks``, of the last view."""
+        return self._executor.masks
+
     def close(self) -> None:
         self._executor.close()
 

@@ -212,11 +212,10 @@ def test_keras_predicts_the_same(opened):
     assert {name for name in wrong if name not in hard} == set(), (package, wrong)
 
 
+@pytest.mark.parametrize("opened", ["keras"], indirect=True)
 def test_keras_3_opens_archives_and_networks_with_weights_and_predicts_the_same(opened):
     """Its own formats can say more: also what the file for both generations cannot, but for hard_sigmoid."""
-    package, folder, verdicts = opened
-    if package != "keras":
-        pytest.skip("tf_keras does not read these formats of Keras 3")
+    _, folder, verdicts = opened
     names = {name for name, verdict in verdicts.items() if verdict == "ok"}
     assert len(names) > 60
     for name in names:
