@@ -121,14 +121,16 @@ def _probability(text: str) -> float:
 def find_thresholds(scores: Scores, right: np.ndarray, num_classes: int, precision: float) -> np.ndarray:
     """(classes,) the lowest confidence from which the validation rows predicted as a class reach ``precision``.
 
-    A class with too few such rows to tell (``rows_needed``) takes the threshold of all classes together. Infinity where
-    no confidence is enough.
+    A class with too few such rows to tell (``rows_needed``) takes the threshold of all classes together, unless its few
+    rows from there upward speak against it (Wilson's 95 % interval ends below ``precision``). Infinity where no
+    confidence is enough.
     """
     together = lowest_threshold(scores.confidence, right, precision)
     found = np.full(num_classes, together)
     for number in range(num_classes):
         mine = scores.predicted == number
-        if mine.sum() >= rows_needed(precision):
+        passed = right[mine & (scores.confidence >= together)]
+        if mine.sum() >= rows_needed(precision) or wilson_interval(int(passed.sum()), len(passed))[1] < precision:
             found[number] = lowest_threshold(scores.confidence[mine], right[mine], precision)
     return found
 

@@ -57,6 +57,17 @@ def test_classes_with_few_rows_take_the_threshold_of_all_together():
     assert found[0] != found[1]
 
 
+def test_few_rows_of_a_class_that_speak_against_it_keep_it_from_the_common_threshold():
+    predicted = np.repeat([0, 1, 2], [100, 20, 20])
+    confidence = np.tile(np.linspace(0.99, 0.9, 20), 7)
+    right = np.ones(140, bool)
+    right[100:111] = False  # 9 of 20 right: Wilson's interval is 0.26 to 0.66
+    right[120:124] = False  # 16 of 20 right: 0.58 to 0.92
+    found = find_thresholds(Scores(predicted, confidence), right, 3, 0.7)
+    assert found[1] == math.inf
+    assert found[2] == found[0] == confidence.min()
+
+
 def test_thresholds_as_typed():
     assert given_thresholds("0.9", ("cat", "dog")).tolist() == [0.9, 0.9]
     assert given_thresholds("dog=0.8", ("cat", "dog")).tolist() == [math.inf, 0.8]
