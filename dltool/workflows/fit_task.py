@@ -26,7 +26,7 @@ from dltool.training.labels import target_form
 from dltool.training.objective import Objective, class_weights, make_objective, soft
 from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
 from dltool.workflows.build import build_model, chosen_metric, chosen_optimizer, compile_step, open_dataset
-from dltool.workflows.model_data import open_for_model, output_weights
+from dltool.workflows.model_data import naming_val_labels, open_for_model, output_weights
 from dltool.workflows.resuming import KEY, check_data, interrupted_run
 
 VALIDATION_PART = 0.2
@@ -224,10 +224,8 @@ def with_extra(
 
 def open_validation(settings: FitSettings, saved: SavedModel) -> Dataset:
     """The rows of ``--val``, read as the training rows are."""
-    try:
+    with naming_val_labels():
         return read_as_training(settings, saved, settings.val, settings.val_labels)
-    except UsageError as error:
-        raise UsageError(str(error).replace("--labels", "--val-labels")) from None
 
 
 def read_as_training(

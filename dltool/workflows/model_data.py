@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,15 @@ from dltool.modelfile.saved import SavedModel
 from dltool.registry import nearest
 from dltool.settings import DataSettings
 from dltool.training.labels import Head, heads
+
+
+@contextmanager
+def naming_val_labels() -> Iterator[None]:
+    """While validation rows are opened: what is said of --labels is said of --val-labels."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(str(error).replace("--labels", "--val-labels")) from None
 
 
 def open_for_model(

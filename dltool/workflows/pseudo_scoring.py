@@ -20,7 +20,7 @@ from dltool.training.objective import class_indices
 from dltool.training.pseudo_labels import Scores
 from dltool.workflows import predict
 from dltool.workflows.fit_task import divide
-from dltool.workflows.model_data import open_for_model, probabilities, sized
+from dltool.workflows.model_data import naming_val_labels, open_for_model, probabilities, sized
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in total."""
@@ -35,7 +35,8 @@ def labelled(settings: PseudoLabelSettings, saved: SavedModel) -> tuple[OpenedDa
     opened = open_for_model(settings.data, saved) if settings.data.data else None
     if settings.val:
         wanted = DataSettings(settings.val, settings.val_labels, allow_empty=True, skip_bad=settings.data.skip_bad)
-        return opened, open_for_model(replace(wanted, class_names=settings.data.class_names), saved).train
+        with naming_val_labels():
+            return opened, open_for_model(replace(wanted, class_names=settings.data.class_names), saved).train
     if opened is None:
         raise UsageError("--val: missing; give labelled rows that the model was not trained on, as --val val/")
     if opened.valid is not None:

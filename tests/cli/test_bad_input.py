@@ -185,6 +185,6 @@ def test_what_is_checked_beside_a_bad_value_alone(refused):
     assert "no.txt: " in refused(["predict", "m.h5", "--files0-from", "no.txt"], 3)
     assert "no.json: " in refused(["build", "new.h5", "--from", "no.json"], 4)
     assert "no.h5: " in refused(["build", "new.h5", "--like", "no.h5"], 4)
-    assert "--val-labels: class folders" in refused(
-        ["fit", "m.h5", "--data", "train", "--val", "test", "--val-labels", "y.npy"], 2
-    )
+    validation = ["--data", "train", "--val", "test", "--val-labels", "y.npy"]
+    for words in (["fit", "m.h5"], ["pseudo-label", "m.h5", "--unlabelled", "test"]):
+        assert "--val-labels: class folders" in refused([*words, *validation], 2)
