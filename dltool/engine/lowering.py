@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from dltool.engine.graph import Graph
 from dltool.engine.layers.advanced_activations import Softmax
 from dltool.engine.layers.base import Layer
-from dltool.engine.layers.core import Activation, Dropout, ReLU
+from dltool.engine.layers.core import Activation, ReLU
+from dltool.engine.layers.noise import Dropout
 from dltool.engine.layers.penalties import ActivityRegularization, activity_of
 from dltool.engine.losses import Loss
 

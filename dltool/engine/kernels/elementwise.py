@@ -10,7 +10,8 @@ from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
 from dltool.engine.kernels.tricks import merged_rows, relu, relu_gradient
 from dltool.engine.layers.convolution import ZeroPadding2D
-from dltool.engine.layers.core import Activation, Dropout, Flatten, Rescaling, Reshape
+from dltool.engine.layers.core import Activation, Flatten, Rescaling, Reshape
+from dltool.engine.layers.noise import Dropout
 from dltool.engine.memory import shared_zeros
 from dltool.engine.streams import Stream
 

@@ -16,7 +16,6 @@ from dltool.engine.layers.convolution_nd import (
 from dltool.engine.layers.core import (
     Activation,
     Dense,
-    Dropout,
     Flatten,
     InputLayer,
     LeakyReLU,
@@ -28,6 +27,7 @@ from dltool.engine.layers.core import (
 from dltool.engine.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from dltool.engine.layers.noise import (
     AlphaDropout,
+    Dropout,
     GaussianDropout,
     GaussianNoise,
     SpatialDropout1D,

@@ -16,7 +16,7 @@ from dltool.engine.constraints import Constraint, constraint
 from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, describe, normalize
 from dltool.engine.layers.core import positive
-from dltool.engine.layers.recurrent import kept, rate
+from dltool.engine.layers.noise import kept, rate
 from dltool.engine.regularizers import Regularizer, regularizer
 from dltool.errors import UsageError
 

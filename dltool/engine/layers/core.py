@@ -1,4 +1,4 @@
-"""Layers that work on any shape: input, dense, reshaping, activation, dropout, scaling. Imports engine basics only."""
+"""Layers that work on any shape: input, dense, reshaping, activation, scaling. Imports engine basics only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
 from dltool.engine.regularizers import Regularizer, regularizer
 from dltool.errors import UsageError
-
-DROPOUT_LEVELS = 256
-"""One random byte decides on one element."""
 
 
 @LAYERS.register("InputLayer", "input")
@@ -206,45 +203,6 @@ class LeakyReLU(Layer):
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         slope = np.where(x > 0, x.dtype.type(1), x.dtype.type(self.negative_slope))
         return x * slope, lambda dy: (dy * slope, ())
-
-
-@LAYERS.register("Dropout")
-@dataclass(frozen=True)
-class Dropout(Layer):
-    """In training sets a share ``rate`` of the elements to zero and scales the rest up; else passes x on.
-
-    Deviation from Keras: one random byte decides on one element, so the rate used is ``rate`` rounded to 1/256 (and at
-    most 255/256), and the scale 256 / (256 - threshold) belongs to that rate: the mean stays exact.
-    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
-    """
-
-    rate: float
-
-    is_random: ClassVar[bool] = True
-
-    keeps_mask: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        normalize(self, rate=float(self.rate))
-        if not 0 <= self.rate <= 1:
-            raise UsageError(f"dropout rate {self.rate:g}: must lie between 0 and 1, e.g. 0.5")
-
-    @property
-    def threshold(self) -> int:
-        """An element is dropped when its random byte is below this."""
-        return min(round(self.rate * DROPOUT_LEVELS), DROPOUT_LEVELS - 1)
-
-    @property
-    def scale(self) -> float:
-        """What kept elements are multiplied with."""
-        return DROPOUT_LEVELS / (DROPOUT_LEVELS - self.threshold)
-
-    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
-        if not call.training or self.threshold == 0:
-            return x, lambda dy: (dy, ())
-        kept = call.stream.random_bytes(x.shape) >= self.threshold
-        factor = kept * x.dtype.type(self.scale)
-        return x * factor, lambda dy: (dy * factor, ())
 
 
 @LAYERS.register("Rescaling", "rescale")

@@ -1,17 +1,80 @@
-"""Layers that disturb their input in training only. Imports engine basics only."""
+"""Dropout and the other layers that disturb their input in training only. Imports engine basics only."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, normalize
-from dltool.engine.layers.recurrent import kept, rate
 from dltool.engine.layers.spatial import check_positions
 from dltool.errors import UsageError
 
+DROPOUT_LEVELS = 256
+"""One random byte decides on one element."""
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
+
+
+def dropping_threshold(share: float) -> int:
+    """An element is dropped when its random byte is below this."""
+    return min(round(share * DROPOUT_LEVELS), DROPOUT_LEVELS - 1)
+
+
+def kept_scale(share: float) -> float:
+    """What kept elements are multiplied with, so that the mean stays."""
+    return DROPOUT_LEVELS / (DROPOUT_LEVELS - dropping_threshold(share))
+
+
+def kept(drawn: Array, share: float, dtype: Any) -> Array:
+    """0 where a random byte drops, else the scale that keeps the mean."""
+    return (drawn >= dropping_threshold(share)) * np.dtype(dtype).type(kept_scale(share))
+
+
+def rate(name: str, value: Any) -> float:
+    """A share from 0 to 1. Raises UsageError."""
+    if not 0 <= float(value) <= 1:
+        raise UsageError(f"{name} is {value}; give a number from 0 to 1")
+    return float(value)
+
+
+@LAYERS.register("Dropout")
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training sets a share ``rate`` of the elements to zero and scales the rest up; else passes x on.
+
+    Deviation from Keras: one random byte decides on one element, so the rate used is ``rate`` rounded to 1/256 (and at
+    most 255/256), and the scale 256 / (256 - threshold) belongs to that rate: the mean stays exact.
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+    """
+
+    rate: float
+
+    is_random: ClassVar[bool] = True
+
+    keeps_mask: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        normalize(self, rate=float(self.rate))
+        if not 0 <= self.rate <= 1:
+            raise UsageError(f"dropout rate {self.rate:g}: must lie between 0 and 1, e.g. 0.5")
+
+    @property
+    def threshold(self) -> int:
+        """An element is dropped when its random byte is below this."""
+        return dropping_threshold(self.rate)
+
+    @property
+    def scale(self) -> float:
+        """What kept elements are multiplied with."""
+        return kept_scale(self.rate)
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        if not call.training or self.threshold == 0:
+            return x, lambda dy: (dy, ())
+        factor = kept(call.stream.random_bytes(x.shape), self.rate, x.dtype)
+        return x * factor, lambda dy: (dy * factor, ())
 
 
 @LAYERS.register("GaussianNoise", "noise")

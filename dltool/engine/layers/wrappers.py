@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, describe, normalize
-from dltool.engine.layers.recurrent import Recurrent, checked_sequence, first_shape, walk
+from dltool.engine.layers.recurrence import Recurrent, checked_sequence, first_shape, walk
 from dltool.errors import UsageError
 
 MERGE_MODES = ("concat", "sum", "ave", "mul")
