@@ -47,6 +47,17 @@ from dltool.engine.layers.pooling_nd import (
     MaxPooling1D,
     MaxPooling3D,
 )
+from dltool.engine.layers.random_images import (
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomHeight,
+    RandomRotation,
+    RandomTranslation,
+    RandomWidth,
+    RandomZoom,
+)
 from dltool.engine.layers.recurrent import GRU, LSTM, Part, SimpleRNN
 from dltool.engine.layers.resizing import (
     CenterCrop,
@@ -124,6 +135,15 @@ __all__ = [
     "PReLU",
     "Part",
     "Permute",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomHeight",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomWidth",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
