@@ -237,7 +237,7 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
         if isinstance(layer, ThresholdedReLU | RandomHeight | RandomWidth):
             found.append(f"Keras 3 cannot open the model, because it has no {type(layer).__name__} ({name!r})")
         if isinstance(layer, RandomCrop):
-            found.append(f"Keras 3 passes images through {name!r} uncut at inference; dltool and tf_keras cut and resize")
+            found.append(f"Keras 3 passes images through {name!r} uncut at inference; dltool and tf_keras cut")
         if isinstance(layer, RandomContrast) and layer.value_range != UNSAID["value_range"]:
             found.append(f"tf_keras cannot open the model, because it has no value_range in {name!r}")
         if isinstance(layer, LayerNormalization) and not isinstance(layer.axis, int):

@@ -53,7 +53,7 @@ def affine(x: Array, places: Array, interpolation: str, fill_mode: str, fill_val
 def neighbours(rows: Array, columns: Array, interpolation: str) -> Iterator[tuple[Array, Array, Array]]:
     """(row, column, share) of the whole pixels that make up the value at fractional places."""
     if interpolation == "nearest":
-        yield np.rint(rows).astype(int), np.rint(columns).astype(int), np.ones(rows.shape)
+        yield np.floor(rows + 0.5).astype(int), np.floor(columns + 0.5).astype(int), np.ones(rows.shape)
         return
     top, left = np.floor(rows), np.floor(columns)
     below, right = rows - top, columns - left
