@@ -75,7 +75,7 @@ _dltool_values() {
         build--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         build--lr) _dltool_reply ;;
         build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
-        build--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
+        build--metric) _dltool_reply accuracy auc binary_accuracy binary_crossentropy binary_io_u categorical_accuracy categorical_crossentropy categorical_hinge concordance_correlation cosine_similarity crossentropy f1_score false_negatives false_positives fbeta_score hinge io_u kl_divergence log_cosh_error mean_absolute_error mean_absolute_percentage_error mean_io_u mean_squared_error mean_squared_logarithmic_error one_hot_io_u one_hot_mean_io_u pearson_correlation poisson precision precision_at_recall r2_score recall recall_at_precision root_mean_squared_error sensitivity_at_specificity sparse_categorical_accuracy sparse_categorical_crossentropy sparse_top_k_categorical_accuracy specificity_at_sensitivity squared_hinge top_k_categorical_accuracy true_negatives true_positives ;;
         build--seed) _dltool_reply ;;
         fit--data) return ;;
         fit--labels) return ;;
@@ -95,7 +95,7 @@ _dltool_values() {
         fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         fit--lr) _dltool_reply ;;
         fit--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
-        fit--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
+        fit--metric) _dltool_reply accuracy auc binary_accuracy binary_crossentropy binary_io_u categorical_accuracy categorical_crossentropy categorical_hinge concordance_correlation cosine_similarity crossentropy f1_score false_negatives false_positives fbeta_score hinge io_u kl_divergence log_cosh_error mean_absolute_error mean_absolute_percentage_error mean_io_u mean_squared_error mean_squared_logarithmic_error one_hot_io_u one_hot_mean_io_u pearson_correlation poisson precision precision_at_recall r2_score recall recall_at_precision root_mean_squared_error sensitivity_at_specificity sparse_categorical_accuracy sparse_categorical_crossentropy sparse_top_k_categorical_accuracy specificity_at_sensitivity squared_hinge top_k_categorical_accuracy true_negatives true_positives ;;
         fit--loss-weight) _dltool_reply ;;
         fit--schedule) _dltool_reply 1cycle constant cosine exp flat-cosine plateau poly sgdr step time ;;
         fit--warmup) _dltool_reply ;;
@@ -212,7 +212,7 @@ _dltool_values() {
         finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         finetune--lr) _dltool_reply ;;
         finetune--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
-        finetune--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
+        finetune--metric) _dltool_reply accuracy auc binary_accuracy binary_crossentropy binary_io_u categorical_accuracy categorical_crossentropy categorical_hinge concordance_correlation cosine_similarity crossentropy f1_score false_negatives false_positives fbeta_score hinge io_u kl_divergence log_cosh_error mean_absolute_error mean_absolute_percentage_error mean_io_u mean_squared_error mean_squared_logarithmic_error one_hot_io_u one_hot_mean_io_u pearson_correlation poisson precision precision_at_recall r2_score recall recall_at_precision root_mean_squared_error sensitivity_at_specificity sparse_categorical_accuracy sparse_categorical_crossentropy sparse_top_k_categorical_accuracy specificity_at_sensitivity squared_hinge top_k_categorical_accuracy true_negatives true_positives ;;
         finetune--seed) _dltool_reply ;;
         finetune--jobs) _dltool_reply ;;
         finetune--backend) _dltool_reply auto threads processes ;;

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from dltool.engine.losses import LOSSES, Loss, loss
-from dltool.engine.metrics import METRICS, MeanMetric, metric
+from dltool.engine.metrics import METRICS, metric
 from dltool.engine.optimizers import Optimizer, optimizer
 from dltool.errors import UsageError
 from dltool.modelfile.graph_json import value_to_json
@@ -251,7 +251,7 @@ def keras_metric(value: str | dict[str, Any]) -> str | dict[str, Any]:
         return value
     name = METRICS.canonical(value if isinstance(value, str) else value["class_name"])
     config = {} if isinstance(value, str) else value.get("config", {})
-    if not config and issubclass(METRICS.get(name), MeanMetric):
+    if not config and getattr(METRICS.get(name), "by_name", False):
         return name
     return {"class_name": METRICS.get(name).keras_class, "config": {"name": name, **config}}
 

@@ -119,7 +119,7 @@ def scaled_about_middle(rows: Array, columns: Array, height: int, width: int) ->
 class RandomRotation(RandomMove):
     """In training turns images about their middle by ``factor`` of a full turn: 0.1 is -36 to 36 degrees."""
 
-    factor: float | Range
+    factor: float | tuple[float, float]
     fill_mode: str = "reflect"
     interpolation: str = "bilinear"
     fill_value: float = 0.0
@@ -140,8 +140,8 @@ class RandomRotation(RandomMove):
 class RandomZoom(RandomMove):
     """In training shows images smaller (positive factors) or larger; without ``width_factor`` the aspect is kept."""
 
-    height_factor: float | Range
-    width_factor: float | Range | None = None
+    height_factor: float | tuple[float, float]
+    width_factor: float | tuple[float, float] | None = None
     fill_mode: str = "reflect"
     interpolation: str = "bilinear"
     fill_value: float = 0.0
@@ -161,8 +161,8 @@ class RandomZoom(RandomMove):
 class RandomTranslation(RandomMove):
     """In training shifts images by up to these shares of their height and width; positive is down and to the right."""
 
-    height_factor: float | Range
-    width_factor: float | Range
+    height_factor: float | tuple[float, float]
+    width_factor: float | tuple[float, float]
     fill_mode: str = "reflect"
     interpolation: str = "bilinear"
     fill_value: float = 0.0
@@ -200,8 +200,8 @@ def value_limits(value: Any) -> Range:
 class RandomContrast(RandomImage):
     """In training stretches the pixels about each channel's mean by 1 - lower to 1 + upper, within ``value_range``."""
 
-    factor: float | Range
-    value_range: Range = (0.0, 255.0)
+    factor: float | tuple[float, float]
+    value_range: tuple[float, float] = (0.0, 255.0)
 
     def __post_init__(self) -> None:
         factor = self.factor
@@ -228,8 +228,8 @@ class RandomContrast(RandomImage):
 class RandomBrightness(RandomImage):
     """In training adds one number to all pixels of an image, ``factor`` being a share of ``value_range``."""
 
-    factor: float | Range
-    value_range: Range = (0.0, 255.0)
+    factor: float | tuple[float, float]
+    value_range: tuple[float, float] = (0.0, 255.0)
 
     def __post_init__(self) -> None:
         normalize(self, factor=drawn_range("factor", self.factor), value_range=value_limits(self.value_range))
@@ -302,7 +302,7 @@ class RandomCrop(Resampled):
 class RandomSize(RandomImage):
     """Images of another height or width in each batch of Keras 2; here they stay as they are."""
 
-    factor: float | Range
+    factor: float | tuple[float, float]
     interpolation: str = "bilinear"
 
     is_random: ClassVar[bool] = False
