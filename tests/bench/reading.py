@@ -4,12 +4,14 @@
 
 Rows: the file as Keras writes it, and as dltool does, whose checksum is verified. Every sample is a fresh process with
 its imports done; the file has just been written, so it lies in the page cache. Memory is the largest resident size of
-the process and of its parsing child, everything included. The aim: h5py's own time plus 0.7 s per GB, and 1.3 times the file's size.
+the process and of its parsing child, everything included. The aim: h5py's own time plus 0.7 s per GB, and 1.3 times
+the file's size.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -77,9 +79,9 @@ def make_files(folder: Path) -> dict[str, Path]:
 
 def sample(program: str, file: Path) -> tuple[float, float]:
     """Seconds, and the largest resident size in MB, of one fresh process."""
-    done = subprocess.run(
-        [sys.executable, "-c", program + AFTER, str(file)], capture_output=True, text=True, check=True
-    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # as the command line has it: then the child is a fork
+    command = [sys.executable, "-c", program + AFTER, str(file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     seconds, megabytes = done.stdout.split()
     return float(seconds), float(megabytes)
 
