@@ -251,6 +251,8 @@ CASES = [
     case(MultiHeadAttention(1, 2, use_bias=False, use_causal_mask=True), SEQUENCE, SEQUENCE),
     case(Conv1D(3, 2), SEQUENCE),
     case(Conv1D(4, 3, padding="causal", dilation_rate=2, activation="tanh"), (7, 4)),
+    case(Conv1D(3, 1, activation="relu"), SEQUENCE),
+    case(Conv1D(3, 3, strides=2, padding="same", activation="relu"), (7, 4)),
     case(Conv1D(4, 3, strides=2, padding="same", groups=2, use_bias=False, kernel_constraint="max_norm"), (7, 4)),
     case(Conv3D(2, 2), (3, 4, 3, 2)),
     case(Conv3D(2, (1, 3, 2), strides=(2, 1, 1), padding="same", activation="softsign"), (3, 4, 3, 2)),

@@ -13,12 +13,16 @@ from dltool.engine.layers import (
     BatchNormalization,
     Bidirectional,
     Concatenate,
+    Conv1D,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Embedding,
     Flatten,
+    GlobalAveragePooling1D,
     GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
     GlobalMaxPooling2D,
     LeakyReLU,
     Masking,
@@ -106,6 +110,18 @@ def sequences() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), z))
 
 
+def reader() -> Graph:
+    """A table that is read twice, convolutions of its rows, and a table with a mask before an LSTM."""
+    b = GraphBuilder()
+    x = b.add(Rescaling(3.0), b.input((7,)))
+    table = Embedding(9, 70, name="table")
+    y = b.add(Conv1D(12, 3, padding="same", activation="relu"), b.add(table, x))
+    y = b.add(GlobalMaxPooling1D(), b.add(Conv1D(6, 2, strides=2, activation="tanh"), y))
+    again = b.add(GlobalAveragePooling1D(), b.add(table, b.add(Rescaling(-1.0), x)))
+    z = b.add(LSTM(5), b.add(Embedding(6, 3, mask_zero=True, embeddings_regularizer="l2"), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(Concatenate(), y, again, z)))
+
+
 NETWORKS = {
     "perceptron": perceptron,
     "classic": classic,
@@ -113,6 +129,7 @@ NETWORKS = {
     "residual": residual,
     "mixed": mixed,
     "sequences": sequences,
+    "reader": reader,
 }
 
 
