@@ -18,6 +18,7 @@ from dltool.engine.kernels import (  # noqa: F401 - register
     depthwise,
     elementwise,
     embedding,
+    gru,
     merging,
     normalization,
     pooling,
