@@ -162,6 +162,7 @@ LAYERS = {
     "Cropping1D": {"cropping": "size", "trainable": "flag"},
     "Cropping2D": {"cropping": "size", "trainable": "flag"},
     "Cropping3D": {"cropping": "size", "trainable": "flag"},
+    "CustomScaleLayer": {"scale": "number", "trainable": "flag"},
     "Dense": {
         "units": "int",
         "activation": "text",
@@ -291,6 +292,7 @@ LAYERS = {
         "gamma_constraint": "text",
         "trainable": "flag",
     },
+    "LayerScale": {"init_values": "number", "projection_dim": "int", "trainable": "flag"},
     "LeakyReLU": {"negative_slope": "number", "trainable": "flag"},
     "Masking": {"mask_value": "number", "trainable": "flag"},
     "MaxPooling1D": {"pool_size": "size", "strides": "size", "padding": "text", "trainable": "flag"},
@@ -428,6 +430,7 @@ LAYERS = {
     "SpatialDropout1D": {"rate": "number", "trainable": "flag"},
     "SpatialDropout2D": {"rate": "number", "trainable": "flag"},
     "SpatialDropout3D": {"rate": "number", "trainable": "flag"},
+    "StochasticDepth": {"drop_path_rate": "number", "trainable": "flag"},
     "Subtract": {"trainable": "flag"},
     "ThresholdedReLU": {"theta": "number", "trainable": "flag"},
     "TimeDistributed": {"layer": "layer", "trainable": "flag"},
@@ -450,6 +453,7 @@ LAYER_REQUIRED = {
     "Conv2DTranspose": ("filters", "kernel_size"),
     "Conv3D": ("filters", "kernel_size"),
     "ConvLSTM2D": ("filters", "kernel_size"),
+    "CustomScaleLayer": ("scale",),
     "Dense": ("units",),
     "DepthwiseConv2D": ("kernel_size",),
     "Dot": ("axes",),
@@ -459,6 +463,7 @@ LAYER_REQUIRED = {
     "GaussianDropout": ("rate",),
     "GaussianNoise": ("stddev",),
     "LSTM": ("units",),
+    "LayerScale": ("init_values", "projection_dim"),
     "MultiHeadAttention": ("num_heads", "key_dim"),
     "Part": ("index",),
     "Permute": ("dims",),
@@ -480,6 +485,7 @@ LAYER_REQUIRED = {
     "SpatialDropout1D": ("rate",),
     "SpatialDropout2D": ("rate",),
     "SpatialDropout3D": ("rate",),
+    "StochasticDepth": ("drop_path_rate",),
     "TimeDistributed": ("layer",),
 }
 LAYER_ALIASES = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from dltool.engine.graph import Graph, Node
 from dltool.engine.layers.advanced_activations import ThresholdedReLU
+from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, StochasticDepth
 from dltool.engine.layers.attention import MultiHeadAttention
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.convolution_nd import SeparableConv1D
@@ -236,6 +237,9 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
             found.append(f"Keras 3 cannot open the model, because it has no causal padding for {name!r}")
         if isinstance(layer, ThresholdedReLU | RandomHeight | RandomWidth):
             found.append(f"Keras 3 cannot open the model, because it has no {type(layer).__name__} ({name!r})")
+        if isinstance(layer, CustomScaleLayer | LayerScale | StochasticDepth):
+            needed = f"without custom_objects, because {name!r} is a {type(layer).__name__} of keras.applications"
+            found += [f"{keras} cannot open the model {needed}" for keras in ("Keras 3", "tf_keras")]
         if isinstance(layer, RandomCrop):
             found.append(f"Keras 3 passes images through {name!r} uncut at inference; dltool and tf_keras cut")
         if isinstance(layer, RandomContrast) and layer.value_range != UNSAID["value_range"]:

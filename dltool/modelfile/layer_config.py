@@ -142,8 +142,9 @@ OLD_CLASSES = {
     "UnifiedGRU": "GRU",
     "CuDNNLSTM": "LSTM",
     "CuDNNGRU": "GRU",
+    "Custom>CustomScaleLayer": "CustomScaleLayer",
 }
-"""Names of tf.keras 1.13 and of the layers for GPUs -> today's."""
+"""Names of tf.keras 1.13, of the layers for GPUs, and under which tf_keras registers its own -> today's."""
 
 
 def modern_entry(entry: dict[str, Any]) -> dict[str, Any]:
