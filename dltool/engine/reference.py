@@ -18,7 +18,7 @@ from dltool.engine.layers.penalties import activity_of
 from dltool.engine.losses import Loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
-from dltool.engine.stepping import step_vector, with_momentum
+from dltool.engine.stepping import average_weights, step_vector, with_momentum
 from dltool.engine.streams import Stream
 from dltool.engine.weights import ParameterStore, Span, apply_constraints
 
@@ -172,7 +172,7 @@ class ReferenceExecutor:
         self.spans = model.weights.spans(model.graph) if spans is None else spans
         self.memory: dict[str, float] = {}
         self.slots: dict[str, Array] = {}
-        for slot in optimizer.slots if optimizer else ():
+        for slot in optimizer.kept if optimizer else ():
             self.slots[slot] = np.full(model.weights.num_trainable, optimizer.slot_start(slot), np.float32)
         self.predictions: tuple[Array, ...] = ()
         self.masks: tuple[Array | None, ...] = ()
@@ -213,6 +213,9 @@ class ReferenceExecutor:
         slots = tuple(self.slots[name] for name in self.optimizer.slots)
         rule = with_momentum(self.optimizer, momentum)
         step_vector(rule, store.vector, store.gradient, slots, self.spans, step, learning_rate, self.memory)
+        for span in self.spans if rule.use_ema else ():
+            w, average = store.vector[span.start : span.stop], self.slots["average"][span.start : span.stop]
+            average_weights(w, average, *rule.averaging(step), np.empty_like(w))
         apply_constraints(store, self.spans)
         return total
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from dltool.engine.graph import Graph, Node
 from dltool.engine.layers.advanced_activations import ThresholdedReLU
+from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, StochasticDepth
 from dltool.engine.layers.attention import MultiHeadAttention
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.convolution_nd import SeparableConv1D
 from dltool.engine.layers.core import InputLayer, Normalization
+from dltool.engine.layers.random_images import RandomContrast, RandomCrop, RandomHeight, RandomWidth
 from dltool.engine.layers.row_normalization import LayerNormalization
 from dltool.engine.optimizers import Lion
 from dltool.modelfile.graph_json import value_to_json
@@ -54,6 +56,9 @@ LEFT_OUT = {
     "GRU": ("zero_output_for_mask",),
 }
 """Fields that Keras does not have, or that one generation rejects."""
+
+UNSAID = {"score_mode": "dot", "value_range": (0.0, 255.0)}
+"""Defaults that are not written: Keras 3 turns the first into a function, Keras 2's RandomContrast lacks the second."""
 
 CHANNELS_LAST = (
     "AveragePooling1D",
@@ -193,7 +198,7 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
     for key, value in layer.config().items():
         left_out = key in found or key in LEFT_OUT.get(class_name, ()) or key.endswith("_initializer")
         left_out = left_out or (key == "backward_layer" and layer.is_mirrored)
-        left_out = left_out or (key == "score_mode" and value == "dot")  # Keras 3 turns it into a function
+        left_out = left_out or (key in UNSAID and UNSAID[key] == value)
         if left_out or (value is None and key.endswith(("_regularizer", "_constraint"))):
             continue
         value = wrapped(value) if isinstance(value, Layer) else value_to_json(value)
@@ -230,8 +235,15 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
     for name, layer in graph.layers.items():
         if isinstance(layer, SeparableConv1D) and layer.padding == "causal":
             found.append(f"Keras 3 cannot open the model, because it has no causal padding for {name!r}")
-        if isinstance(layer, ThresholdedReLU):
-            found.append(f"Keras 3 cannot open the model, because it has no ThresholdedReLU ({name!r})")
+        if isinstance(layer, ThresholdedReLU | RandomHeight | RandomWidth):
+            found.append(f"Keras 3 cannot open the model, because it has no {type(layer).__name__} ({name!r})")
+        if isinstance(layer, CustomScaleLayer | LayerScale | StochasticDepth):
+            needed = f"without custom_objects, because {name!r} is a {type(layer).__name__} of keras.applications"
+            found += [f"{keras} cannot open the model {needed}" for keras in ("Keras 3", "tf_keras")]
+        if isinstance(layer, RandomCrop):
+            found.append(f"Keras 3 passes images through {name!r} uncut at inference; dltool and tf_keras cut")
+        if isinstance(layer, RandomContrast) and layer.value_range != UNSAID["value_range"]:
+            found.append(f"tf_keras cannot open the model, because it has no value_range in {name!r}")
         if isinstance(layer, LayerNormalization) and not isinstance(layer.axis, int):
             found.append(f"Keras 3 cannot open the model, because {name!r} normalises over several axes")
         if isinstance(layer, Normalization) and not isinstance(layer.axis, int):

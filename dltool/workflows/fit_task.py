@@ -288,7 +288,7 @@ def limited(settings: FitSettings, rule: Optimizer) -> Optimizer:
     if settings.weight_decay is not None:
         rule = replace(rule, weight_decay=settings.weight_decay)
     if settings.schedule != "constant":
-        rule = replace(rule, decay=0.0)  # the schedule replaces it
+        rule = replace(rule, decay=0.0, schedule=None)  # the schedule replaces it
     return rule
 
 
@@ -340,7 +340,7 @@ def continuation(
     steps = {name: getattr(optimizer, name) for name in STEP_SIZES}
     same = type(earlier) is type(optimizer) and replace(earlier, **steps) == optimizer
     size = saved.model.weights.num_trainable
-    fits = {name: slot.size for name, slot in state.slots.items()} == dict.fromkeys(optimizer.slots, size)
+    fits = {name: slot.size for name, slot in state.slots.items()} == dict.fromkeys(optimizer.kept, size)
     if same and fits:
         after = f"epoch {state.epoch}" if state.epoch else f"step {state.step:,}"
         note = f"goes on after {after} with the state of {optimizer.name}"

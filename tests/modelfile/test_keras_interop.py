@@ -169,6 +169,12 @@ def arrays_in(path) -> list[np.ndarray]:
         return [arrays[name] for name in sorted(arrays.files)]
 
 
+def uncut() -> set[str]:
+    """Models that Keras 3 passes through a layer which cuts them; users are told."""
+    found = {name: keras_differences(model.graph) for name, model in single_layers().items()}
+    return {name for name, told in found.items() if any("uncut at inference" in sentence for sentence in told)}
+
+
 def predictions(folder, name, file) -> tuple[np.ndarray, ...]:
     with ReferenceExecutor(read(folder / file).model, batch_size=4) as executor:
         return executor.forward(tuple(arrays_in(folder / f"{name}.npz")))
@@ -200,7 +206,7 @@ def test_keras_predicts_the_same(opened):
     package, folder, verdicts = opened
     wrong = {}
     for name in verdicts:
-        if verdicts[name] != "ok":
+        if verdicts[name] != "ok" or (package == "keras" and name in uncut()):
             continue
         for found, expected in zip(
             arrays_in(folder / f"{name}.out.npz"), predictions(folder, name, f"{name}.h5"), strict=True
@@ -216,7 +222,7 @@ def test_keras_predicts_the_same(opened):
 def test_keras_3_opens_archives_and_networks_with_weights_and_predicts_the_same(opened):
     """Its own formats can say more: also what the file for both generations cannot, but for hard_sigmoid."""
     _, folder, verdicts = opened
-    names = {name for name, verdict in verdicts.items() if verdict == "ok"}
+    names = {name for name, verdict in verdicts.items() if verdict == "ok"} - uncut()
     assert len(names) > 60
     for name in names:
         for number in (0, 1):

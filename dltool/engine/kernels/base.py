@@ -178,6 +178,8 @@ class Kernel:
     """True when weight gradients are sums per shard in ``site.partials``; False: written into ``site.gradients``."""
     can_mask_input = False
     """True when ``site.masks_input`` is honoured."""
+    makes_mask = False
+    """True when it computes the output's mask where ``site.makes_mask``."""
     runs_in_bands = False
     """True when the forward phase can work on a band of image rows (``piece.banded``)."""
 
