@@ -27,6 +27,7 @@ from dltool.modelfile.lock import locked
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import FitSettings
+from dltool.training.autopsy import explained
 from dltool.training.callbacks import BestWeights, Callback, EarlyStopping, Events, Reporting
 from dltool.training.diagnosis import diagnose
 from dltool.training.interrupt import StopOnSignal
@@ -214,7 +215,8 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str, start: flo
         try:
             train(executor, loader, objective, state.record, callbacks, validation)
         except DivergedError as error:
-            raise DivergedError(f"{error}; {state.keep_best(path)}") from None
+            found = explained(error, state.record, objective, task.train, events, settings.seed, state.best.last)
+            raise DivergedError(str(found), state.keep_best(path)) from None
         except LaneDied as error:
             raise LaneDied(f"{error}; {state.keep_written(path)}") from error
         if state.is_finished:
