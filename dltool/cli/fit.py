@@ -140,6 +140,7 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
 
     settings = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
     check(settings)
+    check_exists(settings)
     console.draw("reading the data")
     from dltool.workflows import fit
 
@@ -186,6 +187,10 @@ def check(settings: "FitSettings") -> None:
         raise UsageError("--log-every: needs --log; name the file, as --log log.csv")
     if settings.resume and settings.reset_optimizer:
         raise UsageError("--reset-optimizer: cannot be combined with --resume, which needs its state; give one")
+
+
+def check_exists(settings: "FitSettings") -> None:
+    """Raise ModelFileError when there is nothing to train."""
     exists = os.path.lexists(settings.model) or (settings.resume and os.path.lexists(settings.output or ""))
     if not exists and settings.arch is None:
         raise ModelFileError(f"{settings.model}: no such file; build it first, or give --arch cnn to build it now")

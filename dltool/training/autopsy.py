@@ -81,8 +81,7 @@ def explained(
             found = examine(run, objective, dataset.names, seed)
     finally:
         vector[...] = kept
-    for line in found.lines:
-        events.note(line)
+    events.diverged(found.lines)
     return DivergedError(f"{error.problem}: {found.cause}" if found.cause else error.problem, found.advice)
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -195,11 +197,18 @@ def value_names(task: Task) -> list[str]:
     return names + ([f"val_{name}" for name in names] if task.validation is not None else [])
 
 
-def fit(settings: FitSettings, task: Task, events: Events, path: str, start: float) -> FitState:
+def fit(
+    settings: FitSettings,
+    task: Task,
+    events: Events,
+    path: str,
+    start: float,
+    own: Mapping[str, Callback] = MappingProxyType({}),
+) -> FitState:
     """Train; afterwards ``task.saved`` holds the best weights and the state.
 
     Args:
-        start: what ``time.monotonic`` said when the command began.
+        start: what ``time.monotonic`` said when the command began. own: further callbacks by name.
     """
     objective = task.objective
     with (
@@ -211,7 +220,14 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str, start: flo
             choose_start(settings, task, executor, loader, validation, events)
         state = begin(settings, task, executor, validation, events, start)
         state.writers = writers(state, events, path)
-        callbacks = [state.best, *state.remembering.values(), state.stopper, *state.writers, Reporting(events)]
+        callbacks = [
+            state.best,
+            *state.remembering.values(),
+            state.stopper,
+            *own.values(),
+            *state.writers,
+            Reporting(events),
+        ]
         try:
             train(executor, loader, objective, state.record, callbacks, validation)
         except DivergedError as error:

@@ -19,8 +19,8 @@ class Notes(Events):
     def __init__(self):
         self.lines = []
 
-    def note(self, text):
-        self.lines.append(text)
+    def diverged(self, lines):
+        self.lines += lines
 
 
 def autopsy(model, rows, labels, rate=0.1, fast=False, loss=None):
