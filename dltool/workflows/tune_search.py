@@ -8,12 +8,10 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dltool.engine.streams import generator
 from dltool.errors import DivergedError, ShortError
-from dltool.modelfile.reading import read
 from dltool.modelfile.writing import write
 from dltool.training.callbacks import Events
 from dltool.training.halving import Result, best, promotions, rungs
@@ -132,7 +130,7 @@ class Search:
     def _cost(self, result: Result, rung: int) -> float:
         """Seconds from a result to the end of a further rung, at the trial's own speed."""
         epochs = self.rungs[result.rung] - (self.rungs[result.rung - 1] if result.rung else 0)
-        there = self.rungs[result.rung] if os.path.exists(self.bench.file_of(result.trial)) else 0
+        there = self.rungs[result.rung] if self.bench.has(result.trial) else 0
         return result.seconds / epochs * (self.rungs[rung] - there)
 
     def _completing(self, results: list[Result]) -> float:
@@ -175,7 +173,7 @@ class Search:
             here = sorted((r for r in latest.values() if r.rung == rung), key=lambda r: r.rank)
             for result in here[(len(here) + 1) // 2 :]:
                 if winner is None or result.trial != winner.trial:
-                    Path(self.bench.file_of(result.trial)).unlink(missing_ok=True)
+                    self.bench.drop(result.trial)
 
     def keep(self, path: str) -> Entry:
         """Write the best trial's model, unless nothing has changed since an earlier part of the search wrote it.
@@ -189,8 +187,7 @@ class Search:
         if winner is None:
             raise ShortError(f"--time: no trial had its first epoch within {duration_text(self.seconds)}; give more")
         if self.ran or not os.path.exists(path):
-            file = self.bench.file_of(winner.trial)
-            if not os.path.exists(file):
+            if not self.bench.has(winner.trial):
                 self.bench.train(winner.trial, self.values_of(winner.trial), winner.epochs)
-            write(read(file), path)
+            write(self.bench.take(winner.trial), path)
         return next(entry for entry in self.journal.entries if entry.result is winner)

@@ -6,13 +6,15 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from dltool.data.capacity import available_bytes
 from dltool.data.opening import OpenedData
 from dltool.errors import DivergedError, UsageError
 from dltool.modelfile.reading import read
+from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
 from dltool.settings import FitSettings
 from dltool.training.callbacks import Callback, Events, Monitor
@@ -28,6 +30,8 @@ from dltool.workflows.fit_task import Task, as_task, build_for, open_validation,
 from dltool.workflows.tune_parameters import applied, as_words, with_dropout
 
 OVER = "the time is over"
+MOST_KEPT = 256 << 20
+"""Bytes of paused trials that stay in memory, too: to read a file takes a process of its own, 0.2 s and more."""
 
 
 class Pausing(Callback):
@@ -77,6 +81,7 @@ class Bench:
     Attributes:
         settings: of every trial before what is tried. folder: for the trials' files. start: when the command began.
         opened: the data. monitor: what trials are compared by. None before they are known.
+        paused: trials that are in memory besides their file.
     """
 
     settings: FitSettings
@@ -85,9 +90,30 @@ class Bench:
     start: float
     opened: OpenedData | None = None
     monitor: Monitor | None = None
+    paused: dict[int, SavedModel] = field(default_factory=dict)
 
     def file_of(self, trial: int) -> str:
         return os.path.join(self.folder, f"trial-{trial + 1}.h5")
+
+    def has(self, trial: int) -> bool:
+        """Whether the trial can go on from where it was."""
+        return os.path.exists(self.file_of(trial))
+
+    def take(self, trial: int) -> SavedModel:
+        """The trial where it paused; it is the caller's, to change it. Raises ModelFileError."""
+        found = self.paused.pop(trial, None)
+        return read(self.file_of(trial)) if found is None else found
+
+    def put(self, trial: int, saved: SavedModel) -> None:
+        """Keep a paused trial. Raises OutputError."""
+        write(saved, self.file_of(trial))
+        if sum(map(num_bytes, (saved, *self.paused.values()))) <= MOST_KEPT:
+            self.paused[trial] = saved
+
+    def drop(self, trial: int) -> None:
+        """Forget a trial's state."""
+        self.paused.pop(trial, None)
+        Path(self.file_of(trial)).unlink(missing_ok=True)
 
     def settings_of(self, trial: int, values: dict[str, Any]) -> tuple[FitSettings, float | None]:
         wanted, dropout = applied(self.settings, values)
@@ -102,7 +128,7 @@ class Bench:
         """
         settings, dropout = self.settings_of(trial, values)
         try:
-            task = self._task(settings, dropout)
+            task = self._task(trial, settings, dropout)
             pausing = Pausing(settings.epochs - epochs, deadline)
             state = fit(settings, task, TrialEvents(self.events), settings.output, self.start, {"pausing": pausing})
         except UsageError as error:
@@ -111,16 +137,22 @@ class Bench:
             return Measured()
         if state.record.stop == OVER:
             return None
-        write(task.saved, settings.output)
+        self.put(trial, task.saved)
         if state.stopper.caught is not None:
             raise SystemExit(143) if state.stopper.caught == state.stopper.caught.SIGTERM else KeyboardInterrupt
         return measured(state, self.monitor)
 
-    def _task(self, settings: FitSettings, dropout: float | None) -> Task:
+    def _task(self, trial: int, settings: FitSettings, dropout: float | None) -> Task:
         """The trial where it paused, or from its beginning."""
-        if os.path.exists(settings.output):
-            return prepare_resumed(settings, read(settings.output), self.opened)
+        if self.has(trial):
+            return prepare_resumed(settings, self.take(trial), self.opened)
         return start_of(settings, dropout, self.opened)
+
+
+def num_bytes(saved: SavedModel) -> int:
+    """Of a paused trial: its best weights, its last ones, the slots."""
+    slots = 0 if saved.state is None else len(saved.state.slots)
+    return 4 * saved.model.weights.num_parameters * (2 + slots)
 
 
 def start_of(settings: FitSettings, dropout: float | None, opened: OpenedData) -> Task:
