@@ -7,6 +7,7 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import relu
 from dltool.engine.memory import shared_zeros
 
@@ -61,11 +62,12 @@ class SmallMapConvolution(ConvolutionKernel):
         product = piece.temp("product", (len(columns), part.stop - part.start))
         shaped = product.reshape(y.shape)
         bias = self.bias_row[part] if self.has_bias else None
+        multiply = bind_product(columns, kernel, product, piece)
 
         def run() -> None:
             if gather is not None:
                 np.copyto(gather, images)
-            np.matmul(columns, kernel, out=product)
+            multiply()
             if bias is not None:
                 np.add(product, bias, out=product)
             if fused:
