@@ -154,12 +154,14 @@ class Searching(Progress):
     def trial_begin(self, trial: int, epochs: int, values: dict[str, Any]) -> None:
         pass
 
-    def trial_end(self, entry: Any, is_best: bool) -> None:
+    def trial_end(self, entry: Any, monitor: Any, is_best: bool) -> None:
+        from dltool.workflows.tune_parameters import as_words
+
         found = entry.result
-        score = next(iter(scores(entry)), "diverged")
+        score = f"{short(monitor.name)} {number(entry.measured[monitor.name])}" if entry.measured else "diverged"
         epochs = f"{found.epochs} epoch" + ("s" if found.epochs > 1 else "")
         cells = [f"trial {found.trial + 1:>4}", f"{epochs:>9}", score, f"{duration(found.seconds):>6}"]
-        self.console.note("  ".join([*cells, words_of(entry.values)]) + (" *" if is_best else ""))
+        self.console.note("  ".join([*cells, as_words(entry.values)]) + (" *" if is_best else ""))
 
     def left(self, path: str, kept: bool) -> None:
         if kept:
@@ -168,22 +170,10 @@ class Searching(Progress):
             self.console.note(f"resume  {self.again}", fold=False)
 
 
-def scores(entry: Any) -> list[str]:
-    """``["val_acc 0.9812", "val_loss 0.0612"]``; empty for a trial that diverged."""
-    shown = [name for name in entry.measured if name.startswith("val_")]
-    return [f"{short(name)} {number(entry.measured[name])}" for name in reversed(shown)]
-
-
-def words_of(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {text_of(value)}" for name, value in values.items())
-
-
-def text_of(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def table(result: Any) -> list[str]:
     """The best trials: number, epochs, what they were compared by, what was tried."""
+    from dltool.workflows.tune_parameters import as_text
+
     names = list(result.best.values)
     head = ["trial", "epochs", short(result.monitor.name), *names]
     rows = [
@@ -191,7 +181,7 @@ def table(result: Any) -> list[str]:
             str(entry.result.trial + 1),
             str(entry.result.epochs),
             number(entry.measured[result.monitor.name]) if entry.measured else "diverged",
-            *(text_of(entry.values[name]) for name in names),
+            *(as_text(entry.values[name]) for name in names),
         ]
         for entry in result.ranking[:SHOWN]
     ]

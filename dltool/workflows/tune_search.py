@@ -13,7 +13,7 @@ from typing import Any
 from dltool.engine.streams import generator
 from dltool.errors import DivergedError, ShortError
 from dltool.modelfile.writing import write
-from dltool.training.callbacks import Events
+from dltool.training.callbacks import Events, Monitor
 from dltool.training.halving import Result, best, promotions, rungs
 from dltool.training.search_space import Parameter, draw
 from dltool.training.time_limit import duration_text
@@ -30,8 +30,8 @@ class TuneEvents(Events):
     def trial_begin(self, trial: int, epochs: int, values: dict[str, Any]) -> None:
         """A trial (counted from 0) goes on until it has had so many epochs."""
 
-    def trial_end(self, entry: Entry, is_best: bool) -> None:
-        """It has come there, or diverged."""
+    def trial_end(self, entry: Entry, monitor: Monitor, is_best: bool) -> None:
+        """It has come there, or diverged; ``monitor`` is what trials are compared by."""
 
     def left(self, path: str, kept: bool) -> None:
         """A signal ended the search; ``kept`` says whether ``path`` has the best model so far."""
@@ -162,7 +162,7 @@ class Search:
         entry = Entry(result, values, found.values or {}, self.elapsed)
         self.journal.add(entry)
         self.ran += 1
-        self.events.trial_end(entry, best(self.results) is result)
+        self.events.trial_end(entry, self.bench.monitor, best(self.results) is result)
         self._drop_files()
 
     def _drop_files(self) -> None:

@@ -93,7 +93,7 @@ class Fragile(TuneEvents):
     def __init__(self, count):
         self.count = count
 
-    def trial_end(self, entry, is_best):
+    def trial_end(self, entry, monitor, is_best):
         self.count -= 1
         if not self.count:
             raise Killed
@@ -216,7 +216,7 @@ def test_a_signal_keeps_the_best_so_far_and_says_so(tmp_path, rows):
     class Impatient(TuneEvents):
         said = None
 
-        def trial_end(self, entry, is_best):
+        def trial_end(self, entry, monitor, is_best):
             if entry.result.trial == 2:
                 raise KeyboardInterrupt
 
