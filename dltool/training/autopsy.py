@@ -110,7 +110,8 @@ def examine(run: Run, objective: Objective, names: Callable[[np.ndarray], list[s
     scene = Scene(model, objective, batch, replay(batch), names, rate, replay)
     cause, advice = _in_forward(scene) or _in_loss(scene) or _in_backward(scene)
     rows = () if batch.rows is None else (f"batch    {_listed(names(batch.rows[:NAMED]), len(batch))}",)
-    sizes = {name: _largest(*views) for name, views in model.weights.views.items() if views}
+    learnt = {slot.layer for slot in model.weights.slots if slot.spec.trainable}
+    sizes = {name: _largest(*views) for name, views in model.weights.views.items() if name in learnt}
     shown = (f"first    {cause or 'nothing'}", _table("weights  up to", sizes), *_gradients(scene))
     return Autopsy(cause, advice, (head, *rows, *shown))
 
