@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,13 @@ class Scene:
 
 
 def explained(
-    error: DivergedError, run: Run, objective: Objective, dataset: object, events: Events, seed: int, last: object
+    error: DivergedError,
+    run: Run,
+    objective: Objective,
+    dataset: Any,
+    events: Events,
+    seed: int,
+    last: np.ndarray | None,
 ) -> DivergedError:
     """The error with its cause; ``events`` are told the rest.
 
