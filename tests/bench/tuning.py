@@ -64,8 +64,9 @@ def of_model(model: Path, test: DataSettings, values: dict[str, Any], started: f
 
 
 def grid(data: DataSettings, test: DataSettings, model: Path, epochs: int, points: int) -> Iterator[Found]:
-    """Every point of the grid, trained from its beginning to its end."""
-    for numbers in list(itertools.product(*GRID.values()))[:points]:
+    """So many points of the grid, spread over it, each trained from its beginning to its end."""
+    whole = list(itertools.product(*GRID.values()))
+    for numbers in whole[:: -(-len(whole) // points)]:
         values, started = dict(zip(GRID, numbers, strict=True)), time.monotonic()
         settings, _ = applied(shared(data, model, epochs), values)
         try:
