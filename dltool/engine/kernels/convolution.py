@@ -169,15 +169,15 @@ class ConvolutionKernel(Kernel):
         """``y`` (rows, height, width, filters) = relu(source + bias); ``source`` has merged rows and may be ``y``."""
         y = merged_rows(y)
         in_place = np.shares_memory(source, y)
-        bias, fused = self.bias_row, self.site.relu
+        bias, fused, ceiling = self.bias_row, self.site.relu, self.site.ceiling
 
         def run() -> None:
             if bias is not None:
                 np.add(source, bias, out=y)
                 if fused:
-                    relu(y, y)
+                    relu(y, y, ceiling)
             elif fused:
-                relu(source, y)
+                relu(source, y, ceiling)
             elif not in_place:
                 np.copyto(y, source)
 

@@ -64,7 +64,7 @@ class DenseKernel(Kernel):
     def bind_product(self, piece: Piece, rows: slice, part: slice) -> Run:
         site = self.site
         x, kernel = site.x[0].interior(piece)[rows], site.weights[0][:, part]
-        y, fused = site.y.interior(piece)[rows, part], site.relu
+        y, fused, ceiling = site.y.interior(piece)[rows, part], site.relu, site.ceiling
         bias = site.weights[1][part] if site.layer.use_bias else None
 
         product = bind_product(x, kernel, y, piece)
@@ -74,7 +74,7 @@ class DenseKernel(Kernel):
             if bias is not None:
                 np.add(y, bias, out=y)
             if fused:
-                relu(y, y)
+                relu(y, y, ceiling)
 
         return run
 

@@ -46,7 +46,8 @@ class SmallMapConvolution(ConvolutionKernel):
         return lambda: np.copyto(columns, windows)
 
     def bind_product(self, piece: Piece) -> Run | None:
-        g, part, fused = self.geometry, piece.span(self.geometry.filters), self.site.relu
+        g, part = self.geometry, piece.span(self.geometry.filters)
+        fused, ceiling = self.site.relu, self.site.ceiling
         if part.start == part.stop:
             return None
         gather = None
@@ -71,7 +72,7 @@ class SmallMapConvolution(ConvolutionKernel):
             if bias is not None:
                 np.add(product, bias, out=product)
             if fused:
-                relu(product, product)
+                relu(product, product, ceiling)
             np.copyto(y, shaped)
 
         return run
