@@ -50,7 +50,7 @@ _dltool_takes_value() {
         predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
         lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
-        tune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --lr | --try | --time | --trials | --epochs | --journal | --output | -o | --val | --val-labels | --val-split | --group | --extra | --arch | --batch-size | --optimizer | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --freeze | --monitor | --augment | --balance | --class-weight | --seed | --jobs | --backend) return 0 ;; esac ;;
+        tune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --lr | --try | --trials | --journal | --output | -o | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --freeze | --monitor | --augment | --balance | --class-weight | --seed | --jobs | --backend) return 0 ;; esac ;;
         pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
@@ -185,9 +185,7 @@ _dltool_values() {
         tune--limit) _dltool_reply ;;
         tune--lr) _dltool_reply ;;
         tune--try) _dltool_reply ;;
-        tune--time) _dltool_reply ;;
         tune--trials) _dltool_reply ;;
-        tune--epochs) _dltool_reply ;;
         tune--journal) return ;;
         tune--output | tune-o) return ;;
         tune--val) return ;;
@@ -195,7 +193,8 @@ _dltool_values() {
         tune--val-split) _dltool_reply ;;
         tune--group) return ;;
         tune--extra) return ;;
-        tune--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        tune--arch) _dltool_reply cnn lenet mlp resnet-small resnet9 vgg-small ;;
+        tune--epochs) _dltool_reply ;;
         tune--batch-size) _dltool_reply ;;
         tune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         tune--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
@@ -208,6 +207,7 @@ _dltool_values() {
         tune--weight-decay) _dltool_reply ;;
         tune--label-smoothing) _dltool_reply ;;
         tune--ema) _dltool_reply ;;
+        tune--time) _dltool_reply ;;
         tune--freeze) _dltool_reply ;;
         tune--monitor) _dltool_reply ;;
         tune--augment) return ;;
@@ -276,7 +276,7 @@ _dltool_options() {
         predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
-        tune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --lr --try --time --trials --epochs --journal --output -o --force -f --json --quiet -q --verbose -v --debug --val --val-labels --val-split --group --extra --arch --batch-size --optimizer --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --freeze --monitor --augment --balance --class-weight --seed --jobs --backend --exact --no-normalize --no-rescale -h --help ;;
+        tune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --lr --try --trials --journal --output -o --force -f --json --quiet -q --verbose -v --debug --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --freeze --monitor --augment --balance --class-weight --seed --jobs --backend --exact --no-normalize --no-rescale -h --help ;;
         pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
         finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
         convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;

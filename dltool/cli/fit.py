@@ -70,7 +70,7 @@ class FitCommand(Command):
 @click.option("--weight-decay", type=AMOUNT, metavar="X", help="Shrink the weights by X times the rate in each step.")
 @click.option("--label-smoothing", type=PROBABILITY, metavar="PART", help="Part of a label spread over all classes.")
 @click.option("--ema", type=PROBABILITY, metavar="DECAY", help="Keep a moving average of the weights, as 0.999.")
-@click.option("--time", type=TIME, metavar="TIME", help="End after 90s, 5m or 1h30m; the schedule fits into it.")
+@click.option("--time", type=TIME, metavar="TIME", help="End on time, after 90s, 5m or 1h30m.")
 @click.option("--restarts", type=POSITIVE, default=1, metavar="N", help="Try N random starts shortly, train the best.")
 @click.option("--freeze", metavar="N|NAMES", help="Layers that do not train: the first N, names as 'conv*', or none.")
 @click.option("--early-stop", type=POSITIVE, metavar="N", help="Stop after N epochs without an improvement.")

@@ -11,7 +11,7 @@ from dltool.cli import fit, options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, aligned, json_text
 from dltool.cli.progress import Progress, duration, number, short
-from dltool.cli.types import POSITIVE, TIME, NameType
+from dltool.cli.types import POSITIVE, NameType
 from dltool.errors import UsageError
 
 SHOWN = 10
@@ -23,7 +23,17 @@ OF_FIT = frozenset(
         *("--val", "--val-labels", "--val-split", "--group", "--extra", "--arch", "--batch-size", "--optimizer"),
         *("--loss", "--metric", "--loss-weight", "--schedule", "--warmup", "--clip-norm", "--clip-value"),
         *("--weight-decay", "--label-smoothing", "--ema", "--freeze", "--augment", "--balance", "--class-weight"),
-        *("--monitor", "--seed", "--jobs", "--backend", "--exact", "--no-normalize", "--no-rescale"),
+        *(
+            "--epochs",
+            "--time",
+            "--monitor",
+            "--seed",
+            "--jobs",
+            "--backend",
+            "--exact",
+            "--no-normalize",
+            "--no-rescale",
+        ),
     )
 )
 """Options that trials have as ``fit`` has them."""
@@ -73,16 +83,7 @@ class TryType(click.ParamType):
     metavar="NAME=VALUES",
     help="What to try, as lr=1e-4..1e-1:log, dropout=0..0.5, optimizer=adam,sgd, arch.width=16..64; repeat for more.",
 )
-@click.option("--time", type=TIME, metavar="TIME", help="End after 90s, 10m or 1h30m.")
 @click.option("--trials", type=POSITIVE, metavar="N", help="Begin no more than N trials.")
-@click.option(
-    "--epochs",
-    type=POSITIVE,
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Of the trials that are trained longest.",
-)
 @click.option("--journal", metavar="FILE", help="Remember every trial here; the same command goes on after a crash.")
 @options.output
 @options.force
