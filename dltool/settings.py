@@ -165,6 +165,24 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
+class TuneSettings:
+    """A search for the best options of a training.
+
+    Attributes:
+        fit: what all trials share; ``epochs`` are those of a whole trial, ``model`` or ``output`` gets the best model.
+        tries: ``("lr=1e-4..1e-1:log", "optimizer=adam,sgd")``.
+        time: seconds for the whole command. trials: how many are begun. One of both is given, or each.
+        journal: a file that remembers every trial; nothing is written without.
+    """
+
+    fit: FitSettings
+    tries: tuple[str, ...]
+    time: float | None = None
+    trials: int | None = None
+    journal: str | None = None
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise.
 

@@ -70,7 +70,7 @@ class FitCommand(Command):
 @click.option("--weight-decay", type=AMOUNT, metavar="X", help="Shrink the weights by X times the rate in each step.")
 @click.option("--label-smoothing", type=PROBABILITY, metavar="PART", help="Part of a label spread over all classes.")
 @click.option("--ema", type=PROBABILITY, metavar="DECAY", help="Keep a moving average of the weights, as 0.999.")
-@click.option("--time", type=TIME, metavar="TIME", help="End after 90s, 5m or 1h30m; the schedule fits into it.")
+@click.option("--time", type=TIME, metavar="TIME", help="End on time, after 90s, 5m or 1h30m.")
 @click.option("--restarts", type=POSITIVE, default=1, metavar="N", help="Try N random starts shortly, train the best.")
 @click.option("--freeze", metavar="N|NAMES", help="Layers that do not train: the first N, names as 'conv*', or none.")
 @click.option("--early-stop", type=POSITIVE, metavar="N", help="Stop after N epochs without an improvement.")
@@ -140,6 +140,7 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
 
     settings = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
     check(settings)
+    check_exists(settings)
     console.draw("reading the data")
     from dltool.workflows import fit
 
@@ -186,6 +187,10 @@ def check(settings: "FitSettings") -> None:
         raise UsageError("--log-every: needs --log; name the file, as --log log.csv")
     if settings.resume and settings.reset_optimizer:
         raise UsageError("--reset-optimizer: cannot be combined with --resume, which needs its state; give one")
+
+
+def check_exists(settings: "FitSettings") -> None:
+    """Raise ModelFileError when there is nothing to train."""
     exists = os.path.lexists(settings.model) or (settings.resume and os.path.lexists(settings.output or ""))
     if not exists and settings.arch is None:
         raise ModelFileError(f"{settings.model}: no such file; build it first, or give --arch cnn to build it now")

@@ -10,10 +10,10 @@ import click
 SECTIONS = {
     "Common options": (
         "--data --labels --unlabelled --val --val-split --files0-from --input --classes --arch --from --like "
-        "--labels-from --at --pop --head --epochs --epochs-unfrozen --batch-size --lr --early-stop "
+        "--labels-from --at --pop --head --try --trials --epochs --epochs-unfrozen --batch-size --lr --early-stop "
         "--threshold --min-precision --max-per-class --ask --rounds --pick "
         "--top --probs --format --layer --sort-into --min-prob --fail-under --weights --config --diff "
-        "--output --force --dry-run --json"
+        "--journal --output --force --dry-run --json"
     ),
     "Data": (
         "--val-labels --extra --class-names --multi-label --image-size --color --resize --limit --group --shard "

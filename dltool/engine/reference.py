@@ -5,6 +5,7 @@ It is slow and obvious, the oracle that the fast executor is compared with. Same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -209,6 +210,8 @@ class ReferenceExecutor:
 
     def train_step(self, batch: Batch, step: int, learning_rate: float, momentum: float | None = None) -> float:
         total = self.gradient_step(batch, step)
+        if not math.isfinite(total):
+            return total
         store = self.model.weights
         slots = tuple(self.slots[name] for name in self.optimizer.slots)
         rule = with_momentum(self.optimizer, momentum)

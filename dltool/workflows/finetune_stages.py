@@ -15,9 +15,10 @@ from dltool.engine.executor import Executor
 from dltool.engine.graph import describe
 from dltool.engine.model import Model
 from dltool.engine.surgery import depth_rates, transplant, without_dropout
-from dltool.errors import UsageError
+from dltool.errors import DivergedError, UsageError
 from dltool.modelfile.saved import TrainingConfig
 from dltool.settings import FinetuneSettings
+from dltool.training.autopsy import explained
 from dltool.training.callbacks import BestWeights, Events, Reporting
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import train
@@ -168,6 +169,8 @@ def train_stage(
         record = Run(fixed, done + epochs, job.rates[-1], epoch=done, history=job.history)
         try:
             train(executor, loader, objective, record, [best, job.stopper, Reporting(job.events)], checking)
+        except DivergedError as error:
+            raise explained(error, record, objective, training, job.events, settings.seed, best.last) from None
         finally:
             job.best = job.best if best.epoch is None else (best.epoch, best.value)
 

@@ -73,7 +73,13 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
     if resumed is not None:
         return prepare_resumed(settings, resumed)
     is_new = must_build(settings)
-    saved, opened, remarks = build_for(settings) if is_new else read_for(settings)
+    return as_task(settings, *(build_for(settings) if is_new else read_for(settings)), is_new)
+
+
+def as_task(
+    settings: FitSettings, saved: SavedModel, opened: OpenedData, remarks: tuple[str, ...], is_new: bool
+) -> Task:
+    """What ``build_for`` (then it is new) or ``read_for`` gave, as a task."""
     saved.classes, saved.preprocessing = opened.classes, opened.preprocessing or saved.preprocessing
     training, validation, saved.split = divide(settings, saved, opened)
     training, everything, added = with_extra(settings, saved, training, opened.train, saved.split)
@@ -91,13 +97,17 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
     return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
 
 
-def prepare_resumed(settings: FitSettings, saved: SavedModel) -> Task:
+def prepare_resumed(settings: FitSettings, saved: SavedModel, opened: OpenedData | None = None) -> Task:
     """The same for a run that goes on: the file says it all, and the data must be those of the run.
+
+    Args:
+        opened: the data, where they are open already.
 
     Raises:
         DataError: they are not.
     """
-    opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
+    if opened is None:
+        opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
     training, validation, split = divide(settings, saved, opened)
     training, everything, added = with_extra(settings, saved, training, opened.train, split)
     fingerprint = validation.fingerprint if validation is not None else ""
@@ -126,9 +136,11 @@ def must_build(settings: FitSettings) -> bool:
     return True
 
 
-def build_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
+def build_for(
+    settings: FitSettings, opened: OpenedData | None = None
+) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
     """A new model for the data, and hints; tables get layers that scale them."""
-    opened = open_dataset(settings.data, settings.seed)
+    opened = open_dataset(settings.data, settings.seed) if opened is None else opened
     wanted = BuildSettings(
         model=None,
         arch=settings.arch,
