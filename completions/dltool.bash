@@ -50,7 +50,7 @@ _dltool_takes_value() {
         predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
         lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
-        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --into | --rounds | --train-to | --epochs | --ask | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
     esac
@@ -188,6 +188,11 @@ _dltool_values() {
         pseudo-label--threshold) _dltool_reply ;;
         pseudo-label--min-precision) _dltool_reply ;;
         pseudo-label--max-per-class) _dltool_reply ;;
+        pseudo-label--into) return ;;
+        pseudo-label--rounds) _dltool_reply ;;
+        pseudo-label--train-to) return ;;
+        pseudo-label--epochs) _dltool_reply ;;
+        pseudo-label--ask) _dltool_reply ;;
         pseudo-label--output | pseudo-label-o) return ;;
         pseudo-label--batch-size) _dltool_reply ;;
         pseudo-label--jobs) _dltool_reply ;;
@@ -235,7 +240,7 @@ _dltool_options() {
         predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
-        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
+        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --no-calibration --into --rounds --train-to --epochs --ask --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
         finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
         convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;

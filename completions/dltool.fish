@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --ask --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --into --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --rounds --schedule --seed --sort-into --steps --threshold --time --top --top-losses --train-to --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -247,6 +247,12 @@ complete -c dltool -n '__dltool_at pseudo-label' -l val-labels -r -F -d 'Labels 
 complete -c dltool -n '__dltool_at pseudo-label' -l threshold -r -f -d 'Least probability to accept, for all classes or each.'
 complete -c dltool -n '__dltool_at pseudo-label' -l min-precision -r -f -d 'Find thresholds so that a part P is right. [0.95]'
 complete -c dltool -n '__dltool_at pseudo-label' -l max-per-class -r -f -d 'Accept the N surest of each class at most.'
+complete -c dltool -n '__dltool_at pseudo-label' -l no-calibration -d 'Take the model\'s probabilities as they are.'
+complete -c dltool -n '__dltool_at pseudo-label' -l into -r -F -d 'Link each accepted file into DIR/LABEL/.'
+complete -c dltool -n '__dltool_at pseudo-label' -l rounds -r -f -d 'Label and train N times, while validation does not worsen.'
+complete -c dltool -n '__dltool_at pseudo-label' -l train-to -r -F -d 'Train with the list, and write the model here.'
+complete -c dltool -n '__dltool_at pseudo-label' -l epochs -r -f -d 'Passes of each training. [by the model\'s own, fewer for more rows]'
+complete -c dltool -n '__dltool_at pseudo-label' -l ask -r -f -d 'Instead list N doubtful, different rows for you to label.'
 complete -c dltool -n '__dltool_at pseudo-label' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at pseudo-label' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at pseudo-label' -l batch-size -r -f -d 'Rows per step.'
