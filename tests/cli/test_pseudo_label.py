@@ -94,6 +94,18 @@ def test_a_threshold_is_compared_with_the_calibrated_probability(sign_model, cap
     assert count == 2 * sum(number / 10 > 1.0986 * temperature for number in range(1, 30))
 
 
+def test_the_probability_from_which_the_second_class_is_said_holds_for_validation_rows_and_pool(sign_model, capsys):
+    saved = read("m.h5")
+    saved.recipe = {"threshold": 0.9}
+    write(saved, "m.h5")
+    assert main(["pseudo-label", *sign_model, "--threshold", "0", "--no-calibration", "-o", "pool.csv"]) == 0
+    # "pos" from 1.0986 up. Of 0.1 to 3 in 50 steps 17 are below it and 15 of these are "pos"; two more are below 0.
+    assert "model on the validation rows 0.830 " in capsys.readouterr().out
+    with open("pool.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["neg"] * 40 + ["pos"] * 19
+
+
 def test_questions_for_a_person(sign_model, capsys, tmp_path):
     words = ["pseudo-label", "m.h5", "--unlabelled", "pool.npy", "--jobs", "1", "--ask", "3"]
     assert main(words) == 0

@@ -169,6 +169,22 @@ def test_without_val_the_part_that_fit_held_out_is_used(world):
         pseudo_label.run(settings(world, val=(), data=DataSettings()))
 
 
+def test_what_was_held_out_by_groups_must_be_given(world, tmp_path):
+    saved = read(str(world / "m.h5"))
+    saved.split = {**saved.split, "kind": "grouped"}
+    write(saved, tmp_path / "g.h5")
+    with pytest.raises(UsageError, match=r"--val: missing, and what .*g.h5 held out went by groups \(--group\); give"):
+        pseudo_label.run(replace(settings(world, val=()), model=str(tmp_path / "g.h5")))
+
+
+def test_a_model_without_class_names_takes_those_of_the_data(world, tmp_path):
+    saved = read(str(world / "m.h5"))
+    saved.classes = None
+    write(saved, tmp_path / "nameless.h5")
+    nameless = pseudo_label.run(replace(settings(world), model=str(tmp_path / "nameless.h5")))
+    assert nameless.rows == pseudo_label.run(settings(world)).rows
+
+
 def test_a_list_of_paths_is_a_pool_too_and_labelled_files_are_left_out(world, tmp_path):
     names = [world / "pool" / f"dark-{i}.png" for i in range(30)] + [world / "train" / "dark" / "0.png"]
     wanted = tmp_path / "list.csv"
