@@ -299,7 +299,13 @@ class PseudoLabelSettings:
         threshold: ``"0.9"`` or ``"cat=0.9,dog=0.95"``, the least probability to accept; excludes ``min_precision``.
         min_precision: find each class's threshold on the validation rows, so that so many are right; None: 0.95.
         max_per_class: accept at most so many of each class, the surest.
-        output: the list to write; None writes nothing.
+        calibrate: fit a temperature on the validation rows before anything is judged.
+        output: the list to write; None writes nothing. into: a folder for links to the accepted files, one folder per
+            class.
+        rounds: label and train so many times, as long as the validation does not worsen; needs ``train_to``, the file
+            for the model that comes out. epochs: of each training; None: by those of the model's own, fewer for
+            more rows.
+        ask: instead list so many rows for a person to label.
     """
 
     model: str
@@ -310,7 +316,13 @@ class PseudoLabelSettings:
     threshold: str | None = None
     min_precision: float | None = None
     max_per_class: int | None = None
+    calibrate: bool = True
     output: str | None = None
+    into: str | None = None
+    rounds: int = 1
+    train_to: str | None = None
+    epochs: int | None = None
+    ask: int | None = None
     force: bool = False
     batch_size: int = 64
     jobs: int | None = None

@@ -11,7 +11,7 @@ SECTIONS = {
     "Common options": (
         "--data --labels --unlabelled --val --val-split --files0-from --input --classes --arch --from --like "
         "--labels-from --at --pop --head --try --trials --epochs --epochs-unfrozen --batch-size --lr --early-stop "
-        "--threshold --min-precision --max-per-class --ask --rounds --pick "
+        "--threshold --min-precision --max-per-class --ask --rounds --train-to --into --pick "
         "--top --probs --format --layer --sort-into --min-prob --fail-under --weights --config --diff "
         "--journal --output --force --dry-run --json"
     ),

@@ -29,6 +29,7 @@ GOOD = {
 
 BAD = {
     "--arch": ("cnnn", 2),
+    "--ask": ("0", 2),
     "--at": ("nolayer", 2),
     "--augment": ("hflop", 2),
     "--augment-preview": ("sheet.txt", 2),
@@ -60,6 +61,7 @@ BAD = {
     "--head": ("dnese:3", 2),
     "--image-size": ("8", 2),
     "--input": ("0", 2),
+    "--into": ("m.h5", 5),
     "--jobs": ("0", 2),
     "--journal": ("no/j.jsonl", 5),
     "--label-smoothing": ("2", 2),
@@ -90,6 +92,7 @@ BAD = {
     "--schedule": ("cosin", 2),
     "--seed": ("-1", 2),
     "--restarts": ("0", 2),
+    "--rounds": ("0", 2),
     "--sort-into": ("m.h5", 5),
     "--steps": ("1", 2),
     "--threshold": ("2", 2),
@@ -98,6 +101,7 @@ BAD = {
     "--top-losses": ("-1", 2),
     "--trials": ("0", 2),
     "--try": ("lt=0.1,0.2", 2),
+    "--train-to": ("no/n.h5", 5),
     "--unfreeze": ("nolayer", 2),
     "--unlabelled": ("no", 3),
     "--val": ("no", 3),
