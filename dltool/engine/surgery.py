@@ -124,7 +124,7 @@ def insert_after_input(graph: Graph, layer: Layer) -> Graph:
 
     nodes = [*graph.nodes[:added], Node(layer, (start,))]
     for node in graph.nodes[added:]:
-        nodes.append(Node(node.layer, tuple(added if i == start else moved(i) for i in node.inputs)))
+        nodes.append(replace(node, inputs=tuple(added if i == start else moved(i) for i in node.inputs)))
     return Graph(tuple(nodes), tuple(moved(o) for o in graph.outputs), graph.name)
 
 

@@ -185,5 +185,5 @@ def plan_lstm(site: Site) -> Kernel | None:
     layer = site.layer
     usual = layer.activation == "tanh" and layer.recurrent_activation == "sigmoid"
     special = layer.stateful or layer.return_state or len(site.input_shapes) > 1 or site.is_masked
-    drops = site.training and layer.is_random
+    drops = site.in_training and layer.is_random
     return LSTMKernel(site) if usual and not special and not drops else None
