@@ -51,7 +51,7 @@ _dltool_takes_value() {
         summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
         lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
         pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
-        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --features | --bn | --preprocess | --augment | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
     esac
     return 1
@@ -208,6 +208,10 @@ _dltool_values() {
         finetune--epochs) _dltool_reply ;;
         finetune--epochs-unfrozen) _dltool_reply ;;
         finetune--unfreeze) _dltool_reply ;;
+        finetune--features) return ;;
+        finetune--bn) _dltool_reply freeze update ;;
+        finetune--preprocess) _dltool_reply caffe tf torch none ;;
+        finetune--augment) return ;;
         finetune--batch-size) _dltool_reply ;;
         finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         finetune--lr) _dltool_reply ;;
@@ -236,7 +240,7 @@ _dltool_options() {
         summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
         pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
-        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --gradual --precompute --no-precompute --features --bn --preprocess --augment --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
         convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
         help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;

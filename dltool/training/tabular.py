@@ -7,6 +7,7 @@ the network, so that nobody needs to repeat it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 

@@ -35,6 +35,7 @@ BAD = {
     "--backend": ("thread", 2),
     "--batch-size": ("0", 2),
     "--beta": ("0", 2),
+    "--bn": ("thaw", 2),
     "--checkpoint": ("{epohc}.h5", 2),
     "--class-names": (",", 2),
     "--class-weight": ("purple=2", 2),
@@ -50,6 +51,7 @@ BAD = {
     "--epochs": ("0", 2),
     "--epochs-unfrozen": ("-1", 2),
     "--extra": ("no.csv", 3),
+    "--features": ("features.txt", 2),
     "--fail-under": ("acuracy=1", 2),
     "--files0-from": ("no.txt", 2),  # beside a PATH
     "--format": ("xml", 2),
@@ -84,6 +86,7 @@ BAD = {
     "--pick": ("vally", 2),
     "--plot": ("plot.gif", 2),
     "--pop": ("99", 2),
+    "--preprocess": ("cafe", 2),
     "--resize": ("squash", 2),
     "--schedule": ("cosin", 2),
     "--seed": ("-1", 2),
