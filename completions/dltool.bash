@@ -45,7 +45,7 @@ _dltool_reply() {
 _dltool_takes_value() {
     case $1 in
         build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --init-from | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
         evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
@@ -107,6 +107,7 @@ _dltool_values() {
         fit--time) _dltool_reply ;;
         fit--restarts) _dltool_reply ;;
         fit--freeze) _dltool_reply ;;
+        fit--init-from) return ;;
         fit--early-stop) _dltool_reply ;;
         fit--monitor) _dltool_reply ;;
         fit--min-delta) _dltool_reply ;;
@@ -234,7 +235,7 @@ _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
         build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --init-from --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
         evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
         predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;

@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --bn --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --features --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --preprocess --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --bn --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --features --files0-from --format --freeze --from --group --head --image-size --init-from --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --preprocess --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -107,6 +107,7 @@ complete -c dltool -n '__dltool_at fit' -l ema -r -f -d 'Keep a moving average o
 complete -c dltool -n '__dltool_at fit' -l time -r -f -d 'End after 90s, 5m or 1h30m; the schedule fits into it.'
 complete -c dltool -n '__dltool_at fit' -l restarts -r -f -d 'Try N random starts shortly, train the best.'
 complete -c dltool -n '__dltool_at fit' -l freeze -r -f -d 'Layers that do not train: the first N, names as \'conv*\', or none.'
+complete -c dltool -n '__dltool_at fit' -l init-from -r -F -d 'Start with the weights of FILE\'s layers of same name and shape.'
 complete -c dltool -n '__dltool_at fit' -l early-stop -r -f -d 'Stop after N epochs without an improvement.'
 complete -c dltool -n '__dltool_at fit' -l monitor -r -f -d 'What decides which epoch is best. [val_loss]'
 complete -c dltool -n '__dltool_at fit' -l min-delta -r -f -d 'Least change that is an improvement. [0]'

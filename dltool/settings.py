@@ -101,6 +101,7 @@ class FitSettings:
         checkpoint: a file for the weights of each improvement, or with ``{epoch}`` in its name one for every epoch.
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
         freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
+        init_from: a file whose layers' weights are the start, where names and shapes agree.
         exact: leave out algorithms with larger rounding errors (Winograd).
         label_smoothing: part of each label that is spread over all classes.
         ema: keep a running average of the weights with this decay. time: seconds for the whole command.
@@ -149,6 +150,7 @@ class FitSettings:
     clip_value: float | None = None
     weight_decay: float | None = None
     freeze: str | None = None
+    init_from: str | None = None
     exact: bool = False
     label_smoothing: float | None = None
     ema: float | None = None

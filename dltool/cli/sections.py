@@ -23,9 +23,9 @@ SECTIONS = {
     "Training": (
         "--optimizer --schedule --warmup --min --max --steps --loss --loss-weight --metric --class-weight "
         "--decision-threshold "
-        "--label-smoothing --weight-decay --clip-norm --clip-value --ema --freeze --unfreeze --gradual --bn "
-        "--precompute --no-precompute --features --monitor --min-delta --time --seed --resume --reset-optimizer "
-        "--no-state --checkpoint"
+        "--label-smoothing --weight-decay --clip-norm --clip-value --ema --freeze --init-from --unfreeze --gradual "
+        "--bn --precompute --no-precompute --features --monitor --min-delta --time --seed --resume "
+        "--reset-optimizer --no-state --checkpoint"
     ),
     "Reports": "--beta --top-losses --log --log-every --plot --report --timing --advice",
     "More options": "",

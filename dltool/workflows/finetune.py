@@ -244,9 +244,8 @@ def plan(job: Job) -> list[str]:
         return []
     rows = [("head only", job.settings.epochs, f"{job.rates[-1]:.0e}")]
     rows += [(f"and {thaw.words}", thaw.epochs, rates_text(job, thaw)) for thaw in job.thaws]
-    width = max(len(what) for what, _, _ in rows)
     return [
-        f"plan    stage {number}  {what:{width}}  {counted_epochs(epochs)}, lr {rates}"
+        f"plan    stage {number}  {what}, lr {rates}, {counted_epochs(epochs)}"
         for number, (what, epochs, rates) in enumerate(rows, 1)
     ]
 

@@ -160,7 +160,7 @@ def thaw_words(settings: FinetuneSettings, thaw: Thaw) -> str:
     """What trains now: ``all layers``, ``head and b, c``, or with --gradual ``and b .. e (5 layers)``."""
     if settings.gradual:
         return f"and {thaw.words}"
-    return "all layers" if settings.unfreeze == "all" else f"head and {', '.join(shortened(thaw.free))}"
+    return "all layers" if settings.unfreeze == "all" else f"head and {thaw.words}"
 
 
 def rates_text(job: Job, thaw: Thaw) -> str:

@@ -109,5 +109,6 @@ def unfrozen_layers(settings: FinetuneSettings, base: Graph, fixed: Iterable[str
 
 
 def spanned(names: Sequence[str]) -> str:
-    """``a``, ``a, b``, or ``a .. e (5 layers)``."""
+    """``a``, ``a, b``, or ``a .. e (5 layers)``; layers of nested models without the models' names."""
+    names = [name.rpartition("/")[2] for name in names]
     return ", ".join(names) if len(names) < 3 else f"{names[0]} .. {names[-1]} ({len(names)} layers)"

@@ -60,6 +60,7 @@ BAD = {
     "--group": ("no.txt", 3),
     "--head": ("dnese:3", 2),
     "--image-size": ("8", 2),
+    "--init-from": ("no.h5", 4),
     "--input": ("0", 2),
     "--jobs": ("0", 2),
     "--label-smoothing": ("2", 2),
