@@ -29,6 +29,7 @@ from dltool.training.labels import target_form
 from dltool.workflows.augmenting import augment_for
 from dltool.workflows.build import chosen_optimizer, compile_step, open_dataset
 from dltool.workflows.feature_cache import Cache, check_features, planned_cache
+from dltool.workflows.features import num_bytes, size_text
 from dltool.workflows.finetune_stages import (
     Job,
     Stage,
@@ -154,7 +155,11 @@ def chosen_cache(job: Job) -> Cache | None:
         return None
     rows = (len(job.opened.train), len(job.validation) if has_own_validation(job) else 0)
     shape = feature_shape(job.new.base, job.opened.input_shape)
-    return planned_cache(settings, rows, shape, 4 * job.new.model.weights.num_parameters)
+    found = planned_cache(settings, rows, shape, 4 * job.new.model.weights.num_parameters)
+    if found is None and settings.precompute is None:
+        needed = size_text(num_bytes(sum(rows), shape))
+        job.notes = (f"features would need {needed}, for which there is no room: the base runs in every epoch",)
+    return found
 
 
 def open_like(settings: FinetuneSettings, saved: SavedModel, kept: Graph) -> OpenedData:
@@ -233,20 +238,20 @@ def understood(job: Job, result: SavedModel) -> list[str]:
     return [
         f"{settings.model}: {job.new.dropped}, {head}{frozen}",
         f"data    {', '.join(settings.data.data)}: {len(opened.train):,} {unit}; {parts}{kind}",
-        *(f"note    {note}" for note in (*opened.notes, *job.new.notes)),
+        *(f"note    {note}" for note in (*opened.notes, *job.new.notes, *job.notes)),
         *plan(job),
     ]
 
 
 def plan(job: Job) -> list[str]:
-    """With --gradual: the stages to come."""
+    """With --gradual: the stages to come, each with what it adds, at which rates."""
     if not job.settings.gradual:
         return []
-    rows = [("head only", job.settings.epochs, f"{job.rates[-1]:.0e}")]
-    rows += [(f"and {thaw.words}", thaw.epochs, rates_text(job, thaw)) for thaw in job.thaws]
+    rows = [("head only", job.settings.epochs, job.new.head_names)]
+    rows += [(f"and {thaw.words}", thaw.epochs, thaw.added) for thaw in job.thaws]
     return [
-        f"plan    stage {number}  {what}, lr {rates}, {counted_epochs(epochs)}"
-        for number, (what, epochs, rates) in enumerate(rows, 1)
+        f"plan    {number}  {what}, lr {rates_text(job, names)}, {counted_epochs(epochs)}"
+        for number, (what, epochs, names) in enumerate(rows, 1)
     ]
 
 

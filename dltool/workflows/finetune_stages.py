@@ -65,7 +65,7 @@ class Job:
         thaws: the stages after the head's. cache: where features go, None: the base runs in every epoch.
         augment: what changes the training rows, or None.
         free: layers of the base that train now, or trained last.
-        best: epoch and monitored value of the weights in place.
+        notes: sentences for the user. best: epoch and monitored value of the weights in place.
     """
 
     settings: FinetuneSettings
@@ -81,6 +81,7 @@ class Job:
     cache: Cache | None = None
     augment: Augment | None = None
     free: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     history: list[dict[str, float]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     best: tuple[int, float] | None = None
@@ -153,7 +154,8 @@ def thawed_stage(job: Job, thaw: Thaw) -> Stage:
     rates = depth_rates(graph, new.head_names, job.rates)
     parts = job.train, job.validation
     train_stage(job, new.model.with_graph(graph), parts, rates, thaw.epochs, settings.jobs)
-    return stage_done(job, f"{thaw_words(settings, thaw)}, lr {rates_text(job, thaw)}", done, start)
+    trained = (*thaw.free, *new.head_names)
+    return stage_done(job, f"{thaw_words(settings, thaw)}, lr {rates_text(job, trained)}", done, start)
 
 
 def thaw_words(settings: FinetuneSettings, thaw: Thaw) -> str:
@@ -163,10 +165,9 @@ def thaw_words(settings: FinetuneSettings, thaw: Thaw) -> str:
     return "all layers" if settings.unfreeze == "all" else f"head and {thaw.words}"
 
 
-def rates_text(job: Job, thaw: Thaw) -> str:
-    """``1e-04 .. 1e-02``: the lowest and the highest rate of the layers that train."""
+def rates_text(job: Job, names: Iterable[str]) -> str:
+    """``1e-04 .. 1e-02``: the lowest and the highest rate of some layers."""
     multipliers = depth_rates(job.new.model.graph, job.new.head_names, job.rates)
-    names = {*thaw.free, *job.new.head_names}
     found = [job.rates[-1] * multipliers[name] for name in names if name in multipliers]
     low, high = min(found), max(found)
     return f"{low:.0e}" + (f" .. {high:.0e}" if low < high else "")

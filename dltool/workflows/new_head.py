@@ -12,6 +12,7 @@ from dltool.engine.graph import Graph, describe
 from dltool.engine.model import Model
 from dltool.engine.surgery import (
     after_popping,
+    batch_normalisations,
     cut,
     graft,
     head_start,
@@ -93,9 +94,18 @@ def exchange_head(settings: FinetuneSettings, saved: SavedModel, kept: Graph, op
     transplant(saved.model, model, kept.layers)
     set_weights(model, scaling)
     dropped = "nothing" if settings.pop == 0 else describe_head(graph)
-    notes = (note, probabilities_note(settings, base))
+    notes = (note, probabilities_note(settings, base), inference_note(settings, base))
     fixed = () if scaling is None else (scaling,)
     return NewHead(model, base, head, f"{dropped} dropped", fixed, tuple(filter(None, notes)))
+
+
+def inference_note(settings: FinetuneSettings, base: Graph) -> str:
+    """What to say when statistics shall follow the data that the file keeps as they are."""
+    norms = batch_normalisations(base)
+    still = {node.name for node in base.nodes if node.inference and node.name in norms}
+    if settings.bn == "freeze" or not still:
+        return ""
+    return f"{settings.model} calls {len(still)} of {len(norms)} batch normalisations with training=False: they stay"
 
 
 def probabilities_note(settings: FinetuneSettings, base: Graph) -> str:

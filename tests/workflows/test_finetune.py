@@ -150,8 +150,10 @@ def test_features_that_memory_does_not_hold_lie_on_the_disk_while_they_are_neede
 def test_features_that_fit_nowhere_are_not_kept_unless_that_was_asked(world, tmp_path, monkeypatch):
     monkeypatch.setattr("dltool.workflows.feature_cache.store_limit", lambda: 0)
     monkeypatch.setattr("dltool.workflows.feature_cache.has_room", lambda folder, size: False)
-    result = finetune.run(settings(world, tmp_path / "n.h5", epochs=1, epochs_unfrozen=0))
+    heard = Heard()
+    result = finetune.run(settings(world, tmp_path / "n.h5", epochs=1, epochs_unfrozen=0), heard)
     assert result.stages[0].what == "head only"
+    assert "note    features would need 3.8 kB, for which there is no room: the base runs in every epoch" in heard.lines
     with pytest.raises(UsageError, match=r"--precompute: the features of 60 rows need 3\.8 kB, which fit neither into"):
         finetune.run(settings(world, tmp_path / "m.h5", precompute=True))
     assert not (tmp_path / "m.h5").exists()

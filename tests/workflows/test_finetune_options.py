@@ -93,6 +93,7 @@ def changed(tmp_path, saved: SavedModel) -> set[str]:
 def test_a_base_called_at_inference_stays_so_when_it_is_unfrozen(tmp_path):
     saved, heard = run(settings(tmp_path, bn="update"))
     assert heard.lines[0].endswith("base.h5: 3-class head dropped, new head bright dark; batch normalisation follows")
+    assert any("calls 1 of 1 batch normalisations with training=False: they stay" in line for line in heard.lines)
     assert changed(tmp_path, saved) == {"base/first", NORM, LAST}
     # gamma and beta train, the moving statistics stay: the file says training=False
     before, after = (m.model.weights.views[NORM] for m in (read(tmp_path / "base.h5"), saved))
@@ -115,9 +116,9 @@ def test_names_inside_a_model_say_where_to_cut_and_what_trains(tmp_path):
 def test_gradual_unfreezing_says_its_plan_and_keeps_to_it(tmp_path):
     saved, heard = run(settings(tmp_path, gradual=True, epochs_unfrozen=3, learning_rates=(1e-4, 1e-3, 1e-2)))
     assert heard.lines[-3:] == [
-        "plan    stage 1  head only, lr 1e-02, 2 epochs",
-        "plan    stage 2  and last, lr 1e-03 .. 1e-02, 1 epoch",
-        "plan    stage 3  and first, lr 1e-04 .. 1e-02, 2 epochs",
+        "plan    1  head only, lr 1e-02, 2 epochs",
+        "plan    2  and last, lr 1e-03, 1 epoch",
+        "plan    3  and first, lr 1e-04, 2 epochs",
     ]
     assert heard.stages == [
         ("head only, features computed once (30 x 4, 480 B)", 2),
