@@ -14,28 +14,43 @@ from itertools import count
 import numpy as np
 
 from dltool.engine.graph import Graph, Node, describe
-from dltool.engine.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, ReLU, Reshape
+from dltool.engine.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+)
 from dltool.engine.layers.base import Layer
 from dltool.engine.model import Model
 from dltool.errors import UsageError
 from dltool.registry import nearest
 
-AFTER_THE_HEAD = (Activation, ReLU, Dropout, Flatten, Reshape)
+AFTER_THE_HEAD = (Activation, Softmax, ReLU, Dropout, Flatten, Reshape)
 """What may follow the last layer with weights and belongs to the head."""
 
 
 def head_start(graph: Graph) -> int:
-    """The node that stays when the usual head goes: the last Dense (or 1x1 Conv2D on one pixel) with what follows it,
-    and the dropout before it.
+    """The node that stays when the usual head goes: the last Dense with what follows it, and the dropout before it.
+
+    A 1x1 Conv2D on one pixel counts as Dense, and so does the last Conv2D where its output is pooled to a softmax.
 
     Raises:
         UsageError: the network ends in another way.
     """
     place = _only_output(graph)
-    while isinstance(graph.nodes[place].layer, AFTER_THE_HEAD):
+    is_scored = is_pooled = False
+    while isinstance(graph.nodes[place].layer, AFTER_THE_HEAD) or (is_scored and _is_pooling(graph, place)):
+        is_pooled = is_pooled or _is_pooling(graph, place)
+        is_scored = is_scored or _is_softmax(graph, place)
         place = _before(graph, place)
     layer, shape = graph.nodes[place].layer, graph.shapes[place]
-    if not isinstance(layer, Dense) and not (isinstance(layer, Conv2D) and shape[:2] == (1, 1)):
+    if not isinstance(layer, Dense) and not (isinstance(layer, Conv2D) and (is_pooled or shape[:2] == (1, 1))):
         raise UsageError(
             f"--pop: the network ends with {type(layer).__name__} {layer.name!r}, not with a Dense head; "
             "give --pop N or --at LAYER; --pop 0 keeps all of it"
@@ -44,6 +59,15 @@ def head_start(graph: Graph) -> int:
     while isinstance(graph.nodes[place].layer, Dropout):
         place = _before(graph, place)
     return place
+
+
+def _is_pooling(graph: Graph, place: int) -> bool:
+    return isinstance(graph.nodes[place].layer, GlobalAveragePooling2D)
+
+
+def _is_softmax(graph: Graph, place: int) -> bool:
+    layer = graph.nodes[place].layer
+    return isinstance(layer, Softmax) or (isinstance(layer, Activation) and layer.activation == "softmax")
 
 
 def after_popping(graph: Graph, count: int) -> int:

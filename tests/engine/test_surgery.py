@@ -16,6 +16,7 @@ from dltool.engine.layers import (
     GlobalAveragePooling2D,
     InputLayer,
     Rescaling,
+    Softmax,
 )
 from dltool.engine.model import Model
 from dltool.engine.surgery import (
@@ -76,6 +77,30 @@ def names(graph):
             ),
             "features",
         ),
+        (
+            chain(
+                Conv2D(4, 3, name="features"),
+                Dropout(0.5),
+                Conv2D(5, 1),
+                Activation("relu"),
+                GlobalAveragePooling2D(),
+                Activation("softmax"),
+                shape=(6, 6, 3),
+            ),
+            "features",
+        ),
+        (
+            chain(
+                Conv2D(4, 3, name="features"),
+                Dropout(0.5),
+                Conv2D(5, 1),
+                Activation("relu"),
+                GlobalAveragePooling2D(),
+                Softmax(),
+                shape=(6, 6, 3),
+            ),
+            "features",
+        ),
     ],
 )
 def test_the_usual_head_is_the_last_dense_with_what_belongs_to_it(graph, kept):
@@ -86,6 +111,9 @@ def test_another_end_is_refused_with_the_options_that_help():
     graph = chain(Conv2D(3, 3), BatchNormalization(), shape=(6, 6, 3))
     with pytest.raises(UsageError, match=r"ends with BatchNormalization 'batch_normalization', .* give --pop N or"):
         head_start(graph)
+    features = chain(Conv2D(3, 3), GlobalAveragePooling2D(name="gap"), Activation("relu"), shape=(6, 6, 3))
+    with pytest.raises(UsageError, match=r"ends with GlobalAveragePooling2D 'gap', .* --pop 0 keeps all of it"):
+        head_start(features)
 
 
 def test_popping_counts_layers_from_the_end():
