@@ -45,13 +45,13 @@ _dltool_reply() {
 _dltool_takes_value() {
     case $1 in
         build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --init-from | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
         evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
         lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
-        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --into | --rounds | --train-to | --epochs | --ask | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
-        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --features | --bn | --preprocess | --augment | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
     esac
     return 1
@@ -107,6 +107,7 @@ _dltool_values() {
         fit--time) _dltool_reply ;;
         fit--restarts) _dltool_reply ;;
         fit--freeze) _dltool_reply ;;
+        fit--init-from) return ;;
         fit--early-stop) _dltool_reply ;;
         fit--monitor) _dltool_reply ;;
         fit--min-delta) _dltool_reply ;;
@@ -188,11 +189,6 @@ _dltool_values() {
         pseudo-label--threshold) _dltool_reply ;;
         pseudo-label--min-precision) _dltool_reply ;;
         pseudo-label--max-per-class) _dltool_reply ;;
-        pseudo-label--into) return ;;
-        pseudo-label--rounds) _dltool_reply ;;
-        pseudo-label--train-to) return ;;
-        pseudo-label--epochs) _dltool_reply ;;
-        pseudo-label--ask) _dltool_reply ;;
         pseudo-label--output | pseudo-label-o) return ;;
         pseudo-label--batch-size) _dltool_reply ;;
         pseudo-label--jobs) _dltool_reply ;;
@@ -213,6 +209,10 @@ _dltool_values() {
         finetune--epochs) _dltool_reply ;;
         finetune--epochs-unfrozen) _dltool_reply ;;
         finetune--unfreeze) _dltool_reply ;;
+        finetune--features) return ;;
+        finetune--bn) _dltool_reply freeze update ;;
+        finetune--preprocess) _dltool_reply caffe tf torch none ;;
+        finetune--augment) return ;;
         finetune--batch-size) _dltool_reply ;;
         finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         finetune--lr) _dltool_reply ;;
@@ -235,13 +235,13 @@ _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
         build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --init-from --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
         evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
         predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
-        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --no-calibration --into --rounds --train-to --epochs --ask --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
-        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
+        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --gradual --precompute --no-precompute --features --bn --preprocess --augment --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
         convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
         help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;

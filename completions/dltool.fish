@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --ask --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --into --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --rounds --schedule --seed --sort-into --steps --threshold --time --top --top-losses --train-to --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --bn --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --features --files0-from --format --freeze --from --group --head --image-size --init-from --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --preprocess --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -107,6 +107,7 @@ complete -c dltool -n '__dltool_at fit' -l ema -r -f -d 'Keep a moving average o
 complete -c dltool -n '__dltool_at fit' -l time -r -f -d 'End after 90s, 5m or 1h30m; the schedule fits into it.'
 complete -c dltool -n '__dltool_at fit' -l restarts -r -f -d 'Try N random starts shortly, train the best.'
 complete -c dltool -n '__dltool_at fit' -l freeze -r -f -d 'Layers that do not train: the first N, names as \'conv*\', or none.'
+complete -c dltool -n '__dltool_at fit' -l init-from -r -F -d 'Start with the weights of FILE\'s layers of same name and shape.'
 complete -c dltool -n '__dltool_at fit' -l early-stop -r -f -d 'Stop after N epochs without an improvement.'
 complete -c dltool -n '__dltool_at fit' -l monitor -r -f -d 'What decides which epoch is best. [val_loss]'
 complete -c dltool -n '__dltool_at fit' -l min-delta -r -f -d 'Least change that is an improvement. [0]'
@@ -247,12 +248,6 @@ complete -c dltool -n '__dltool_at pseudo-label' -l val-labels -r -F -d 'Labels 
 complete -c dltool -n '__dltool_at pseudo-label' -l threshold -r -f -d 'Least probability to accept, for all classes or each.'
 complete -c dltool -n '__dltool_at pseudo-label' -l min-precision -r -f -d 'Find thresholds so that a part P is right. [0.95]'
 complete -c dltool -n '__dltool_at pseudo-label' -l max-per-class -r -f -d 'Accept the N surest of each class at most.'
-complete -c dltool -n '__dltool_at pseudo-label' -l no-calibration -d 'Take the model\'s probabilities as they are.'
-complete -c dltool -n '__dltool_at pseudo-label' -l into -r -F -d 'Link each accepted file into DIR/LABEL/.'
-complete -c dltool -n '__dltool_at pseudo-label' -l rounds -r -f -d 'Label and train N times, while validation does not worsen.'
-complete -c dltool -n '__dltool_at pseudo-label' -l train-to -r -F -d 'Train with the list, and write the model here.'
-complete -c dltool -n '__dltool_at pseudo-label' -l epochs -r -f -d 'Passes of each training. [by the model\'s own, fewer for more rows]'
-complete -c dltool -n '__dltool_at pseudo-label' -l ask -r -f -d 'Instead list N doubtful, different rows for you to label.'
 complete -c dltool -n '__dltool_at pseudo-label' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at pseudo-label' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at pseudo-label' -l batch-size -r -f -d 'Rows per step.'
@@ -277,14 +272,18 @@ complete -c dltool -n '__dltool_at finetune' -l skip-bad -d 'Leave unreadable im
 complete -c dltool -n '__dltool_at finetune' -l val -r -F -d 'Validation data. [a valid/ folder, or a part of --data]'
 complete -c dltool -n '__dltool_at finetune' -l val-labels -r -F -d 'Labels of a validation array.'
 complete -c dltool -n '__dltool_at finetune' -l val-split -r -f -d 'Part held out for validation, 0 for none. [0.2]'
-complete -c dltool -n '__dltool_at finetune' -l pop -r -f -d 'Drop the last N layers. [the last Dense and its dropout]'
+complete -c dltool -n '__dltool_at finetune' -l pop -r -f -d 'Drop the last N layers, 0 for none. [the last Dense and its dropout]'
 complete -c dltool -n '__dltool_at finetune' -l at -r -f -d 'Drop everything after LAYER.'
 complete -c dltool -n '__dltool_at finetune' -l head -r -f -d 'The new head as layer words. [dense:CLASSES,softmax]'
 complete -c dltool -n '__dltool_at finetune' -l epochs -r -f -d 'Passes over the data.'
 complete -c dltool -n '__dltool_at finetune' -l epochs-unfrozen -r -f -d 'Further passes that train the base too; 0 leaves it as it is.'
 complete -c dltool -n '__dltool_at finetune' -l unfreeze -r -f -d 'Layers that train then: the last N, or block5_*. [all]'
+complete -c dltool -n '__dltool_at finetune' -l gradual -d 'Unfreeze block after block, from the head down.'
 complete -c dltool -n '__dltool_at finetune' -l precompute -l no-precompute -d 'Run the frozen base once, not in every epoch. [where it fits]'
-complete -c dltool -n '__dltool_at finetune' -l bn-update -d 'Let batch normalisation of unfrozen layers follow the new data.'
+complete -c dltool -n '__dltool_at finetune' -l features -r -F -d 'Keep what the frozen base gives in a .npy, or with labels in a .npz.'
+complete -c dltool -n '__dltool_at finetune' -l bn -r -f -a 'freeze update' -d 'Batch normalisation of unfrozen layers follows the new data, or does not. [freeze]'
+complete -c dltool -n '__dltool_at finetune' -l preprocess -r -f -a 'caffe tf torch none' -d 'What a Keras application expects of its pixels. [0..1, where the file does not say]'
+complete -c dltool -n '__dltool_at finetune' -l augment -r -F -d 'Change images at random: none, light, medium, strong, side-on, top-down, upright, or a list as hflip,rotate=15,cutout=8. [none]'
 complete -c dltool -n '__dltool_at finetune' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at finetune' -l optimizer -r -f -a 'adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd' -d 'One of adadelta, adagrad, adam, adamax, adamw, ftrl, lion, nadam, rmsprop, sgd. [the file\'s own, or adam]'
 complete -c dltool -n '__dltool_at finetune' -l lr -r -f -d 'Learning rate. [the file\'s own, or the optimizer\'s]'

@@ -17,14 +17,15 @@ SECTIONS = {
     ),
     "Data": (
         "--val-labels --extra --class-names --multi-label --image-size --color --resize --limit --group --shard "
-        "--allow-empty --skip-bad --no-shuffle --no-normalize --no-rescale --augment --augment-preview --balance --tta"
+        "--allow-empty --skip-bad --no-shuffle --no-normalize --no-rescale --preprocess --augment "
+        "--augment-preview --balance --tta"
     ),
     "Training": (
         "--optimizer --schedule --warmup --min --max --steps --loss --loss-weight --metric --class-weight "
         "--decision-threshold "
-        "--label-smoothing --weight-decay --clip-norm --clip-value --ema --freeze --unfreeze --gradual --bn-update "
-        "--precompute --no-precompute --monitor --min-delta --time --seed --resume --reset-optimizer --no-state "
-        "--checkpoint"
+        "--label-smoothing --weight-decay --clip-norm --clip-value --ema --freeze --init-from --unfreeze --gradual "
+        "--bn --precompute --no-precompute --features --monitor --min-delta --time --seed --resume "
+        "--reset-optimizer --no-state --checkpoint"
     ),
     "Reports": "--beta --top-losses --log --log-every --plot --report --timing --advice",
     "More options": "",

@@ -121,6 +121,7 @@ class Plan:
             weights=() if is_activation else model.weights.views[name],
             gradients=() if is_activation else model.weights.gradients[name],
             clock=self.clock,
+            inference=model.graph.nodes[step.node].inference,
         )
         site.is_masked = any(model.graph.masks[i] is not None for i in model.graph.nodes[step.node].inputs)
         site.trains_weights = layer.trainable and any(g is not None for g in site.gradients)

@@ -62,9 +62,10 @@ def run_forward(
             continue
         x: Any = tuple(tape.values[i] for i in node.inputs) if node.joins else tape.values[node.inputs[0]]
         masks = tuple(tape.masks[i] for i in node.inputs)
-        needs_stream = training and node.layer.is_random
+        learns = training and not node.inference
+        needs_stream = learns and node.layer.is_random
         stream = Stream(seed, step, index) if needs_stream else None
-        call = Call(training, stream, masks=masks, state=tape.states.get(index))
+        call = Call(learns, stream, masks=masks, state=tape.states.get(index))
         y, backward = node.layer.forward(x, weights[node.name], call)
         activity = activity_of(node.layer) if training else None
         if activity is not None:

@@ -26,6 +26,7 @@ from dltool.training.labels import target_form
 from dltool.training.objective import Objective, class_weights, make_objective, soft
 from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
 from dltool.workflows.build import build_model, chosen_metric, chosen_optimizer, compile_step, open_dataset
+from dltool.workflows.init_weights import take_weights
 from dltool.workflows.model_data import naming_val_labels, open_for_model, output_weights
 from dltool.workflows.resuming import KEY, check_data, interrupted_run
 
@@ -87,13 +88,14 @@ def as_task(
         adapt(saved.model, chunks_of(training), len(training))
     if settings.freeze is not None:
         saved.model = saved.model.with_graph(frozen(saved.model.graph, settings.freeze))
+    taken = take_weights(saved, settings.init_from) if settings.init_from is not None else ()
     earlier = saved.training_config.optimizer if saved.training_config else None
     saved.training_config = compiled(settings, saved, training.labels if len(training.targets) == 1 else None)
     saved.fingerprint = everything.fingerprint
     objective = checked_objective(settings, saved, opened, training, validation)
     optimizer = saved.training_config.optimizer
     goes_on, note = continuation(saved, earlier, optimizer, settings.reset_optimizer)
-    notes = (*opened.notes, *added, *([note] if note else []))
+    notes = (*opened.notes, *added, *taken, *([note] if note else []))
     return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
 
 
