@@ -44,12 +44,12 @@ _dltool_reply() {
 
 _dltool_takes_value() {
     case $1 in
-        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
-        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
-        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --window | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
-        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
+        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
         pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
@@ -62,7 +62,7 @@ _dltool_values() {
     case $1$2 in
         build--input) _dltool_reply ;;
         build--classes) _dltool_reply ;;
-        build--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        build--arch) _dltool_reply autoencoder cnn crnn gru lenet lstm mlp resnet-small textcnn vgg-small ;;
         build--from) return ;;
         build--like) return ;;
         build--data) return ;;
@@ -72,6 +72,10 @@ _dltool_values() {
         build--resize) _dltool_reply stretch crop pad ;;
         build--class-names) return ;;
         build--limit) _dltool_reply ;;
+        build--window) _dltool_reply ;;
+        build--horizon) _dltool_reply ;;
+        build--target-column) _dltool_reply ;;
+        build--target) _dltool_reply input ;;
         build--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         build--lr) _dltool_reply ;;
         build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
@@ -84,12 +88,16 @@ _dltool_values() {
         fit--resize) _dltool_reply stretch crop pad ;;
         fit--class-names) return ;;
         fit--limit) _dltool_reply ;;
+        fit--window) _dltool_reply ;;
+        fit--horizon) _dltool_reply ;;
+        fit--target-column) _dltool_reply ;;
+        fit--target) _dltool_reply input ;;
         fit--val) return ;;
         fit--val-labels) return ;;
         fit--val-split) _dltool_reply ;;
         fit--group) return ;;
         fit--extra) return ;;
-        fit--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        fit--arch) _dltool_reply autoencoder cnn crnn gru lenet lstm mlp resnet-small textcnn vgg-small ;;
         fit--epochs) _dltool_reply ;;
         fit--batch-size) _dltool_reply ;;
         fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
@@ -130,6 +138,10 @@ _dltool_values() {
         evaluate--resize) _dltool_reply stretch crop pad ;;
         evaluate--class-names) return ;;
         evaluate--limit) _dltool_reply ;;
+        evaluate--window) _dltool_reply ;;
+        evaluate--horizon) _dltool_reply ;;
+        evaluate--target-column) _dltool_reply ;;
+        evaluate--target) _dltool_reply input ;;
         evaluate--beta) _dltool_reply ;;
         evaluate--top) _dltool_reply ;;
         evaluate--top-losses) _dltool_reply ;;
@@ -148,6 +160,7 @@ _dltool_values() {
         predict--image-size) _dltool_reply ;;
         predict--color) _dltool_reply rgb gray ;;
         predict--resize) _dltool_reply stretch crop pad ;;
+        predict--window) _dltool_reply ;;
         predict--class-names) return ;;
         predict--batch-size) _dltool_reply ;;
         predict--jobs) _dltool_reply ;;
@@ -164,6 +177,10 @@ _dltool_values() {
         lr-find--resize) _dltool_reply stretch crop pad ;;
         lr-find--class-names) return ;;
         lr-find--limit) _dltool_reply ;;
+        lr-find--window) _dltool_reply ;;
+        lr-find--horizon) _dltool_reply ;;
+        lr-find--target-column) _dltool_reply ;;
+        lr-find--target) _dltool_reply input ;;
         lr-find--min) _dltool_reply ;;
         lr-find--max) _dltool_reply ;;
         lr-find--steps) _dltool_reply ;;
@@ -218,7 +235,7 @@ _dltool_values() {
         finetune--backend) _dltool_reply auto threads processes ;;
         finetune--output | finetune-o) return ;;
         convert--from) return ;;
-        convert--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        convert--arch) _dltool_reply autoencoder cnn crnn gru lenet lstm mlp resnet-small textcnn vgg-small ;;
         convert--input) _dltool_reply ;;
         convert--classes) _dltool_reply ;;
         convert--class-names) return ;;
@@ -229,12 +246,12 @@ _dltool_values() {
 _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
-        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
-        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
+        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
+        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --window --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
-        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
+        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
         pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
         finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
         convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;

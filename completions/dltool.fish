@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --horizon --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --target --target-column --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights --window -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -47,7 +47,7 @@ complete -c dltool -n "__dltool_at ''" -a completion -d 'Print the completion of
 complete -c dltool -n "__dltool_at ''" -a help -d 'Explain a topic or a command.'
 complete -c dltool -n '__dltool_at build' -l input -r -f -d 'Shape of one sample: 28x28x1, or 20.'
 complete -c dltool -n '__dltool_at build' -l classes -r -f -d 'Number of classes.'
-complete -c dltool -n '__dltool_at build' -l arch -r -f -a 'cnn lenet mlp resnet-small vgg-small' -d 'A ready architecture: cnn, lenet, mlp, resnet-small, vgg-small.'
+complete -c dltool -n '__dltool_at build' -l arch -r -f -a 'autoencoder cnn crnn gru lenet lstm mlp resnet-small textcnn vgg-small' -d 'A ready architecture: autoencoder, cnn, crnn, gru, lenet, lstm, mlp, resnet-small, textcnn, vgg-small.'
 complete -c dltool -n '__dltool_at build' -l from -r -F -d 'Take the network from Keras JSON; - for stdin.'
 complete -c dltool -n '__dltool_at build' -l like -r -F -d 'Take the network of a model file, with fresh weights.'
 complete -c dltool -n '__dltool_at build' -l data -r -F -d 'A folder of class folders, x.npy, x.npz, or a list of path,label (.csv .tsv .jsonl, or - for stdin); several are joined. NAME=x.npy feeds one of a model\'s inputs.'
@@ -60,6 +60,10 @@ complete -c dltool -n '__dltool_at build' -l class-names -r -F -d 'Names of the 
 complete -c dltool -n '__dltool_at build' -l limit -r -f -d 'Use at most N rows.'
 complete -c dltool -n '__dltool_at build' -l allow-empty -d 'Accept class folders without images.'
 complete -c dltool -n '__dltool_at build' -l skip-bad -d 'Leave unreadable images out, with a count.'
+complete -c dltool -n '__dltool_at build' -l window -r -f -d 'Rows are windows of N steps of a series.'
+complete -c dltool -n '__dltool_at build' -l horizon -r -f -d 'Steps after a window that are predicted. [1]'
+complete -c dltool -n '__dltool_at build' -l target-column -r -f -d 'Columns of a series that are predicted, from 0. [all]'
+complete -c dltool -n '__dltool_at build' -l target -r -f -a 'input' -d 'Rows are their own targets (autoencoders); no labels needed.'
 complete -c dltool -n '__dltool_at build' -l optimizer -r -f -a 'adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd' -d 'One of adadelta, adagrad, adam, adamax, adamw, ftrl, lion, nadam, rmsprop, sgd. [the file\'s own, or adam]'
 complete -c dltool -n '__dltool_at build' -l lr -r -f -d 'Learning rate. [the file\'s own, or the optimizer\'s]'
 complete -c dltool -n '__dltool_at build' -l loss -r -f -a 'binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge' -d 'What is minimised (dltool help losses); OUTPUT=NAME for one of several outputs. [by the last layer]'
@@ -84,12 +88,16 @@ complete -c dltool -n '__dltool_at fit' -l class-names -r -F -d 'Names of the cl
 complete -c dltool -n '__dltool_at fit' -l limit -r -f -d 'Use at most N rows.'
 complete -c dltool -n '__dltool_at fit' -l allow-empty -d 'Accept class folders without images.'
 complete -c dltool -n '__dltool_at fit' -l skip-bad -d 'Leave unreadable images out, with a count.'
+complete -c dltool -n '__dltool_at fit' -l window -r -f -d 'Rows are windows of N steps of a series.'
+complete -c dltool -n '__dltool_at fit' -l horizon -r -f -d 'Steps after a window that are predicted. [1]'
+complete -c dltool -n '__dltool_at fit' -l target-column -r -f -d 'Columns of a series that are predicted, from 0. [all]'
+complete -c dltool -n '__dltool_at fit' -l target -r -f -a 'input' -d 'Rows are their own targets (autoencoders); no labels needed.'
 complete -c dltool -n '__dltool_at fit' -l val -r -F -d 'Validation data. [a valid/ folder, or a part of --data]'
 complete -c dltool -n '__dltool_at fit' -l val-labels -r -F -d 'Labels of a validation array.'
 complete -c dltool -n '__dltool_at fit' -l val-split -r -f -d 'Part held out for validation, 0 for none. [0.2]'
 complete -c dltool -n '__dltool_at fit' -l group -r -F -d 'Rows that a split keeps together: a group per line, or path,group.'
 complete -c dltool -n '__dltool_at fit' -l extra -r -F -d 'More rows for training only: path,label[,weight].'
-complete -c dltool -n '__dltool_at fit' -l arch -r -f -a 'cnn lenet mlp resnet-small vgg-small' -d 'A ready architecture: cnn, lenet, mlp, resnet-small, vgg-small.'
+complete -c dltool -n '__dltool_at fit' -l arch -r -f -a 'autoencoder cnn crnn gru lenet lstm mlp resnet-small textcnn vgg-small' -d 'A ready architecture: autoencoder, cnn, crnn, gru, lenet, lstm, mlp, resnet-small, textcnn, vgg-small.'
 complete -c dltool -n '__dltool_at fit' -l epochs -r -f -d 'Passes over the data.'
 complete -c dltool -n '__dltool_at fit' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at fit' -l optimizer -r -f -a 'adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd' -d 'One of adadelta, adagrad, adam, adamax, adamw, ftrl, lion, nadam, rmsprop, sgd. [the file\'s own, or adam]'
@@ -147,6 +155,10 @@ complete -c dltool -n '__dltool_at evaluate' -l class-names -r -F -d 'Names of t
 complete -c dltool -n '__dltool_at evaluate' -l limit -r -f -d 'Use at most N rows.'
 complete -c dltool -n '__dltool_at evaluate' -l allow-empty -d 'Accept class folders without images.'
 complete -c dltool -n '__dltool_at evaluate' -l skip-bad -d 'Leave unreadable images out, with a count.'
+complete -c dltool -n '__dltool_at evaluate' -l window -r -f -d 'Rows are windows of N steps of a series.'
+complete -c dltool -n '__dltool_at evaluate' -l horizon -r -f -d 'Steps after a window that are predicted. [1]'
+complete -c dltool -n '__dltool_at evaluate' -l target-column -r -f -d 'Columns of a series that are predicted, from 0. [all]'
+complete -c dltool -n '__dltool_at evaluate' -l target -r -f -a 'input' -d 'Rows are their own targets (autoencoders); no labels needed.'
 complete -c dltool -n '__dltool_at evaluate' -l beta -r -f -d 'Also the F score where recall counts B times.'
 complete -c dltool -n '__dltool_at evaluate' -l top -r -f -d 'Look at the K best labels of a row.'
 complete -c dltool -n '__dltool_at evaluate' -l top-losses -r -f -d 'List the N rows with the largest loss.'
@@ -177,6 +189,7 @@ complete -c dltool -n '__dltool_at predict' -l force -s f -d 'Replace an existin
 complete -c dltool -n '__dltool_at predict' -l image-size -r -f -d 'Size that images are brought to.'
 complete -c dltool -n '__dltool_at predict' -l color -r -f -a 'rgb gray' -d 'Read images as colour or grey.'
 complete -c dltool -n '__dltool_at predict' -l resize -r -f -a 'stretch crop pad' -d 'How images are brought to the size. [stretch]'
+complete -c dltool -n '__dltool_at predict' -l window -r -f -d 'Rows are windows of N steps of a series.'
 complete -c dltool -n '__dltool_at predict' -l class-names -r -F -d 'Names of the classes, in the order of the outputs.'
 complete -c dltool -n '__dltool_at predict' -l tta -d 'Average over views of each image: mirrored, turned, shifted, as training did.'
 complete -c dltool -n '__dltool_at predict' -l batch-size -r -f -d 'Rows per step.'
@@ -214,6 +227,10 @@ complete -c dltool -n '__dltool_at lr-find' -l class-names -r -F -d 'Names of th
 complete -c dltool -n '__dltool_at lr-find' -l limit -r -f -d 'Use at most N rows.'
 complete -c dltool -n '__dltool_at lr-find' -l allow-empty -d 'Accept class folders without images.'
 complete -c dltool -n '__dltool_at lr-find' -l skip-bad -d 'Leave unreadable images out, with a count.'
+complete -c dltool -n '__dltool_at lr-find' -l window -r -f -d 'Rows are windows of N steps of a series.'
+complete -c dltool -n '__dltool_at lr-find' -l horizon -r -f -d 'Steps after a window that are predicted. [1]'
+complete -c dltool -n '__dltool_at lr-find' -l target-column -r -f -d 'Columns of a series that are predicted, from 0. [all]'
+complete -c dltool -n '__dltool_at lr-find' -l target -r -f -a 'input' -d 'Rows are their own targets (autoencoders); no labels needed.'
 complete -c dltool -n '__dltool_at lr-find' -l min -r -f -d 'The first rate. [1e-07]'
 complete -c dltool -n '__dltool_at lr-find' -l max -r -f -d 'The last rate. [10]'
 complete -c dltool -n '__dltool_at lr-find' -l steps -r -f -d 'Rates to try, one per batch.'
@@ -296,7 +313,7 @@ complete -c dltool -n '__dltool_at finetune' -l debug -d 'Show the traceback of 
 complete -c dltool -n '__dltool_at finetune' -s h -l help -d 'Show this message and exit.'
 complete -c dltool -n '__dltool_at finetune 0' -F
 complete -c dltool -n '__dltool_at convert' -l from -r -F -d 'Take the network from Keras JSON; - for stdin.'
-complete -c dltool -n '__dltool_at convert' -l arch -r -f -a 'cnn lenet mlp resnet-small vgg-small' -d 'A ready architecture: cnn, lenet, mlp, resnet-small, vgg-small.'
+complete -c dltool -n '__dltool_at convert' -l arch -r -f -a 'autoencoder cnn crnn gru lenet lstm mlp resnet-small textcnn vgg-small' -d 'A ready architecture: autoencoder, cnn, crnn, gru, lenet, lstm, mlp, resnet-small, textcnn, vgg-small.'
 complete -c dltool -n '__dltool_at convert' -l input -r -f -d 'Shape of one sample: 28x28x1, or 20.'
 complete -c dltool -n '__dltool_at convert' -l classes -r -f -d 'Number of classes.'
 complete -c dltool -n '__dltool_at convert' -l no-rescale -d 'Leave out the Rescaling layer of image models.'

@@ -25,6 +25,10 @@ class DataSettings:
         skip_bad: leave unreadable images out instead of stopping.
         multi_label: a row may have several labels: rows of 0 and 1, or ``cat;dog`` in a list of images.
         group: a file that says which rows belong together, so that no group is in both parts of a split.
+        window: rows are so many steps of a series, which --data names; None: rows are rows, or as the model remembers.
+        horizon: so many steps after a window are its targets; None: 1. target_column: of the series that are predicted;
+            None: all.
+        target: "input" when rows are their own targets (autoencoders); None: labels are.
     """
 
     data: tuple[str, ...] = ()
@@ -38,6 +42,10 @@ class DataSettings:
     skip_bad: bool = False
     multi_label: bool = False
     group: str | None = None
+    window: int | None = None
+    horizon: int | None = None
+    target_column: tuple[int, ...] | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True)

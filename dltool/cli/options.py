@@ -8,6 +8,7 @@ import click
 from dltool import names
 from dltool.cli.types import (
     COLOR,
+    COLUMNS,
     DURATION,
     FRACTION,
     IMAGE_SIZE,
@@ -92,6 +93,17 @@ image = together(
     click.option("--image-size", type=IMAGE_SIZE, metavar="HxW", help="Size that images are brought to."),
     click.option("--color", type=COLOR, help="Read images as colour or grey."),
     click.option("--resize", type=RESIZE, help="How images are brought to the size.  [stretch]"),
+)
+window = click.option("--window", type=POSITIVE, metavar="N", help="Rows are windows of N steps of a series.")
+series = together(
+    window,
+    click.option("--horizon", type=POSITIVE, metavar="N", help="Steps after a window that are predicted.  [1]"),
+    click.option(
+        "--target-column", type=COLUMNS, metavar="N,...", help="Columns of a series that are predicted, from 0.  [all]"
+    ),
+)
+target = click.option(
+    "--target", type=ChoiceType("target", "input"), help="Rows are their own targets (autoencoders); no labels needed."
 )
 dataset = together(data, labels, multi_label, image, class_names, limit, allow_empty, skip_bad)
 

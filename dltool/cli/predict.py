@@ -38,6 +38,7 @@ SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".npy": "npy", ".np
 @options.output
 @options.force
 @options.image
+@options.window
 @options.class_names
 @options.tta
 @options.compute

@@ -3,21 +3,25 @@
 What the user does not say comes from the data (shape, classes, kind of labels) and from the head (loss, metrics).
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from dltool.architectures.catalog import architecture
+from dltool.architectures.catalog import architecture, options_of
 from dltool.architectures.literals import spec
 from dltool.architectures.words import from_words
 from dltool.data.capacity import available_bytes
 from dltool.data.dataset import Dataset
 from dltool.data.opening import OpenedData, open_data, preprocessing_for
-from dltool.engine.graph import Graph, describe
-from dltool.engine.layers import Shape
+from dltool.data.tokens import vocabulary_of
+from dltool.data.windows import remembered_cut
+from dltool.engine.graph import Graph, Node, describe
+from dltool.engine.layers import Reshape, Shape
+from dltool.engine.layers.recurrence import Recurrent
 from dltool.engine.losses import LOSSES, Loss, loss
 from dltool.engine.metrics import METRICS, metric
 from dltool.engine.model import Model
@@ -31,6 +35,7 @@ from dltool.training.advice import Facts, most_important
 from dltool.training.labels import Head, default_loss, heads
 from dltool.training.objective import common_metrics
 from dltool.workflows.build_pattern import Pattern, model_like, read_pattern
+from dltool.workflows.data_kinds import INPUT, STRINGS, check_opened_tokens, cut_of, wanted_of
 from dltool.workflows.model_data import check_output_names, loss_of
 
 
@@ -49,7 +54,12 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the data before the model exists. ``labels`` are None where there are no data."""
+    """What is known of the data before the model exists. ``labels`` are None where there are no data.
+
+    Attributes:
+        found: options of architectures that the data decide, ``{"vocabulary": 1000, "every_step": True}``.
+        target_shape: of a row's targets where that is no plain row of numbers.
+    """
 
     shape: Shape | None
     num_outputs: int | None
@@ -59,6 +69,8 @@ class Known:
     preprocessing: dict[str, Any] | None = None
     rescale: bool = True
     hints: tuple[str, ...] = ()
+    found: dict[str, Any] = field(default_factory=dict)
+    target_shape: Shape | None = None
 
 
 def run(settings: BuildSettings) -> BuildResult:
@@ -73,15 +85,20 @@ def run(settings: BuildSettings) -> BuildResult:
     pattern = read_pattern(settings)
     opened = None
     if settings.data is not None and settings.data.data:
-        opened = open_dataset(settings.data) if pattern is None else _open_like(settings.data, pattern)
+        wants = wanted_of(settings.data, settings.arch, settings.loss)
+        opened = open_dataset(settings.data, 0, wants) if pattern is None else _open_like(settings.data, pattern, wants)
     result = build_model(settings, opened, pattern)
     if settings.model is not None:
         write(result.saved, settings.model, overwrite=settings.force)
     return result
 
 
-def open_dataset(data: DataSettings, seed: int = 0) -> OpenedData:
-    """The data of settings, opened; ``seed`` is that of the draw that a limit makes."""
+def open_dataset(data: DataSettings, seed: int = 0, wants: str | None = None) -> OpenedData:
+    """The data of settings, opened.
+
+    Args:
+        seed: of the draw that a limit makes. wants: see ``Request``.
+    """
     return open_data(
         data.data,
         labels=data.labels,
@@ -94,11 +111,13 @@ def open_dataset(data: DataSettings, seed: int = 0) -> OpenedData:
         skip_bad=data.skip_bad,
         multi_label=data.multi_label,
         groups=data.group,
+        wants=wants,
+        cut=cut_of(data),
         seed=seed,
     )
 
 
-def _open_like(data: DataSettings, pattern: Pattern) -> OpenedData:
+def _open_like(data: DataSettings, pattern: Pattern, wants: str | None) -> OpenedData:
     """The data as the pattern's one input takes them."""
     graph = pattern.graph
     if len(graph.inputs) > 1 or len(graph.outputs) > 1:
@@ -106,11 +125,13 @@ def _open_like(data: DataSettings, pattern: Pattern) -> OpenedData:
             f"--data: {pattern.source} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
             "only one of each can be fed"
         )
-    reading = _reading(data, pattern.shape, pattern.preprocessing)
-    if reading is not None:
+    reading, cut = _reading(data, pattern.shape, pattern.preprocessing), remembered_cut(pattern.preprocessing)
+    if cut is not None and data.window is None:
+        data = replace(data, window=cut.window, horizon=cut.horizon, target_column=cut.columns)
+    if reading is not None and "height" in reading:
         size = (reading["height"], reading["width"])
         data = replace(data, image_size=size, color=reading["color"], resize=reading["resize"])
-    return open_dataset(data).adapt_to(pattern.shape)
+    return open_dataset(data, 0, wants).adapt_to(pattern.shape)
 
 
 def build_model(
@@ -123,7 +144,11 @@ def build_model(
         pattern: the network to take, or None for words and architectures.
     """
     known = known_from(settings, opened) if pattern is None else _known_of_pattern(settings, opened, pattern)
+    if known.preprocessing is not None and known.preprocessing.get("target") == INPUT and not settings.metrics:
+        settings = replace(settings, metrics=("mean_squared_error",))
     graph = _graph(settings, known) if pattern is None else pattern.graph
+    if opened is not None:
+        check_opened_tokens(opened, graph)
     _check_outputs(graph, settings, known)
     _check_memory(graph)
     if settings.model is not None:
@@ -163,16 +188,36 @@ def known_from(settings: BuildSettings, opened: OpenedData | None) -> Known:
     shape = _shape_for(settings, dataset) if len(shapes) == 1 else None
     if classes is not None and settings.classes is not None and settings.classes != len(classes):
         raise UsageError(f"--classes: {settings.classes}, but the data have {len(classes)} classes; leave it out")
-    if classes is not None:
-        num_outputs, activation = len(classes), "softmax" if labels.ndim == 1 else "sigmoid"
-    else:
-        num_outputs = 1 if labels.ndim == 1 else int(labels.shape[-1])
-        activation = "linear"
+    num_outputs, activation, found, target_shape = _head_for(settings, opened)
     scaled = _already_scaled(dataset)
     hints = ("the values lie within 0..1 already, so no Rescaling layer was added",) if scaled else ()
-    return Known(
-        shape, num_outputs, activation, classes, labels, opened.preprocessing, settings.rescale and not scaled, hints
-    )
+    rescale = settings.rescale and not scaled
+    preprocessing, wants = opened.preprocessing, wanted_of(settings.data, settings.arch, settings.loss)
+    if wants == INPUT:
+        preprocessing = {**(preprocessing or {"kind": "array"}), "target": INPUT}
+        activation = "sigmoid" if len(shape or ()) == 3 and (rescale or scaled) else "linear"
+    return Known(shape, num_outputs, activation, classes, labels, preprocessing, rescale, hints, found, target_shape)
+
+
+def _head_for(settings: BuildSettings, opened: OpenedData) -> tuple[int | None, str, dict[str, Any], Shape | None]:
+    """Outputs and last activation that the labels ask for, and the rest of what ``Known`` keeps of them."""
+    dataset, found = opened.train, {}
+    classes, labels, steps = dataset.classes, dataset.labels, dataset.input_shapes[0][:1]
+    wants = wanted_of(settings.data, settings.arch, settings.loss)
+    if opened.has_tokens and len(dataset.input_shapes) == 1:
+        found["vocabulary"] = vocabulary_of(dataset)
+    if wants == INPUT:
+        return None, "linear", {}, None
+    if wants == STRINGS:
+        return 1 + len(classes), "linear", found, None
+    is_series = remembered_cut(opened.preprocessing) is not None
+    if is_series and labels.ndim == 3:
+        return math.prod(labels.shape[1:]), "linear", found, labels.shape[1:]
+    if labels.ndim > 1 and labels.shape[1:2] == steps and (labels.dtype.kind == "i" or labels.ndim == 3):
+        found["every_step"] = True
+    if classes is not None:
+        return len(classes), "softmax" if labels.dtype.kind == "i" else "sigmoid", found, None
+    return 1 if labels.ndim == 1 else int(labels.shape[-1]), "linear", found, None
 
 
 def _shape_for(settings: BuildSettings, dataset: Dataset) -> Shape:
@@ -184,7 +229,8 @@ def _shape_for(settings: BuildSettings, dataset: Dataset) -> Shape:
             wanted = describe(settings.input)
             raise UsageError(f"--input: {wanted} does not fit the data's {describe(shape)}; leave it out")
         return tuple(settings.input)
-    wants_images = settings.arch is not None and spec(settings.arch)[0] != "mlp"
+    name = spec(settings.arch)[0] if settings.arch is not None else "mlp"
+    wants_images = name != "mlp" and "vocabulary" not in options_of(name) and settings.data.window is None
     return deeper if len(shape) == 2 and wants_images else shape
 
 
@@ -199,7 +245,14 @@ def _known_without_data(settings: BuildSettings, like: dict[str, Any] | None = N
     if shape is None and data.image_size is not None:
         shape = (*data.image_size, 1 if data.color == "gray" else 3)
     preprocessing = _reading(data, shape, like) if shape is not None else None
-    return Known(shape, count, "sigmoid" if count == 1 else "softmax", names, None, preprocessing, settings.rescale)
+    wants = wanted_of(data, settings.arch, settings.loss)
+    activation = "sigmoid" if count == 1 else "softmax"
+    if wants == INPUT:
+        preprocessing = {**(preprocessing or {"kind": "array"}), "target": INPUT}
+        activation = "sigmoid" if len(shape or ()) == 3 and settings.rescale else "linear"
+    elif wants == STRINGS:
+        count, activation = count and count + 1, "linear"
+    return Known(shape, count, activation, names, None, preprocessing, settings.rescale)
 
 
 def _known_of_pattern(settings: BuildSettings, opened: OpenedData | None, pattern: Pattern) -> Known:
@@ -212,12 +265,14 @@ def _known_of_pattern(settings: BuildSettings, opened: OpenedData | None, patter
 
 
 def _reading(data: DataSettings, shape: Shape, like: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """How images are to be read for an image input; None for other inputs.
+    """How images are to be read for an image input; None for other inputs (but what ``like`` remembers of its rows).
 
     Args:
         shape: of the input; sides of any size are the options' or those of ``like``.
         like: how another model reads them.
     """
+    if like is not None and "height" not in like:
+        return like
     if len(shape) == 3 and None in shape[:2]:
         size = data.image_size or ((like["height"], like["width"]) if like else (None, None))
         shape = (shape[0] or size[0], shape[1] or size[1], shape[2])
@@ -247,9 +302,30 @@ def _graph(settings: BuildSettings, known: Known) -> Graph:
         raise UsageError("build: no layers given; write layer words or --arch cnn")
     if known.shape is None:
         raise UsageError("--input: missing; give the shape of one sample, as --input 28x28x1, or --data")
-    if known.num_outputs is None:
+    name, given = spec(settings.arch)
+    is_autoencoder = name == "autoencoder"
+    if known.num_outputs is None and not is_autoencoder:
         raise UsageError("--classes: missing; give the number of classes, or --data")
-    return architecture(settings.arch, known.shape, known.num_outputs, known.activation, known.rescale)
+    graph = architecture(
+        settings.arch,
+        known.shape,
+        known.num_outputs or 0,
+        known.activation,
+        known.rescale,
+        _decided(name, known, given),
+    )
+    if known.target_shape is None or is_autoencoder:
+        return graph
+    shaped = Node(Reshape(known.target_shape, name="targets"), graph.outputs)
+    return Graph((*graph.nodes, shaped), (len(graph.nodes),), graph.name)
+
+
+def _decided(name: str, known: Known, given: dict[str, Any]) -> dict[str, Any]:
+    """The options that the data decide and nobody gave. Raises UsageError where the architecture cannot follow."""
+    known_options = options_of(name)
+    if "every_step" in known.found and "every_step" not in known_options and name != "crnn":
+        raise UsageError(f"--arch {name}: gives one answer per row, but the labels have one per step; use lstm or gru")
+    return {key: value for key, value in known.found.items() if key in known_options and key not in given}
 
 
 def _check_outputs(graph: Graph, settings: BuildSettings, known: Known) -> None:
@@ -281,7 +357,7 @@ def compile_step(
     metrics = tuple(map(chosen_metric, settings.metrics)) or (old.metrics if old is not None else ())
     rule = old.optimizer if old is not None and settings.optimizer is None else None
     if rule is None:
-        rule = chosen_optimizer(settings.optimizer, settings.learning_rate)
+        rule = chosen_optimizer(settings.optimizer or usual_optimizer(graph), settings.learning_rate)
     elif settings.learning_rate is not None:
         rule = replace(rule, learning_rate=settings.learning_rate)
     return TrainingConfig(
@@ -301,6 +377,8 @@ def _losses(
             return old.losses
         unknown = ", ".join(name for name, rule in zip(old.loss_names, old.losses, strict=True) if rule is None)
         raise UsageError(f"--loss: the model was compiled with {unknown}, which is not known; give --loss NAME")
+    if wanted_of(settings.data or DataSettings(), settings.arch, settings.loss) == STRINGS:
+        return (chosen_loss(settings.loss or "ctc"),)
     return tuple(_loss(settings.loss, head, labels) for head in heads(graph))
 
 
@@ -330,6 +408,15 @@ def chosen_optimizer(text: str | None, learning_rate: float | None) -> Optimizer
     with _naming("--optimizer"):
         rule = optimizer(_config(text or "adam", OPTIMIZERS))
     return rule if learning_rate is None else replace(rule, learning_rate=learning_rate)
+
+
+def usual_optimizer(graph: Graph) -> str:
+    """adam; for recurrent networks rmsprop, with each weight's gradient kept to a norm of 1, because they can explode.
+
+    Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
+    """
+    layers = [getattr(layer, "layer", layer) for layer in graph.layers.values()]
+    return "rmsprop:clipnorm=1.0" if any(isinstance(layer, Recurrent) for layer in layers) else "adam"
 
 
 @contextmanager
