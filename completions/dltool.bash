@@ -46,8 +46,8 @@ _dltool_takes_value() {
     case $1 in
         build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
         fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
-        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
-        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --window | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --beta | --top | --top-losses | --fail-under | --beam | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --beam | --sort-into | --output | -o | --image-size | --color | --resize | --window | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
         lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
         pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
@@ -146,6 +146,7 @@ _dltool_values() {
         evaluate--top) _dltool_reply ;;
         evaluate--top-losses) _dltool_reply ;;
         evaluate--fail-under) _dltool_reply ;;
+        evaluate--beam) _dltool_reply ;;
         evaluate--batch-size) _dltool_reply ;;
         evaluate--jobs) _dltool_reply ;;
         evaluate--backend) _dltool_reply auto threads processes ;;
@@ -154,7 +155,8 @@ _dltool_values() {
         predict--top) _dltool_reply ;;
         predict--min-prob) _dltool_reply ;;
         predict--layer) _dltool_reply ;;
-        predict--format) _dltool_reply table csv tsv jsonl npy ;;
+        predict--format) _dltool_reply table csv tsv jsonl npy png ;;
+        predict--beam) _dltool_reply ;;
         predict--sort-into) return ;;
         predict--output | predict-o) return ;;
         predict--image-size) _dltool_reply ;;
@@ -248,8 +250,8 @@ _dltool_options() {
         '') _dltool_reply --version -h --help ;;
         build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
         fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
-        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --window --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --beta --top --top-losses --fail-under --beam --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
+        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --beam --sort-into --output -o --force -f --image-size --color --resize --window --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
         lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
         pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;

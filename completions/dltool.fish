@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --horizon --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --target --target-column --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights --window -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beam --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --horizon --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --target --target-column --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights --window -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -163,6 +163,7 @@ complete -c dltool -n '__dltool_at evaluate' -l beta -r -f -d 'Also the F score 
 complete -c dltool -n '__dltool_at evaluate' -l top -r -f -d 'Look at the K best labels of a row.'
 complete -c dltool -n '__dltool_at evaluate' -l top-losses -r -f -d 'List the N rows with the largest loss.'
 complete -c dltool -n '__dltool_at evaluate' -l fail-under -r -f -d 'Exit 1 when a metric is worse; repeatable.'
+complete -c dltool -n '__dltool_at evaluate' -l beam -r -f -d 'Read strings (CTC) along the N best beginnings. [the best symbols]'
 complete -c dltool -n '__dltool_at evaluate' -l tta -d 'Average over views of each image: mirrored, turned, shifted, as training did.'
 complete -c dltool -n '__dltool_at evaluate' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at evaluate' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
@@ -182,7 +183,8 @@ complete -c dltool -n '__dltool_at predict' -l top -r -f -d 'Look at the K best 
 complete -c dltool -n '__dltool_at predict' -l probs -d 'Give the probability of every class.'
 complete -c dltool -n '__dltool_at predict' -l min-prob -r -f -d 'Say "?" below this probability.'
 complete -c dltool -n '__dltool_at predict' -l layer -r -f -d 'Give this layer\'s output instead (features, as npy).'
-complete -c dltool -n '__dltool_at predict' -l format -r -f -a 'table csv tsv jsonl npy' -d 'What rows look like. [by -o\'s suffix, or table]'
+complete -c dltool -n '__dltool_at predict' -l format -r -f -a 'table csv tsv jsonl npy png' -d 'What rows look like. [by -o\'s suffix, or table]'
+complete -c dltool -n '__dltool_at predict' -l beam -r -f -d 'Read strings (CTC) along the N best beginnings. [the best symbols]'
 complete -c dltool -n '__dltool_at predict' -l sort-into -r -F -d 'Link each file into DIR/LABEL/.'
 complete -c dltool -n '__dltool_at predict' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at predict' -l force -s f -d 'Replace an existing file.'

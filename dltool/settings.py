@@ -182,6 +182,7 @@ class EvaluateSettings:
         top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
         top_losses: so many rows with the largest loss are listed.
         tta: average over several views of each image, as training made them.
+        beam: strings are decoded along so many beginnings; None: by the likeliest symbol of each step.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
         exact: no algorithm with larger rounding errors than a direct computation.
     """
@@ -198,6 +199,7 @@ class EvaluateSettings:
     fail_under: tuple[tuple[str, float], ...] = ()
     exact: bool = False
     tta: bool = False
+    beam: int | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,8 @@ class PredictSettings:
         exact: no algorithm with larger rounding errors than a direct computation.
         tta: see EvaluateSettings.
         sort_into: a folder that gets links to the inputs, one folder per label.
+        beam: see EvaluateSettings.
+        pictures: a folder for the images that the model gives, as PNG; force: it may hold files already.
     """
 
     model: str
@@ -229,6 +233,9 @@ class PredictSettings:
     exact: bool = False
     sort_into: str | None = None
     tta: bool = False
+    beam: int | None = None
+    pictures: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)

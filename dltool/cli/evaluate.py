@@ -25,6 +25,7 @@ from dltool.errors import UsageError
 @click.option(
     "--fail-under", type=GATE, multiple=True, metavar="NAME=X", help="Exit 1 when a metric is worse; repeatable."
 )
+@options.beam
 @options.tta
 @options.compute
 @options.exact

@@ -170,6 +170,9 @@ top = click.option("--top", type=POSITIVE, metavar="K", help="Look at the K best
 plot = click.option(
     "--plot", metavar="FILE", help="Draw the curve into a .png, .svg or .pdf file; needs the extra dltool[plot]."
 )
+beam = click.option(
+    "--beam", type=POSITIVE, metavar="N", help="Read strings (CTC) along the N best beginnings.  [the best symbols]"
+)
 exact = click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
 val_split = click.option(
     "--val-split", type=FRACTION, metavar="PART", help="Part held out for validation, 0 for none.  [0.2]"

@@ -91,7 +91,7 @@ def _is_column(array: np.ndarray) -> bool:
 
 
 def _is_per_step(array: np.ndarray, steps: int | None) -> bool:
-    """Whether (n, columns) labels that are not floats have a column for every step of their rows; one-hot ones do not."""
+    """Whether (n, columns) labels have a column for every step of their rows; floats and one-hot rows do not."""
     if steps is None or steps < 2 or array.shape[1] != steps or array.dtype.kind == "f":
         return False
     return array.dtype.kind in STRINGS or not (_is_binary(array) and bool((array.sum(axis=1) == 1).all()))

@@ -91,12 +91,3 @@ def _numbered(
         raise DataError(f"{path}: every string is empty, so there is nothing to read; give symbols from 0 up")
     names = alphabet or tuple(map(str, range(known or int(symbols.max()) + 1)))
     return symbols[:, : int(lengths.max())] + 1, names
-
-
-def decoded(symbols: Sequence[int], alphabet: Sequence[str]) -> str:
-    """The text of symbols that count from 1; with a space between them where the alphabet has longer names.
-
-    >>> decoded([1, 3], ("a", "b", "c")), decoded([1, 2], ("10", "11"))
-    ('ac', '10 11')
-    """
-    return ("" if all(len(name) == 1 for name in alphabet) else " ").join(alphabet[s - 1] for s in symbols)

@@ -333,12 +333,17 @@ def _check_outputs(graph: Graph, settings: BuildSettings, known: Known) -> None:
     if known.num_outputs is None or len(graph.outputs) != 1:
         return
     head = heads(graph)[0]
-    if head.size == known.num_outputs or (head.num_classes == known.num_outputs and head.size == 1):
+    if known.target_shape is not None and tuple(head.shape) == known.target_shape:
+        return
+    is_binary = head.size == 1 and head.num_classes == known.num_outputs
+    if known.target_shape is None and (head.size == known.num_outputs or is_binary):
         return
     where = "--data" if known.labels is not None else "--classes"
     what = "classes" if known.classes is not None or known.labels is None else "numbers per row"
     units = f"{head.size} output{'' if head.size == 1 else 's'}"
     advice = f"end with dense:{known.num_outputs},{known.activation}"
+    if known.target_shape is not None:
+        advice += f" reshape:{describe(known.target_shape)}"
     if settings.from_config is not None or settings.like is not None:
         advice = "its network is taken as it is, 'dltool finetune' gives a trained one another head"
     raise UsageError(f"{where}: {known.num_outputs} {what}, but layer {head.name!r} gives {units}; {advice}")

@@ -1,9 +1,11 @@
-"""What rows are beyond images and tables: windows of a series, tokens, strings to read, rows that are their own targets.
+"""What rows are beyond images and tables: windows of a series, tokens, strings to read, their own targets.
 
 Each is known from the options, from the architecture, or from what the model file remembers.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -70,10 +72,11 @@ def as_reconstruction(dataset: Dataset, model: Model) -> Dataset:
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UsageError("--target: with input, a model has one input and one output; give labels for this one")
     shape, wanted = graph.output_shapes[0], dataset.input_shapes[0]
-    if np.prod([side or 1 for side in shape]) != np.prod(wanted):
+    given, needed = math.prod(side or 1 for side in shape), math.prod(wanted)
+    if given != needed:
         raise UsageError(
-            f"--target: with input, the output must have the input's {int(np.prod(wanted)):,} numbers, but layer "
-            f"{graph.output_names[0]!r} gives {int(np.prod([side or 1 for side in shape])):,}; end the model with as many"
+            f"--target: with input, the output must have the input's {needed:,} numbers, but layer "
+            f"{graph.output_names[0]!r} gives {given:,}; end the model with as many"
         )
     fixed = tuple(shape) if None not in shape else tuple(wanted)
     return Reconstruction(dataset, fixed, *scaling_of(model))
