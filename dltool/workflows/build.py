@@ -189,7 +189,7 @@ def known_from(settings: BuildSettings, opened: OpenedData | None) -> Known:
     if classes is not None and settings.classes is not None and settings.classes != len(classes):
         raise UsageError(f"--classes: {settings.classes}, but the data have {len(classes)} classes; leave it out")
     num_outputs, activation, found, target_shape = _head_for(settings, opened)
-    scaled = _already_scaled(dataset)
+    scaled = len(shape or ()) == 3 and _is_within_one(dataset)
     hints = ("the values lie within 0..1 already, so no Rescaling layer was added",) if scaled else ()
     rescale = settings.rescale and not scaled
     preprocessing, wants = opened.preprocessing, wanted_of(settings.data, settings.arch, settings.loss)
@@ -231,6 +231,8 @@ def _shape_for(settings: BuildSettings, dataset: Dataset) -> Shape:
         return tuple(settings.input)
     name = spec(settings.arch)[0] if settings.arch is not None else "mlp"
     wants_images = name != "mlp" and "vocabulary" not in options_of(name) and settings.data.window is None
+    if name == "autoencoder":
+        wants_images = _first_rows(dataset).dtype == np.uint8 or _is_within_one(dataset)
     return deeper if len(shape) == 2 and wants_images else shape
 
 
@@ -287,12 +289,14 @@ def _reading(data: DataSettings, shape: Shape, like: dict[str, Any] | None = Non
     return {**found, "resize": data.resize or found["resize"]}
 
 
-def _already_scaled(dataset: Dataset) -> bool:
-    """True for image-shaped arrays of floats within 0..1, judged by the first rows."""
-    if len(dataset.input_shapes) != 1 or len(dataset.input_shapes[0]) != 3:
-        return False
-    first = dataset.fetch(np.arange(min(len(dataset), 64), dtype=np.int64)).inputs[0]
+def _is_within_one(dataset: Dataset) -> bool:
+    """Whether an array's values lie within 0..1, and are no bytes, judged by the first rows."""
+    first = _first_rows(dataset)
     return first.dtype != np.uint8 and bool(first.min() >= 0 and first.max() <= 1)
+
+
+def _first_rows(dataset: Dataset) -> np.ndarray:
+    return dataset.fetch(np.arange(min(len(dataset), 64), dtype=np.int64)).inputs[0]
 
 
 def _graph(settings: BuildSettings, known: Known) -> Graph:

@@ -17,8 +17,9 @@ from dltool.data.tokens import check_tokens
 from dltool.data.windows import Cut, remembered_cut
 from dltool.engine.graph import Graph
 from dltool.engine.layers import Embedding, Normalization, Rescaling
+from dltool.engine.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from dltool.engine.model import Model
-from dltool.errors import UsageError
+from dltool.errors import DataError, UsageError
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import DataSettings
 from dltool.training.labels import PASSES_THROUGH
@@ -27,6 +28,8 @@ INPUT = "input"
 """As a target: the rows themselves. As what is wanted of labels: none."""
 STRINGS = "strings"
 CTC_NAMES = ("ctc", "CTC")
+FIRST_ROWS = 256
+"""So many rows are looked at to judge their range."""
 
 
 def cut_of(data: DataSettings, saved: SavedModel | None = None) -> Cut | None:
@@ -80,6 +83,19 @@ def as_reconstruction(dataset: Dataset, model: Model) -> Dataset:
         )
     fixed = tuple(shape) if None not in shape else tuple(wanted)
     return Reconstruction(dataset, fixed, *scaling_of(model))
+
+
+def check_range(rule: Loss, dataset: Dataset, source: str) -> None:
+    """Raise DataError where rows that are their own targets are no probabilities, which the loss wants."""
+    if not isinstance(rule, BinaryCrossentropy | CategoricalCrossentropy):
+        return
+    values = dataset.fetch(np.arange(min(len(dataset), FIRST_ROWS))).targets[0]
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 1:
+        raise DataError(
+            f"{source}: the rows go from {low:g} to {high:g} and are targets of {rule.name}, which wants 0 to 1; begin "
+            "the model with rescaling:1/255, or give --loss mse and a last layer without sigmoid"
+        )
 
 
 def scaling_of(model: Model) -> tuple[np.ndarray, np.ndarray]:

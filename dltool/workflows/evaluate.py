@@ -100,7 +100,7 @@ def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: Evalua
     if own_targets:
         dataset = as_reconstruction(dataset, saved.model)
     labels = dataset.targets
-    objective = objective_for(saved, dataset, opened.label_sources)
+    objective = objective_for(saved, dataset, opened.label_sources, has_usual=not own_targets)
     known = replace(saved, classes=opened.classes or saved.classes)
     found, texts = readings(known), text_reading(known, settings.beam)
     if own_targets:
@@ -125,15 +125,15 @@ def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
     return opened.train, ()
 
 
-def objective_for(saved: SavedModel, dataset: Dataset, sources: tuple[str, ...]) -> Objective:
-    """The file's loss, and the usual metrics of each output followed by the file's.
+def objective_for(saved: SavedModel, dataset: Dataset, sources: tuple[str, ...], has_usual: bool = True) -> Objective:
+    """The file's loss, and the usual metrics of each output (``has_usual``) followed by the file's.
 
     A loss that dltool does not know is replaced by the usual one.
     """
     config = saved.training_config
     given: dict = {"sources": sources}
     given |= {} if config is None else {"losses": config.losses, "loss_weights": config.loss_weights}
-    usual = make_objective(saved.model, dataset.targets, metrics=None, **given)
+    usual = make_objective(saved.model, dataset.targets, metrics=None if has_usual else (), **given)
     own = make_objective(saved.model, dataset.targets, metrics=() if config is None else config.metrics, **given)
     metrics = []
     for first, further in zip(usual.metrics, own.metrics, strict=True):

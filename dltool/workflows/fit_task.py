@@ -35,7 +35,7 @@ from dltool.workflows.build import (
     open_dataset,
     usual_optimizer,
 )
-from dltool.workflows.data_kinds import INPUT, as_reconstruction, reconstructs, wanted_of
+from dltool.workflows.data_kinds import INPUT, as_reconstruction, check_range, reconstructs, wanted_of
 from dltool.workflows.model_data import naming_val_labels, open_for_model, output_weights
 from dltool.workflows.resuming import KEY, check_data, interrupted_run
 
@@ -97,6 +97,8 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
     if reconstructs(settings.data, saved):
         opened, training, validation = with_own_targets(saved, opened, training, validation)
     objective = checked_objective(settings, saved, opened, training, validation)
+    if reconstructs(settings.data, saved):
+        check_range(objective.losses[0], training, settings.data.data[0])
     optimizer = saved.training_config.optimizer
     goes_on, note = continuation(saved, earlier, optimizer, settings.reset_optimizer)
     notes = (*opened.notes, *added, *([note] if note else []))
@@ -170,6 +172,7 @@ def build_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str,
     )
     result = build_model(wanted, opened)
     saved = result.saved
+    opened = opened.adapt_to(saved.model.graph.input_shapes[0])
     if has_numbers(settings, saved, opened):
         graph = with_normalization(saved.model.graph)
         if opened.classes is None and wants is None:
