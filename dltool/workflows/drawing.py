@@ -11,7 +11,6 @@ import numpy as np
 from dltool.data.pictures import png_of
 from dltool.engine.model import Model
 from dltool.errors import OutputError, UsageError
-from dltool.modelfile.atomic import replacing
 from dltool.training.labels import heads
 from dltool.workflows.data_kinds import scaling_of
 
@@ -61,16 +60,13 @@ class Pictures:
     def write(self, name: str, output: np.ndarray) -> str:
         """The file that a row's image went to. Raises OutputError."""
         path = os.path.join(self.folder, self._free_name(name))
+        data = png_of((output.reshape(self.shape) - self._offset) / self._scale)
         try:
             os.makedirs(self.folder, exist_ok=True)
+            with open(path, "wb" if self.overwrite else "xb") as file:
+                file.write(data)
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be made ({error.strerror}); choose another --output") from None
-        data = png_of((output.reshape(self.shape) - self._offset) / self._scale)
-        with (
-            replacing(path, len(data), overwrite=self.overwrite) as descriptor,
-            os.fdopen(os.dup(descriptor), "wb") as f,
-        ):
-            f.write(data)
+            raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
         return path
 
     def _free_name(self, name: str) -> str:

@@ -25,6 +25,7 @@ from dltool.engine.layers import (
     MaxPooling2D,
     ReLU,
     Rescaling,
+    Reshape,
     ZeroPadding2D,
 )
 
@@ -106,6 +107,15 @@ def sequences() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), z))
 
 
+def decoder() -> Graph:
+    """A dense layer reshaped to an image, which convolutions read with a border."""
+    b = GraphBuilder()
+    x = b.add(Reshape((7, 7, 32)), b.add(Dense(7 * 7 * 32, activation="relu"), b.input((5,))))
+    x = b.add(Conv2D(32, 3, padding="same", activation="relu"), x)
+    x = b.add(Conv2D(8, 5, padding="same"), b.add(Reshape((14, 14, 8)), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(GlobalAveragePooling2D(), x)))
+
+
 NETWORKS = {
     "perceptron": perceptron,
     "classic": classic,
@@ -113,6 +123,7 @@ NETWORKS = {
     "residual": residual,
     "mixed": mixed,
     "sequences": sequences,
+    "decoder": decoder,
 }
 
 
