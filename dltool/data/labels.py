@@ -181,7 +181,7 @@ def _numbered(
         raise DataError(f"{path}: label {top} at {_place(highest, steps)}; there are {known} classes (0..{known - 1})")
     if known is None and top >= max(len(labels), 1000):
         raise DataError(
-            f"{path}: label {top} at {_place(highest, steps)}, but there are only {len(labels)} labels; "
+            f"{path}: label {top} at {_place(highest, steps)}, but there are only {len(labels) // steps} rows; "
             "classes are numbered from 0"
         )
     return Labels(labels, names or tuple(str(label) for label in range(known or top + 1)))
