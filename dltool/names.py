@@ -874,6 +874,7 @@ ARCHITECTURES = {
     },
     "mlp": {"units": 256, "layers": 2, "dropout": 0.3},
     "resnet-small": {"width": 32, "blocks": 2},
+    "resnet9": {"width": 32},
     "textcnn": {"filters": 100, "dropout": 0.5, "vocabulary": 0, "embedding": 64},
     "vgg-small": {"width": 64, "dropout": 0.2},
 }

@@ -3,7 +3,7 @@
     grammar literals                 layer words -> checked Words; the standard library only: a typo costs no numpy
     words                            Words -> Graph
     catalog                          the registry of ready architectures, one family per file:
-    mlp lenet cnn vgg_small resnet_small               tables and images
+    mlp lenet cnn vgg_small resnet_small resnet9       tables and images
     recurrent textcnn crnn (sequences)                 series, texts, strings in images
     autoencoder                                        anything, back to itself
 

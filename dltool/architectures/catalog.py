@@ -10,6 +10,7 @@ from dltool.architectures import (  # noqa: F401  (they register themselves)
     lenet,
     mlp,
     recurrent,
+    resnet9,
     resnet_small,
     textcnn,
     vgg_small,
