@@ -850,7 +850,7 @@ AUGMENT_PRESETS = {
 ARCHITECTURES = {
     "autoencoder": {"units": 32, "hidden": 256, "width": 16},
     "cnn": {"width": 32, "units": 256, "dropout": 0.25},
-    "crnn": {"width": 16, "units": 64, "dropout": 0.2},
+    "crnn": {"width": 16, "units": 64, "dropout": 0.2, "bidirectional": True},
     "gru": {
         "units": 128,
         "layers": 1,
