@@ -44,14 +44,14 @@ _dltool_reply() {
 
 _dltool_takes_value() {
     case $1 in
-        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --init-from | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
-        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
-        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --beta | --top | --top-losses | --fail-under | --beam | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --beam | --sort-into | --output | -o | --image-size | --color | --resize | --window | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
         summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
-        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
+        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
         pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
-        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --features | --bn | --preprocess | --augment | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
+        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
         convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
     esac
     return 1
@@ -62,7 +62,7 @@ _dltool_values() {
     case $1$2 in
         build--input) _dltool_reply ;;
         build--classes) _dltool_reply ;;
-        build--arch) _dltool_reply cnn lenet mlp resnet-small resnet9 vgg-small ;;
+        build--arch) _dltool_reply autoencoder cnn crnn gru lenet lstm mlp resnet-small resnet9 textcnn vgg-small ;;
         build--from) return ;;
         build--like) return ;;
         build--data) return ;;
@@ -72,6 +72,10 @@ _dltool_values() {
         build--resize) _dltool_reply stretch crop pad ;;
         build--class-names) return ;;
         build--limit) _dltool_reply ;;
+        build--window) _dltool_reply ;;
+        build--horizon) _dltool_reply ;;
+        build--target-column) _dltool_reply ;;
+        build--target) _dltool_reply input ;;
         build--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         build--lr) _dltool_reply ;;
         build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
@@ -84,12 +88,16 @@ _dltool_values() {
         fit--resize) _dltool_reply stretch crop pad ;;
         fit--class-names) return ;;
         fit--limit) _dltool_reply ;;
+        fit--window) _dltool_reply ;;
+        fit--horizon) _dltool_reply ;;
+        fit--target-column) _dltool_reply ;;
+        fit--target) _dltool_reply input ;;
         fit--val) return ;;
         fit--val-labels) return ;;
         fit--val-split) _dltool_reply ;;
         fit--group) return ;;
         fit--extra) return ;;
-        fit--arch) _dltool_reply cnn lenet mlp resnet-small resnet9 vgg-small ;;
+        fit--arch) _dltool_reply autoencoder cnn crnn gru lenet lstm mlp resnet-small resnet9 textcnn vgg-small ;;
         fit--epochs) _dltool_reply ;;
         fit--batch-size) _dltool_reply ;;
         fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
@@ -107,7 +115,6 @@ _dltool_values() {
         fit--time) _dltool_reply ;;
         fit--restarts) _dltool_reply ;;
         fit--freeze) _dltool_reply ;;
-        fit--init-from) return ;;
         fit--early-stop) _dltool_reply ;;
         fit--monitor) _dltool_reply ;;
         fit--min-delta) _dltool_reply ;;
@@ -131,10 +138,15 @@ _dltool_values() {
         evaluate--resize) _dltool_reply stretch crop pad ;;
         evaluate--class-names) return ;;
         evaluate--limit) _dltool_reply ;;
+        evaluate--window) _dltool_reply ;;
+        evaluate--horizon) _dltool_reply ;;
+        evaluate--target-column) _dltool_reply ;;
+        evaluate--target) _dltool_reply input ;;
         evaluate--beta) _dltool_reply ;;
         evaluate--top) _dltool_reply ;;
         evaluate--top-losses) _dltool_reply ;;
         evaluate--fail-under) _dltool_reply ;;
+        evaluate--beam) _dltool_reply ;;
         evaluate--batch-size) _dltool_reply ;;
         evaluate--jobs) _dltool_reply ;;
         evaluate--backend) _dltool_reply auto threads processes ;;
@@ -143,12 +155,14 @@ _dltool_values() {
         predict--top) _dltool_reply ;;
         predict--min-prob) _dltool_reply ;;
         predict--layer) _dltool_reply ;;
-        predict--format) _dltool_reply table csv tsv jsonl npy ;;
+        predict--format) _dltool_reply table csv tsv jsonl npy png ;;
+        predict--beam) _dltool_reply ;;
         predict--sort-into) return ;;
         predict--output | predict-o) return ;;
         predict--image-size) _dltool_reply ;;
         predict--color) _dltool_reply rgb gray ;;
         predict--resize) _dltool_reply stretch crop pad ;;
+        predict--window) _dltool_reply ;;
         predict--class-names) return ;;
         predict--batch-size) _dltool_reply ;;
         predict--jobs) _dltool_reply ;;
@@ -165,6 +179,10 @@ _dltool_values() {
         lr-find--resize) _dltool_reply stretch crop pad ;;
         lr-find--class-names) return ;;
         lr-find--limit) _dltool_reply ;;
+        lr-find--window) _dltool_reply ;;
+        lr-find--horizon) _dltool_reply ;;
+        lr-find--target-column) _dltool_reply ;;
+        lr-find--target) _dltool_reply input ;;
         lr-find--min) _dltool_reply ;;
         lr-find--max) _dltool_reply ;;
         lr-find--steps) _dltool_reply ;;
@@ -209,10 +227,6 @@ _dltool_values() {
         finetune--epochs) _dltool_reply ;;
         finetune--epochs-unfrozen) _dltool_reply ;;
         finetune--unfreeze) _dltool_reply ;;
-        finetune--features) return ;;
-        finetune--bn) _dltool_reply freeze update ;;
-        finetune--preprocess) _dltool_reply caffe tf torch none ;;
-        finetune--augment) return ;;
         finetune--batch-size) _dltool_reply ;;
         finetune--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
         finetune--lr) _dltool_reply ;;
@@ -223,7 +237,7 @@ _dltool_values() {
         finetune--backend) _dltool_reply auto threads processes ;;
         finetune--output | finetune-o) return ;;
         convert--from) return ;;
-        convert--arch) _dltool_reply cnn lenet mlp resnet-small resnet9 vgg-small ;;
+        convert--arch) _dltool_reply autoencoder cnn crnn gru lenet lstm mlp resnet-small resnet9 textcnn vgg-small ;;
         convert--input) _dltool_reply ;;
         convert--classes) _dltool_reply ;;
         convert--class-names) return ;;
@@ -234,14 +248,14 @@ _dltool_values() {
 _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
-        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --init-from --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
-        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
+        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --beta --top --top-losses --fail-under --beam --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
+        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --beam --sort-into --output -o --force -f --image-size --color --resize --window --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
         summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
-        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
+        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
         pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
-        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --gradual --precompute --no-precompute --features --bn --preprocess --augment --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
         convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
         help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
@@ -265,7 +279,7 @@ _dltool_arguments() {
         convert:0) _dltool_reply ;;
         convert:1) _dltool_reply ;;
         completion:0) _dltool_reply bash zsh fish ;;
-        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
+        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output schedules sequences changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
         *) _dltool_reply ;;
     esac
 }

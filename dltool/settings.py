@@ -25,6 +25,10 @@ class DataSettings:
         skip_bad: leave unreadable images out instead of stopping.
         multi_label: a row may have several labels: rows of 0 and 1, or ``cat;dog`` in a list of images.
         group: a file that says which rows belong together, so that no group is in both parts of a split.
+        window: rows are so many steps of a series, which --data names; None: rows are rows, or as the model remembers.
+        horizon: so many steps after a window are its targets; None: 1. target_column: of the series that are predicted;
+            None: all.
+        target: "input" when rows are their own targets (autoencoders); None: labels are.
     """
 
     data: tuple[str, ...] = ()
@@ -38,6 +42,10 @@ class DataSettings:
     skip_bad: bool = False
     multi_label: bool = False
     group: str | None = None
+    window: int | None = None
+    horizon: int | None = None
+    target_column: tuple[int, ...] | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +202,7 @@ class EvaluateSettings:
         top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
         top_losses: so many rows with the largest loss are listed.
         tta: average over several views of each image, as training made them.
+        beam: strings are decoded along so many beginnings; None: by the likeliest symbol of each step.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
         exact: no algorithm with larger rounding errors than a direct computation.
     """
@@ -210,6 +219,7 @@ class EvaluateSettings:
     fail_under: tuple[tuple[str, float], ...] = ()
     exact: bool = False
     tta: bool = False
+    beam: int | None = None
 
 
 @dataclass(frozen=True)
@@ -226,6 +236,8 @@ class PredictSettings:
         exact: no algorithm with larger rounding errors than a direct computation.
         tta: see EvaluateSettings.
         sort_into: a folder that gets links to the inputs, one folder per label.
+        beam: see EvaluateSettings.
+        pictures: a folder for the images that the model gives, as PNG; force: it may hold files already.
     """
 
     model: str
@@ -241,6 +253,9 @@ class PredictSettings:
     exact: bool = False
     sort_into: str | None = None
     tta: bool = False
+    beam: int | None = None
+    pictures: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class FitCommand(Command):
 @click.command("fit", cls=FitCommand)
 @options.model
 @options.dataset
+@options.series
+@options.target
 @click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
 @click.option(
     "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."

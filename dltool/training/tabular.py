@@ -38,8 +38,9 @@ def with_normalization(graph: Graph) -> Graph:
 
 
 def with_scaled_output(graph: Graph, targets: np.ndarray) -> Graph:
-    """The graph with its one output scaled and shifted to the mean and deviation of ``targets`` (n, units)."""
-    mean, deviation = moments(lambda: iter([targets]))
+    """The graph with its one output scaled and shifted to the mean and deviation of ``targets`` (n, ..., units)."""
+    starts, columns = range(0, len(targets), CHUNK_ROWS), targets.shape[-1]
+    mean, deviation = moments(lambda: (targets[start : start + CHUNK_ROWS].reshape(-1, columns) for start in starts))
     scaling = Rescaling(tuple(deviation.tolist()), tuple(mean.tolist()), name=SCALING_NAME)
     return Graph((*graph.nodes, Node(scaling, graph.outputs)), (len(graph.nodes),), graph.name)
 

@@ -36,6 +36,7 @@ BAD = {
     "--balance": ("undersample", 2),
     "--backend": ("thread", 2),
     "--batch-size": ("0", 2),
+    "--beam": ("0", 2),
     "--beta": ("0", 2),
     "--bn": ("thaw", 2),
     "--checkpoint": ("{epohc}.h5", 2),
@@ -61,6 +62,7 @@ BAD = {
     "--from": ("no.json", 2),  # beside layer words
     "--group": ("no.txt", 3),
     "--head": ("dnese:3", 2),
+    "--horizon": ("2", 2),  # without --window
     "--image-size": ("8", 2),
     "--init-from": ("no.h5", 4),
     "--input": ("0", 2),
@@ -99,6 +101,8 @@ BAD = {
     "--rounds": ("0", 2),
     "--sort-into": ("m.h5", 5),
     "--steps": ("1", 2),
+    "--target": ("inputs", 2),
+    "--target-column": ("x", 2),
     "--threshold": ("2", 2),
     "--time": ("soon", 2),
     "--top": ("0", 2),
@@ -113,6 +117,7 @@ BAD = {
     "--val-split": ("1", 2),
     "--warmup": ("soon", 2),
     "--weight-decay": ("-1", 2),
+    "--window": ("0", 2),
     "--weights": ("nolayer", 2),
 }
 """Option -> a value that cannot be used, and the exit code."""

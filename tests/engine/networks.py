@@ -29,6 +29,7 @@ from dltool.engine.layers import (
     MaxPooling2D,
     ReLU,
     Rescaling,
+    Reshape,
     ZeroPadding2D,
 )
 
@@ -114,6 +115,15 @@ def sequences() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), z))
 
 
+def decoder() -> Graph:
+    """A dense layer reshaped to an image, which convolutions read with a border."""
+    b = GraphBuilder()
+    x = b.add(Reshape((7, 7, 32)), b.add(Dense(7 * 7 * 32, activation="relu"), b.input((5,))))
+    x = b.add(Conv2D(32, 3, padding="same", activation="relu"), x)
+    x = b.add(Conv2D(8, 5, padding="same"), b.add(Reshape((14, 14, 8)), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(GlobalAveragePooling2D(), x)))
+
+
 def mobile() -> Graph:
     """Depthwise and pointwise convolutions with relus limited at 6, after normalisations and dense layers alike."""
     b = GraphBuilder()
@@ -148,6 +158,7 @@ NETWORKS = {
     "mobile": mobile,
     "sequences": sequences,
     "reader": reader,
+    "decoder": decoder,
 }
 
 
