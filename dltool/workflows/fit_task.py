@@ -172,8 +172,8 @@ def build_for(
     settings: FitSettings, opened: OpenedData | None = None
 ) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
     """A new model for the data, and hints; tables get layers that scale them."""
+    wants = wanted_of(settings.data, settings.arch, settings.loss)
     if opened is None:
-        wants = wanted_of(settings.data, settings.arch, settings.loss)
         opened = open_dataset(settings.data, settings.seed, wants)
     wanted = BuildSettings(
         model=None,
