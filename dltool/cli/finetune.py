@@ -9,7 +9,7 @@ import click
 from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console
-from dltool.cli.progress import Progress, duration, short
+from dltool.cli.progress import Counter, Progress, duration, short
 from dltool.cli.types import COUNT, POSITIVE, RATE, ChoiceType
 from dltool.errors import ModelFileError, UsageError
 
@@ -130,7 +130,15 @@ def check(settings: Any) -> None:
 
 
 class Stages(Progress):
-    """Shows a training in stages: a line per epoch, and one when a stage is done."""
+    """Shows a training in stages: a moving count of features, a line per epoch, and one when a stage is done."""
+
+    def __init__(self, console: Console):
+        super().__init__(console)
+        self._counter: Counter | None = None
+
+    def features_done(self, done: int, total: int) -> None:
+        self._counter = self._counter or Counter(self.console, "features")
+        self._counter(done, total)
 
     def stage_end(self, stage: Any) -> None:
         names = [name for name in ("val_accuracy", "val_loss", "accuracy", "loss") if name in stage.logs]

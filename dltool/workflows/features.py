@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,19 +78,33 @@ def size_text(size: int) -> str:
 
 
 def features_of(
-    model: Model, parts: Sequence[tuple[Dataset, np.ndarray]], batch_size: int, jobs: int | None, backend: str
+    model: Model,
+    parts: Sequence[tuple[Dataset, np.ndarray]],
+    batch_size: int,
+    jobs: int | None,
+    backend: str,
+    tell: Callable[[int, int], None],
 ) -> list[Features]:
     """The model's output for every row of every data set, as data sets in the same order of rows.
 
     Args:
         parts: each data set with the array (n, ...) float32 that is filled.
+        tell: called with the rows done and all rows after each batch.
     """
+    total, before, found = sum(len(dataset) for dataset, _ in parts), 0, []
     size = max(1, min(batch_size, max(len(dataset) for dataset, _ in parts)))
     with Executor(model, batch_size=size, jobs=jobs, backend=backend) as executor:
-        return [_features(executor, dataset, values, size) for dataset, values in parts]
+        for dataset, values in parts:
+            found.append(
+                _features(executor, dataset, values, size, lambda done, start=before: tell(start + done, total))
+            )
+            before += len(dataset)
+    return found
 
 
-def _features(executor: Executor, dataset: Dataset, values: np.ndarray, size: int) -> Features:
+def _features(
+    executor: Executor, dataset: Dataset, values: np.ndarray, size: int, tell: Callable[[int], None]
+) -> Features:
     weights = None
     done = 0
     with Loader(dataset, size, shuffle=False) as loader:
@@ -101,4 +115,5 @@ def _features(executor: Executor, dataset: Dataset, values: np.ndarray, size: in
                 weights = np.ones(len(dataset), np.float32) if weights is None else weights
                 weights[rows] = batch.weights
             done += len(batch)
+            tell(done)
     return Features(values, dataset.labels, weights, dataset)

@@ -55,6 +55,9 @@ class Stage:
 class StageEvents(Events):
     """Events of a training in stages."""
 
+    def features_done(self, done: int, total: int) -> None:
+        """The base has seen so many of all rows."""
+
     def stage_end(self, stage: Stage) -> None:
         """A stage is over."""
 
@@ -136,7 +139,8 @@ def feature_parts(job: Job, cache: Cache) -> tuple[Dataset, Dataset | None]:
     datasets = [job.opened.train, *([job.validation] if has_own_validation(job) else [])]
     with feature_arrays(settings, cache, [(len(part), *shape) for part in datasets], datasets[0]) as arrays:
         pairs = list(zip(datasets, arrays, strict=True))
-        found = features_of(base, pairs, settings.batch_size, settings.jobs, settings.backend)
+        tell = job.events.features_done
+        found = features_of(base, pairs, settings.batch_size, settings.jobs, settings.backend, tell)
     training = Subset(found[0], job.train.rows) if is_part(job, job.train) else found[0]
     if job.validation is None:
         return training, None

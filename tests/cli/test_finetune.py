@@ -1,12 +1,16 @@
 """``dltool finetune`` as typed."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 
+from dltool.cli.console import Console
+from dltool.cli.finetune import Stages
 from dltool.cli.main import main
 from dltool.modelfile.reading import read
+from dltool.workflows.finetune_stages import StageEvents
 
 
 @pytest.fixture
@@ -56,6 +60,19 @@ def test_names_and_the_cut_come_from_options(base, capsys):
     saved = read("n.h5")
     assert saved.classes == ("low", "high")
     assert [name for name in saved.model.graph.layers if name != "input_layer"] == ["a", "dense", "dense_1"]
+
+
+def test_the_screen_hears_of_everything_that_stages_tell():
+    told = {name for name in vars(StageEvents) if not name.startswith("_")}
+    assert told <= set(vars(Stages))
+
+
+def test_features_are_counted_on_a_terminal():
+    out, err = io.StringIO(), io.StringIO()
+    console = Console(out, err, {"COLUMNS": "60"})
+    console.live = True
+    Stages(console).features_done(30, 60)
+    assert out.getvalue() == "" and re.fullmatch(r"\rfeatures  .* 50%.*", err.getvalue().rstrip())
 
 
 def test_a_log_has_no_escape_codes(base, run_dltool):

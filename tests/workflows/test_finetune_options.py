@@ -33,10 +33,13 @@ class Heard(StageEvents):
     """Keeps what the user would see."""
 
     def __init__(self):
-        self.lines, self.stages = [], []
+        self.lines, self.stages, self.counts = [], [], []
 
     def understood(self, lines):
         self.lines += lines
+
+    def features_done(self, done, total):
+        self.counts.append((done, total))
 
     def stage_end(self, stage):
         self.stages.append((stage.what, stage.epochs))
@@ -181,6 +184,7 @@ def test_features_are_kept_in_the_order_of_the_data(tmp_path):
     own = settings(tmp_path, features=str(tmp_path / "g.npy"), val=(str(tmp_path / "data"),), val_split=None)
     _, heard = run(replace(own, epochs_unfrozen=0))
     assert heard.stages[0][0].startswith("head only, features computed once (60 x 4, 960 B in ")
+    assert heard.counts == [(n, 60) for n in (8, 16, 24, 30, 38, 46, 54, 60)]
     assert np.array_equal(np.load(tmp_path / "g.npy"), features)
 
 
