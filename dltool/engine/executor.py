@@ -90,7 +90,7 @@ class Executor:
         if optimizer is None:
             return []
         store = self.model.weights
-        for name in optimizer.slots:
+        for name in optimizer.kept:
             self.slots[name] = shared_zeros(store.num_trainable)
             self.slots[name][...] = optimizer.slot_start(name)
         spans = store.spans(self.model.graph) if spans is None else spans

@@ -17,7 +17,7 @@ from dltool.engine.memory import shared_zeros
 from dltool.engine.optimizers import Optimizer
 from dltool.engine.program import CallStage, Stage, share
 from dltool.engine.regularizers import Regularizer
-from dltool.engine.stepping import BLOCK, clip_gradients, merge_spans, step_coefficients, with_momentum
+from dltool.engine.stepping import BLOCK, average_weights, clip_gradients, merge_spans, step_coefficients, with_momentum
 from dltool.engine.weights import ParameterStore, Span, constraint_calls
 
 MOST_COEFFICIENTS = 16
@@ -63,7 +63,7 @@ class ParameterUpdate:
         self.rates = sorted({span.rate for span in spans})
         self.coefficients = shared_zeros((max(1, len(self.rates)), MOST_COEFFICIENTS))
         self.decay_rate = shared_zeros(1, np.float64)
-        self.num_coefficients = 0
+        self.averaging = shared_zeros(2, np.float64)
         self.regularized = [
             (slot.start, slot.stop, slot.spec.regularizer)
             for slot in store.slots
@@ -75,6 +75,7 @@ class ParameterUpdate:
         found = step_coefficients(with_momentum(self.optimizer, momentum), self.spans, step, rate, memory)
         for row, multiplier in enumerate(self.rates):
             self.coefficients[row, : len(found[multiplier])] = found[multiplier]
+        self.averaging[:] = self.optimizer.averaging(step)
         self.decay_rate[0] = self.optimizer.rate_at(step, rate)
 
     def penalty(self) -> float:
@@ -154,7 +155,8 @@ class BlockStage:
         slots = tuple(update.slots[name][start:stop] for name in optimizer.slots)
         scratch = workspace.temp("step 0", w.shape), workspace.temp("step 1", w.shape)
         decay = optimizer.weight_decay if span.decays else None
-        rate = update.decay_rate
+        rate, averaging = update.decay_rate, update.averaging
+        average = update.slots["average"][start:stop] if optimizer.use_ema else None
 
         def run() -> None:
             if not loaded:
@@ -163,6 +165,8 @@ class BlockStage:
                 np.multiply(w, np.float32(decay * rate[0] * span.rate), out=scratch[0])
                 np.subtract(w, scratch[0], out=w)
             optimizer.update(w, g, slots, scratch, loaded[span.rate])
+            if average is not None:
+                average_weights(w, average, averaging[0], bool(averaging[1]), scratch[0])
 
         return run
 
