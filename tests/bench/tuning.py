@@ -5,7 +5,7 @@ python -m tests.bench.tuning --data DIR
 The digits of ``sample_data`` and 10,000 images of DIR/mnist/train, one after the other: the grid (every point trained
 for all epochs), then the search over the same options. Both choose by the same validation rows, which decides; the
 accuracy on the test images (of ``sample_data`` and DIR/mnist/test), which neither has seen, is told beside it. It takes
-about half an hour on two cores; --sets, --seconds, --epochs and --points ask for less.
+about half an hour on two cores; --sets, --seconds, --epochs, --points and --images ask for less.
 """
 
 import argparse
@@ -100,15 +100,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--points", type=int, default=20)
+    parser.add_argument("--images", type=int, default=NUM_IMAGES)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name in args.sets.split(","):
             if name == "mnist" and args.data is None:
                 parser.error("--data: mnist needs it")
             root = SAMPLE if name == "digits" else args.data / name
-            count = NUM_IMAGES if name == "mnist" else 10**9
-            data = as_arrays(root / "train", Path(folder) / name, count, 0)
-            test = as_arrays(root / "test", Path(folder) / f"{name}-test", count, 0)
+            data = as_arrays(root / "train", Path(folder) / name, args.images, 0)
+            test = as_arrays(root / "test", Path(folder) / f"{name}-test", args.images, 0)
             print(f"{name}: {args.epochs} epochs", flush=True)
             compare(name, data, test, Path(folder), args)
 
