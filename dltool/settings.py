@@ -109,6 +109,7 @@ class FitSettings:
         checkpoint: a file for the weights of each improvement, or with ``{epoch}`` in its name one for every epoch.
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
         freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
+        init_from: a file whose layers' weights are the start, where names and shapes agree.
         exact: leave out algorithms with larger rounding errors (Winograd).
         label_smoothing: part of each label that is spread over all classes.
         ema: keep a running average of the weights with this decay. time: seconds for the whole command.
@@ -157,6 +158,7 @@ class FitSettings:
     clip_value: float | None = None
     weight_decay: float | None = None
     freeze: str | None = None
+    init_from: str | None = None
     exact: bool = False
     label_smoothing: float | None = None
     ema: float | None = None
@@ -170,6 +172,24 @@ class FitSettings:
     resume: bool = False
     reset_optimizer: bool = False
     given: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """A search for the best options of a training.
+
+    Attributes:
+        fit: what all trials share; ``epochs`` are those of a whole trial, ``model`` or ``output`` gets the best model.
+        tries: ``("lr=1e-4..1e-1:log", "optimizer=adam,sgd")``.
+        time: seconds for the whole command. trials: how many are begun. One of both is given, or each.
+        journal: a file that remembers every trial; nothing is written without.
+    """
+
+    fit: FitSettings
+    tries: tuple[str, ...]
+    time: float | None = None
+    trials: int | None = None
+    journal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -296,7 +316,13 @@ class PseudoLabelSettings:
         threshold: ``"0.9"`` or ``"cat=0.9,dog=0.95"``, the least probability to accept; excludes ``min_precision``.
         min_precision: find each class's threshold on the validation rows, so that so many are right; None: 0.95.
         max_per_class: accept at most so many of each class, the surest.
-        output: the list to write; None writes nothing.
+        calibrate: fit a temperature on the validation rows before anything is judged.
+        output: the list to write; None writes nothing. into: a folder for links to the accepted files, one folder per
+            class.
+        rounds: label and train so many times, as long as the validation does not worsen; needs ``train_to``, the file
+            for the model that comes out. epochs: of each training; None: by those of the model's own, fewer for
+            more rows.
+        ask: instead list so many rows for a person to label.
     """
 
     model: str
@@ -307,7 +333,13 @@ class PseudoLabelSettings:
     threshold: str | None = None
     min_precision: float | None = None
     max_per_class: int | None = None
+    calibrate: bool = True
     output: str | None = None
+    into: str | None = None
+    rounds: int = 1
+    train_to: str | None = None
+    epochs: int | None = None
+    ask: int | None = None
     force: bool = False
     batch_size: int = 64
     jobs: int | None = None
@@ -320,15 +352,18 @@ class FinetuneSettings:
 
     Attributes:
         model: the base, any model that can be read.
-        pop: drop so many layers from the end; at: drop all after this layer; neither: drop the usual head.
+        pop: drop so many layers from the end, 0 none; at: drop all after this layer; neither: drop the usual head.
         head: layer words; empty: one Dense with a unit per class (softmax), or per number.
         epochs: of the new head alone; epochs_unfrozen: of head and base together, 0 keeps the base as it is.
         unfreeze: which layers of the base train then: "all", the last N that have weights ("3"), or name patterns
-            ("block5_*,block4_conv3").
+            ("block5_*,block4_conv3"). gradual: block after block from the head down, sharing the passes.
         learning_rates: one for everything, or several by depth, the last for the head; empty: the optimizer's own for
             the head, and a hundredth, a tenth and the whole of it for the thirds of the network.
-        precompute: compute the frozen base's features once; None: where they fit into memory.
-        bn_update: let batch normalisation of unfrozen layers train and follow the new data.
+        precompute: compute the frozen base's features once; None: where there is room and nothing augments.
+        features: a .npy file for them, or a .npz with their labels.
+        bn: "update" lets batch normalisation of unfrozen layers train and follow the new data; "freeze" does not.
+        preprocess: what a Keras application expects of its pixels: "caffe", "tf", "torch" or "none"; None: 0..1 where
+            the file does not prepare them itself. augment: see FitSettings.
         output: the file to write; None replaces ``model``, with ``force`` only.
         val, val_labels, val_split, optimizer, loss, metrics, rescale: see FitSettings.
     """
@@ -345,8 +380,12 @@ class FinetuneSettings:
     epochs_unfrozen: int = 5
     unfreeze: str = "all"
     learning_rates: tuple[float, ...] = ()
+    gradual: bool = False
     precompute: bool | None = None
-    bn_update: bool = False
+    features: str | None = None
+    bn: str = "freeze"
+    preprocess: str | None = None
+    augment: str | None = None
     batch_size: int = 64
     optimizer: str | None = None
     loss: str | tuple[str, ...] | None = None

@@ -24,8 +24,8 @@ METRIC_SHORT: name -> the word in progress lines. *_ALIASES: short name -> full 
 """
 '''
 
-NOT_KERAS = ("name", "legacy", "unbiased_moving_variance")
-"""Fields that a user does not set: the layer's name stands before the word, the others keep old files' arithmetic."""
+NOT_KERAS = ("name", "legacy", "unbiased_moving_variance", "schedule")
+"""Fields that a user does not set: the layer's name stands before the word, the others keep the arithmetic of files."""
 
 
 def kind_of(name: str, annotation: str) -> str:

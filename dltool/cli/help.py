@@ -30,7 +30,7 @@ TOPICS = {
 }
 """Topic -> what it is about; its text is in ``help/TOPIC.md``."""
 
-PAGES = ("build", "fit", "evaluate", "predict", "summary", "lr-find", "pseudo-label", "finetune", "convert")
+PAGES = ("build", "fit", "evaluate", "predict", "summary", "lr-find", "tune", "pseudo-label", "finetune", "convert")
 """Commands with a page of their own, ``help/COMMAND.md``."""
 
 

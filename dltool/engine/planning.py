@@ -13,9 +13,12 @@ import numpy as np
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
 from dltool.engine.kernels import (  # noqa: F401 - register
     choosing,
+    convolution_1d,
     dense,
     depthwise,
     elementwise,
+    embedding,
+    gru,
     merging,
     normalization,
     pooling,
@@ -118,6 +121,7 @@ class Plan:
             weights=() if is_activation else model.weights.views[name],
             gradients=() if is_activation else model.weights.gradients[name],
             clock=self.clock,
+            inference=model.graph.nodes[step.node].inference,
         )
         site.is_masked = any(model.graph.masks[i] is not None for i in model.graph.nodes[step.node].inputs)
         site.trains_weights = layer.trainable and any(g is not None for g in site.gradients)
@@ -135,11 +139,13 @@ class Plan:
             site.states = tuple(shared_zeros((rows, *shape)) for shape in layer.state_sizes)
             self.states += site.states
         plan = PLANNERS.get(type(layer))
-        kernel = plan(site) if plan and not self._makes_mask(layer, step.node) else None
+        kernel = plan(site) if plan else None
+        if kernel is not None and self._makes_mask(layer, step.node) and not kernel.makes_mask:
+            kernel = None
         return Planned(step, site, kernel or ReferenceKernel(site), step.inputs)
 
     def _makes_mask(self, layer: Layer, node: int) -> bool:
-        """True when the step must compute its output's mask, which the fast kernels do not."""
+        """True when the step must compute its output's mask, which most fast kernels do not."""
         return self.model.graph.masks[node] is not None and not layer.keeps_mask
 
     def readers(self, index: int) -> list[int]:

@@ -7,6 +7,7 @@ the network, so that nobody needs to repeat it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def with_normalization(graph: Graph) -> Graph:
 
     nodes = [*graph.nodes[:added], Node(Normalization(name=LAYER_NAME), (start,))]
     for node in graph.nodes[added:]:
-        nodes.append(Node(node.layer, tuple(added if i == start else moved(i) for i in node.inputs)))
+        nodes.append(replace(node, inputs=tuple(added if i == start else moved(i) for i in node.inputs)))
     return Graph(tuple(nodes), tuple(moved(o) for o in graph.outputs), graph.name)
 
 

@@ -161,7 +161,7 @@ def memory_text(graph: Graph, optimizer: Optimizer, batch_size: int) -> str:
 def training_bytes(graph: Graph, optimizer: Optimizer, batch_size: int) -> tuple[int, int]:
     """About what a batch takes, and what the weights do with all that belongs to them."""
     batch = 8 * batch_size * sum(_size(shape) for shape in graph.shapes)
-    return batch, 4 * graph.num_parameters * (2 + NUM_SHARDS + len(optimizer.slots))
+    return batch, 4 * graph.num_parameters * (2 + NUM_SHARDS + len(optimizer.kept))
 
 
 def check_memory(graph: Graph, optimizer: Optimizer, batch_size: int, free: int) -> None:

@@ -36,6 +36,7 @@ from dltool.workflows.build import (
     usual_optimizer,
 )
 from dltool.workflows.data_kinds import INPUT, as_reconstruction, check_range, reconstructs, token_inputs, wanted_of
+from dltool.workflows.init_weights import take_weights
 from dltool.workflows.model_data import naming_val_labels, open_for_model, output_weights
 from dltool.workflows.resuming import KEY, check_data, interrupted_run
 
@@ -83,7 +84,13 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
     if resumed is not None:
         return prepare_resumed(settings, resumed)
     is_new = must_build(settings)
-    saved, opened, remarks = build_for(settings) if is_new else read_for(settings)
+    return as_task(settings, *(build_for(settings) if is_new else read_for(settings)), is_new)
+
+
+def as_task(
+    settings: FitSettings, saved: SavedModel, opened: OpenedData, remarks: tuple[str, ...], is_new: bool
+) -> Task:
+    """What ``build_for`` (then it is new) or ``read_for`` gave, as a task."""
     saved.classes, saved.preprocessing = opened.classes, remembered(settings, saved, opened)
     training, validation, saved.split = divide(settings, saved, opened)
     training, everything, added = with_extra(settings, saved, training, opened.train, saved.split)
@@ -91,6 +98,7 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
         adapt(saved.model, chunks_of(training), len(training))
     if settings.freeze is not None:
         saved.model = saved.model.with_graph(frozen(saved.model.graph, settings.freeze))
+    taken = take_weights(saved, settings.init_from) if settings.init_from is not None else ()
     earlier = saved.training_config.optimizer if saved.training_config else None
     saved.training_config = compiled(settings, saved, training.labels if len(training.targets) == 1 else None)
     saved.fingerprint = everything.fingerprint
@@ -101,17 +109,21 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
         check_range(objective.losses[0], training, settings.data.data[0])
     optimizer = saved.training_config.optimizer
     goes_on, note = continuation(saved, earlier, optimizer, settings.reset_optimizer)
-    notes = (*opened.notes, *added, *([note] if note else []))
+    notes = (*opened.notes, *added, *taken, *([note] if note else []))
     return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
 
 
-def prepare_resumed(settings: FitSettings, saved: SavedModel) -> Task:
+def prepare_resumed(settings: FitSettings, saved: SavedModel, opened: OpenedData | None = None) -> Task:
     """The same for a run that goes on: the file says it all, and the data must be those of the run.
+
+    Args:
+        opened: the data, where they are open already.
 
     Raises:
         DataError: they are not.
     """
-    opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
+    if opened is None:
+        opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
     training, validation, split = divide(settings, saved, opened)
     training, everything, added = with_extra(settings, saved, training, opened.train, split)
     fingerprint = validation.fingerprint if validation is not None else ""
@@ -156,10 +168,13 @@ def must_build(settings: FitSettings) -> bool:
     return True
 
 
-def build_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
+def build_for(
+    settings: FitSettings, opened: OpenedData | None = None
+) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
     """A new model for the data, and hints; tables get layers that scale them."""
     wants = wanted_of(settings.data, settings.arch, settings.loss)
-    opened = open_dataset(settings.data, settings.seed, wants)
+    if opened is None:
+        opened = open_dataset(settings.data, settings.seed, wants)
     wanted = BuildSettings(
         model=None,
         arch=settings.arch,
@@ -347,7 +362,7 @@ def limited(settings: FitSettings, rule: Optimizer) -> Optimizer:
     if settings.weight_decay is not None:
         rule = replace(rule, weight_decay=settings.weight_decay)
     if settings.schedule != "constant":
-        rule = replace(rule, decay=0.0)  # the schedule replaces it
+        rule = replace(rule, decay=0.0, schedule=None)  # the schedule replaces it
     return rule
 
 
@@ -399,7 +414,7 @@ def continuation(
     steps = {name: getattr(optimizer, name) for name in STEP_SIZES}
     same = type(earlier) is type(optimizer) and replace(earlier, **steps) == optimizer
     size = saved.model.weights.num_trainable
-    fits = {name: slot.size for name, slot in state.slots.items()} == dict.fromkeys(optimizer.slots, size)
+    fits = {name: slot.size for name, slot in state.slots.items()} == dict.fromkeys(optimizer.kept, size)
     if same and fits:
         after = f"epoch {state.epoch}" if state.epoch else f"step {state.step:,}"
         note = f"goes on after {after} with the state of {optimizer.name}"
