@@ -35,7 +35,7 @@ from dltool.workflows.build import (
     open_dataset,
     usual_optimizer,
 )
-from dltool.workflows.data_kinds import INPUT, as_reconstruction, check_range, reconstructs, wanted_of
+from dltool.workflows.data_kinds import INPUT, as_reconstruction, check_range, reconstructs, token_inputs, wanted_of
 from dltool.workflows.init_weights import take_weights
 from dltool.workflows.model_data import naming_val_labels, open_for_model, output_weights
 from dltool.workflows.resuming import KEY, check_data, interrupted_run
@@ -204,9 +204,14 @@ def read_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str, 
 
 def has_numbers(settings: FitSettings, saved: SavedModel, opened: OpenedData) -> bool:
     """Whether a new network gets its numbers in any unit, from a table or a series, so that they are to be scaled."""
-    shape, layers = saved.model.graph.input_shapes[0], saved.model.graph.layers.values()
-    pads = any(isinstance(layer, Masking) for layer in layers)
-    return settings.normalize and opened.kind == "arrays" and not opened.has_tokens and len(shape) < 3 and not pads
+    graph = saved.model.graph
+    pads = any(isinstance(layer, Masking) for layer in graph.layers.values())
+    return (
+        settings.normalize
+        and opened.kind == "arrays"
+        and len(graph.input_shapes[0]) < 3
+        and not (pads or token_inputs(graph))
+    )
 
 
 def scaling_targets(settings: FitSettings, dataset: Dataset) -> np.ndarray:

@@ -102,6 +102,14 @@ def test_numbers_for_every_step_are_learnt_from_steps_in_any_unit(tmp_path):
     assert measured(tmp_path / "m.h5", data).metrics["mean_absolute_error"].value < 100
 
 
+def test_a_table_of_whole_numbers_is_scaled_where_no_embedding_takes_them(tmp_path):
+    data = saved_arrays(tmp_path, *tokens())
+    trained(tmp_path / "m.h5", data, "mlp:units=4")
+    assert "normalization" in read(str(tmp_path / "m.h5")).model.graph.layers
+    trained(tmp_path / "n.h5", data, "lstm:units=2")
+    assert "normalization" not in read(str(tmp_path / "n.h5")).model.graph.layers
+
+
 def sine(steps=300):
     time = np.arange(steps)
     return np.column_stack([np.sin(time / 5), 100 + 10 * np.cos(time / 5)])
