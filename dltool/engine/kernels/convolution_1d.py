@@ -10,6 +10,7 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
 from dltool.engine.kernels.convolution import COLUMN_BYTES, FREE_ROWS, chain
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import ones, relu, relu_gradient
 from dltool.engine.layers.convolution_nd import Conv1D
 from dltool.engine.layers.spatial import frame_of
@@ -72,20 +73,19 @@ class SequenceConvolution(Kernel):
         return padded[:, start : start + (self.out_steps - 1) * self.stride + 1 : self.stride]
 
     def bind_forward(self, piece: Piece) -> Run:
-        site, kernel = self.site, self.kernel
+        site = self.site
         columns, fill = self.bind_columns(piece)
         y = site.y.interior(piece).reshape(-1, self.filters)
         bias = site.weights[1] if site.layer.use_bias else None
-        fused = site.relu
+        fused, ceiling = site.relu, site.ceiling
 
-        def run() -> None:
-            np.matmul(columns, kernel, out=y)
+        def finish() -> None:
             if bias is not None:
                 np.add(y, bias, out=y)
             if fused:
-                relu(y, y)
+                relu(y, y, ceiling)
 
-        return chain(fill, run)
+        return chain(fill, bind_product(columns, self.kernel, y, piece), finish)
 
     def bind_backward(self, piece: Piece) -> Run:
         site = self.site
@@ -104,7 +104,7 @@ class SequenceConvolution(Kernel):
         columns, fill = self.bind_columns(piece)
         target, add = self.site.weight_target(piece, 0)
         target, transposed = target.reshape(self.depth, self.filters), columns.T
-        runs = [fill, lambda: np.matmul(transposed, dy, out=target), add]
+        runs = [fill, bind_product(transposed, dy, target, piece), add]
         if self.site.layer.use_bias:
             bias_target, bias_add = self.site.weight_target(piece, 1)
             row = ones(len(dy))
@@ -117,15 +117,16 @@ class SequenceConvolution(Kernel):
         transposed = self.kernel.T
         if self.taps == 1 and self.stride == 1:
             flat = target.reshape(-1, self.channels)
-            return [lambda: np.matmul(dy, transposed, out=flat), add]
+            return [bind_product(dy, transposed, flat, piece), add]
         columns = piece.temp("columns", (len(dy), self.depth))
         shaped = columns.reshape(len(piece), self.out_steps, self.taps, self.channels)
+        multiply = bind_product(dy, transposed, columns, piece)
         padded = self.padded(piece)
         pairs = [(self.tap(padded, tap), shaped[:, :, tap]) for tap in range(self.taps)]
         inner = padded[:, self.before : self.before + self.steps]
 
         def run() -> None:
-            np.matmul(dy, transposed, out=columns)
+            multiply()
             padded[...] = 0
             for place, source in pairs:
                 np.add(place, source, out=place)

@@ -11,6 +11,7 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import Kernel, Run, Site, planner
 from dltool.engine.kernels.convolution import chain, product_into
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.recurrent import HALF, ONE, WalkKernel, is_usual
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import GRU
@@ -38,13 +39,14 @@ class GRUKernel(WalkKernel):
         state = piece.temp("gru h", (len(x), u))
         product = piece.temp("gru product", (len(x), 3 * u))
         sequences = site.layer.return_sequences
+        multiply = bind_product(flat, self.kernel, flat_gates, piece)
         off, read_mask = self.bind_mask(piece, rows)
         advance = self.after_step(product) if self.reset_after else self.before_step(product, len(x), piece)
 
         def run() -> None:
             if read_mask is not None:
                 read_mask()
-            np.matmul(flat, self.kernel, out=flat_gates)
+            multiply()
             np.add(flat_gates, self.bias[0], out=flat_gates)
             state[...] = 0
             for t in self.order:

@@ -18,6 +18,7 @@ from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
 from dltool.engine.kernels.convolution import chain, product_into
 from dltool.engine.kernels.dense import num_tiles
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import LSTM
 from dltool.engine.memory import shared_zeros
@@ -123,11 +124,12 @@ class LSTMKernel(WalkKernel):
         more = piece.temp("lstm more", (len(x), u))
         sequences = site.layer.return_sequences
         off, read_mask = self.bind_mask(piece, rows)
+        multiply = bind_product(flat, self.kernel, flat_gates, piece)
 
         def run() -> None:
             if read_mask is not None:
                 read_mask()
-            np.matmul(flat, self.kernel, out=flat_gates)
+            multiply()
             np.add(flat_gates, self.bias, out=flat_gates)
             state[...] = 0
             cell[...] = 0
