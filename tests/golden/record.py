@@ -102,6 +102,7 @@ CASES = {
         ],
         IMAGE,
     ),
+    "center_crop_enlarging": Case(lambda layers: [layers.Conv2D(2, 1), layers.CenterCrop(9, 4)], IMAGE),
     "unit_normalization": Case(lambda layers: [layers.Dense(4), layers.UnitNormalization(axis=1)], SEQUENCE),
     "thresholded_relu": Case(lambda layers: [layers.Dense(6), layers.ThresholdedReLU(0.4)], SEQUENCE, ("k2",)),
 }
