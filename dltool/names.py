@@ -1038,10 +1038,33 @@ AUGMENT_PRESETS = {
     "upright": "rotate=10,zoom=0.1,shift=0.05,brightness=0.2,contrast=0.2",
 }
 ARCHITECTURES = {
+    "autoencoder": {"units": 32, "hidden": 256, "width": 16},
     "cnn": {"width": 32, "units": 256, "dropout": 0.25},
+    "crnn": {"width": 16, "units": 64, "dropout": 0.2, "bidirectional": True},
+    "gru": {
+        "units": 128,
+        "layers": 1,
+        "dropout": 0.2,
+        "bidirectional": False,
+        "every_step": False,
+        "vocabulary": 0,
+        "embedding": 64,
+        "masking": False,
+    },
     "lenet": {"width": 6},
+    "lstm": {
+        "units": 128,
+        "layers": 1,
+        "dropout": 0.2,
+        "bidirectional": False,
+        "every_step": False,
+        "vocabulary": 0,
+        "embedding": 64,
+        "masking": False,
+    },
     "mlp": {"units": 256, "layers": 2, "dropout": 0.3},
     "resnet-small": {"width": 32, "blocks": 2},
     "resnet9": {"width": 32},
+    "textcnn": {"filters": 100, "dropout": 0.5, "vocabulary": 0, "embedding": 64},
     "vgg-small": {"width": 64, "dropout": 0.2},
 }

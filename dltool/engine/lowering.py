@@ -50,7 +50,7 @@ def lower(graph: Graph, losses: tuple[Loss, ...] = ()) -> Lowered:
 
     for index, node in enumerate(graph.nodes):
         layer, inputs = node.layer, tuple(place[i] for i in node.inputs)
-        if is_identity(layer, training=bool(losses)):
+        if is_identity(layer, training=bool(losses) and not node.inference):
             place.append(inputs[0])
             continue
         activation = activation_of(layer)

@@ -5,6 +5,7 @@ It is slow and obvious, the oracle that the fast executor is compared with. Same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,9 +62,10 @@ def run_forward(
             continue
         x: Any = tuple(tape.values[i] for i in node.inputs) if node.joins else tape.values[node.inputs[0]]
         masks = tuple(tape.masks[i] for i in node.inputs)
-        needs_stream = training and node.layer.is_random
+        learns = training and not node.inference
+        needs_stream = learns and node.layer.is_random
         stream = Stream(seed, step, index) if needs_stream else None
-        call = Call(training, stream, masks=masks, state=tape.states.get(index))
+        call = Call(learns, stream, masks=masks, state=tape.states.get(index))
         y, backward = node.layer.forward(x, weights[node.name], call)
         activity = activity_of(node.layer) if training else None
         if activity is not None:
@@ -209,6 +211,8 @@ class ReferenceExecutor:
 
     def train_step(self, batch: Batch, step: int, learning_rate: float, momentum: float | None = None) -> float:
         total = self.gradient_step(batch, step)
+        if not math.isfinite(total):
+            return total
         store = self.model.weights
         slots = tuple(self.slots[name] for name in self.optimizer.slots)
         rule = with_momentum(self.optimizer, momentum)

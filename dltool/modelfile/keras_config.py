@@ -19,7 +19,7 @@ from dltool.engine.layers.core import InputLayer, Normalization
 from dltool.engine.layers.random_images import RandomContrast, RandomCrop, RandomHeight, RandomWidth
 from dltool.engine.layers.row_normalization import LayerNormalization
 from dltool.engine.optimizers import Lion
-from dltool.modelfile.graph_json import value_to_json
+from dltool.modelfile.graph_json import AT_INFERENCE, value_to_json
 from dltool.modelfile.saved import TrainingConfig
 
 KERAS_VERSION = "2.15.0"
@@ -151,7 +151,8 @@ def calls_of(graph: Graph) -> list[int]:
 def call_json(graph: Graph, calls: list[int], names: dict[str, str], node: Node) -> Any:
     """One entry of ``inbound_nodes``: the list that both generations read, or Keras 3's form where there is none."""
     if not needs_keras3(node):
-        return [[*reference(graph, calls, names, source), {}] for source in node.inputs]
+        options = AT_INFERENCE if node.inference else {}
+        return [[*reference(graph, calls, names, source), options] for source in node.inputs]
     return keras3_call(graph, calls, names, node)
 
 
@@ -165,6 +166,7 @@ def keras3_call(graph: Graph, calls: list[int], names: dict[str, str], node: Nod
 
     tensors = [tensor(source) for source in node.inputs]
     options = {"use_causal_mask": True} if getattr(node.layer, "use_causal_mask", False) else {}
+    options |= AT_INFERENCE if node.inference else {}
     if node.layer.may_join and len(tensors) > 1:
         return {"args": tensors[:1], "kwargs": {"initial_state": tensors[1:]}}
     is_list = node.layer.joins and not isinstance(node.layer, MultiHeadAttention)
@@ -232,6 +234,9 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
     for node in graph.nodes:
         if needs_keras3(node):
             found.append(f"tf_keras cannot open the model, because {node.name!r} takes tensors or options by name")
+    still = next((node.name for node in graph.nodes if node.inference), None)
+    if still is not None:
+        found.append(f"Keras 3 trains {still!r} as usual; dltool and tf_keras keep it as at inference (training=False)")
     for name, layer in graph.layers.items():
         if isinstance(layer, SeparableConv1D) and layer.padding == "causal":
             found.append(f"Keras 3 cannot open the model, because it has no causal padding for {name!r}")

@@ -222,9 +222,10 @@ def object_to_json(value: Loss | Optimizer) -> dict[str, Any]:
 def keras_training_config(config: TrainingConfig | None, output_names: tuple[str, ...]) -> dict[str, Any] | None:
     """A ``training_config`` that Keras 3 and tf_keras both compile, or None when that cannot be said in Keras's words.
 
-    Full loss names only ("mse" fails in Keras 3); ``loss_weights`` and ``optimizer_config`` must be there.
+    Full loss names only ("mse" fails in Keras 3); ``loss_weights`` and ``optimizer_config`` must be there. tf_keras has
+    no CTC and would refuse the whole file, so models of strings are opened without a compile step.
     """
-    if config is None or config.optimizer is None or any(one is None for one in config.losses):
+    if config is None or config.optimizer is None or any(one is None or one.per_row for one in config.losses):
         return None
     losses = [keras_loss(one) for one in config.losses]
     several = len(output_names) > 1

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from dltool.modelfile.lock import locked
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import FitSettings
+from dltool.training.autopsy import explained
 from dltool.training.callbacks import BestWeights, Callback, EarlyStopping, Events, Reporting
 from dltool.training.diagnosis import diagnose
 from dltool.training.interrupt import StopOnSignal
@@ -194,11 +197,18 @@ def value_names(task: Task) -> list[str]:
     return names + ([f"val_{name}" for name in names] if task.validation is not None else [])
 
 
-def fit(settings: FitSettings, task: Task, events: Events, path: str, start: float) -> FitState:
+def fit(
+    settings: FitSettings,
+    task: Task,
+    events: Events,
+    path: str,
+    start: float,
+    own: Mapping[str, Callback] = MappingProxyType({}),
+) -> FitState:
     """Train; afterwards ``task.saved`` holds the best weights and the state.
 
     Args:
-        start: what ``time.monotonic`` said when the command began.
+        start: what ``time.monotonic`` said when the command began. own: further callbacks by name.
     """
     objective = task.objective
     with (
@@ -210,11 +220,19 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str, start: flo
             choose_start(settings, task, executor, loader, validation, events)
         state = begin(settings, task, executor, validation, events, start)
         state.writers = writers(state, events, path)
-        callbacks = [state.best, *state.remembering.values(), state.stopper, *state.writers, Reporting(events)]
+        callbacks = [
+            state.best,
+            *state.remembering.values(),
+            state.stopper,
+            *own.values(),
+            *state.writers,
+            Reporting(events),
+        ]
         try:
             train(executor, loader, objective, state.record, callbacks, validation)
         except DivergedError as error:
-            raise DivergedError(f"{error}; {state.keep_best(path)}") from None
+            found = explained(error, state.record, objective, task.train, events, settings.seed, state.best.last)
+            raise DivergedError(str(found), state.keep_best(path)) from None
         except LaneDied as error:
             raise LaneDied(f"{error}; {state.keep_written(path)}") from error
         if state.is_finished:

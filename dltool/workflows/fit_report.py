@@ -36,7 +36,9 @@ def understood(settings: FitSettings, task: Task) -> list[str]:
         listed = f" ({', '.join(f'{c.name} {c.count:,}' for c in counts)})"
         fewest, most = min(c.count for c in counts), max(c.count for c in counts)
         text += listed if len(listed) <= LISTED else f" of {fewest:,} to {most:,}"
-    how = {"given": ", as given", "none": ""}.get(split["kind"], f", {split['kind']}, seed {settings.seed}")
+    how = {"given": ", as given", "none": "", "the last steps": ", the last steps"}.get(
+        split["kind"], f", {split['kind']}, seed {settings.seed}"
+    )
     parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
     lines = [text, f"split   {parts}{how}", model_line(settings, task)]
     return lines + [f"note    {note}" for note in task.notes]

@@ -29,6 +29,7 @@ from dltool.engine.layers import (
     MaxPooling2D,
     ReLU,
     Rescaling,
+    Reshape,
     ZeroPadding2D,
 )
 
@@ -114,16 +115,13 @@ def sequences() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), z))
 
 
-def reader() -> Graph:
-    """A table that is read twice, convolutions of its rows, and a table with a mask before an LSTM."""
+def decoder() -> Graph:
+    """A dense layer reshaped to an image, which convolutions read with a border."""
     b = GraphBuilder()
-    x = b.add(Rescaling(3.0), b.input((7,)))
-    table = Embedding(9, 70, name="table")
-    y = b.add(Conv1D(12, 3, padding="same", activation="relu"), b.add(table, x))
-    y = b.add(GlobalMaxPooling1D(), b.add(Conv1D(6, 2, strides=2, activation="tanh"), y))
-    again = b.add(GlobalAveragePooling1D(), b.add(table, b.add(Rescaling(-1.0), x)))
-    z = b.add(LSTM(5), b.add(Embedding(6, 3, mask_zero=True, embeddings_regularizer="l2"), x))
-    return b.graph(b.add(Dense(10, activation="softmax"), b.add(Concatenate(), y, again, z)))
+    x = b.add(Reshape((7, 7, 32)), b.add(Dense(7 * 7 * 32, activation="relu"), b.input((5,))))
+    x = b.add(Conv2D(32, 3, padding="same", activation="relu"), x)
+    x = b.add(Conv2D(8, 5, padding="same"), b.add(Reshape((14, 14, 8)), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(GlobalAveragePooling2D(), x)))
 
 
 def mobile() -> Graph:
@@ -139,6 +137,18 @@ def mobile() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), x))
 
 
+def reader() -> Graph:
+    """A table that is read twice, convolutions of its rows, and a table with a mask before an LSTM."""
+    b = GraphBuilder()
+    x = b.add(Rescaling(3.0), b.input((7,)))
+    table = Embedding(9, 70, name="table")
+    y = b.add(Conv1D(12, 3, padding="same", activation="relu"), b.add(table, x))
+    y = b.add(GlobalMaxPooling1D(), b.add(Conv1D(6, 2, strides=2, activation="tanh"), y))
+    again = b.add(GlobalAveragePooling1D(), b.add(table, b.add(Rescaling(-1.0), x)))
+    z = b.add(LSTM(5), b.add(Embedding(6, 3, mask_zero=True, embeddings_regularizer="l2"), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(Concatenate(), y, again, z)))
+
+
 NETWORKS = {
     "perceptron": perceptron,
     "classic": classic,
@@ -148,6 +158,7 @@ NETWORKS = {
     "mobile": mobile,
     "sequences": sequences,
     "reader": reader,
+    "decoder": decoder,
 }
 
 

@@ -26,7 +26,7 @@ from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
 from tests.contracts.layer_cases import CASES
-from tests.modelfile.models import images, residual, trained
+from tests.modelfile.models import images, residual, still, trained
 
 pytestmark = pytest.mark.interop
 
@@ -107,6 +107,7 @@ def states() -> Model:
 
 def models() -> dict[str, SavedModel]:
     found = {"images": trained(images()), "twins": trained(residual()), "states": SavedModel(states())}
+    found["still"] = SavedModel(still())
     found |= {name: SavedModel(model) for name, model in single_layers().items()}
     for name in OPTIMIZERS.names():
         found[f"compiled_{name}"] = compiled(name)

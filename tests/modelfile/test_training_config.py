@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dltool.engine.losses import CategoricalCrossentropy, Huber, MeanSquaredError
+from dltool.engine.losses import CTC, CategoricalCrossentropy, Huber, MeanSquaredError
 from dltool.engine.optimizers import SGD, Adagrad, Adam, Nadam, RMSprop
 from dltool.engine.rate_schedules import CosineDecay, PiecewiseConstantDecay, PolynomialDecay
 from dltool.modelfile.keras3 import simplify
@@ -147,3 +147,9 @@ def test_what_keras_has_no_words_for_is_not_written():
     assert keras_training_config(None, ("out",)) is None
     assert keras_training_config(make(losses=(None,)), ("out",)) is None
     assert keras_training_config(make(optimizer=None), ("out",)) is None
+
+
+def test_the_loss_of_strings_is_kept_from_keras_because_tf_keras_would_refuse_the_file():
+    config = TrainingConfig((CTC(),), ("ctc",), (1.0,), optimizer=Adam())
+    assert keras_training_config(config, ("dense",)) is None
+    assert training_from_json(json.loads(json.dumps(training_to_json(config)))) == config

@@ -79,13 +79,13 @@ class SequenceConvolution(Kernel):
         bias = site.weights[1] if site.layer.use_bias else None
         fused, ceiling = site.relu, site.ceiling
 
-        def finish() -> None:
+        def run() -> None:
             if bias is not None:
                 np.add(y, bias, out=y)
             if fused:
                 relu(y, y, ceiling)
 
-        return chain(fill, bind_product(columns, self.kernel, y, piece), finish)
+        return chain(fill, bind_product(columns, self.kernel, y, piece), run)
 
     def bind_backward(self, piece: Piece) -> Run:
         site = self.site
@@ -120,19 +120,17 @@ class SequenceConvolution(Kernel):
             return [bind_product(dy, transposed, flat, piece), add]
         columns = piece.temp("columns", (len(dy), self.depth))
         shaped = columns.reshape(len(piece), self.out_steps, self.taps, self.channels)
-        multiply = bind_product(dy, transposed, columns, piece)
         padded = self.padded(piece)
         pairs = [(self.tap(padded, tap), shaped[:, :, tap]) for tap in range(self.taps)]
         inner = padded[:, self.before : self.before + self.steps]
 
         def run() -> None:
-            multiply()
             padded[...] = 0
             for place, source in pairs:
                 np.add(place, source, out=place)
             np.copyto(target, inner)
 
-        return [run, add]
+        return [bind_product(dy, transposed, columns, piece), run, add]
 
 
 @planner(Conv1D)

@@ -235,7 +235,7 @@ def is_usual(site: Site) -> bool:
     layer = site.layer
     usual = layer.activation == "tanh" and layer.recurrent_activation == "sigmoid"
     special = layer.stateful or layer.return_state or len(site.input_shapes) > 1 or layer.zero_output_for_mask
-    return usual and not special and not (site.training and layer.is_random)
+    return usual and not special and not (site.in_training and layer.is_random)
 
 
 @planner(LSTM)

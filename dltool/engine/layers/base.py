@@ -103,6 +103,11 @@ class Layer:
     is_random: ClassVar[bool] = False
     """True when training draws random numbers from ``call.stream``."""
 
+    @property
+    def trains_differently(self) -> bool:
+        """True when the layer computes something else in training than at inference."""
+        return self.couples_batch or self.is_random
+
     def output_shape(self, shape: Any) -> Shape:
         """The output's shape for an input shape (a tuple of shapes when the layer joins). Raises UsageError."""
         return shape
