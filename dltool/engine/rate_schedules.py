@@ -27,6 +27,8 @@ class RateSchedule:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, int | float) and not math.isfinite(value):
+                raise UsageError(f"{type(self).__name__}: {field.name} is {value}; give a number")
             if "steps" in field.name and field.name != "warmup_steps" and not value > 0:
                 raise UsageError(f"{type(self).__name__}: {field.name} is {value}; give a number above 0")
         if not 0 < self.peak < math.inf:
@@ -40,6 +42,13 @@ class RateSchedule:
     def after(self, done: int) -> float:
         """The rate when ``done`` steps are done."""
         raise NotImplementedError(type(self).__name__)
+
+    def share(self, done: int) -> float:
+        """The rate when ``done`` steps are done, over the peak; infinite where it is beyond floating point."""
+        try:
+            return self.after(done) / self.peak
+        except OverflowError:
+            return math.inf
 
     def scaled(self, factor: float) -> RateSchedule:
         """The same curve with all rates times ``factor``."""

@@ -290,6 +290,7 @@ CASES = [
     case(Resizing(4, 9), IMAGE),
     case(Resizing(3, 3, interpolation="nearest"), IMAGE),
     case(CenterCrop(3, 2), IMAGE),
+    case(CenterCrop(8, 3), IMAGE),
     case(RandomFlip(), IMAGE),
     case(RandomFlip("horizontal"), IMAGE),
     case(RandomRotation(0.2, fill_mode="constant", fill_value=0.5), IMAGE),

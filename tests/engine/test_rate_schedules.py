@@ -56,6 +56,10 @@ def test_an_optimizer_follows_its_schedule_and_scales_it_with_the_rate_it_is_giv
     assert optimizer({"class_name": "SGD", "config": rule.config()}) == rule
 
 
+def test_a_rate_beyond_floating_point_is_infinite():
+    assert ExponentialDecay(0.1, 1, 10.0).share(10**9) == math.inf
+
+
 def test_the_moving_average_options_are_left_out_where_there_is_none():
     assert "use_ema" not in SGD(0.1).config()
     assert SGD(0.1, use_ema=True).config()["ema_momentum"] == 0.99
@@ -65,6 +69,7 @@ def test_the_moving_average_options_are_left_out_where_there_is_none():
     ("make", "message"),
     [
         (lambda: PiecewiseConstantDecay([1], [0.5]), "one value more than boundaries"),
+        (lambda: ExponentialDecay(0.1, 1, math.nan), "decay_rate is nan; give a number"),
         (lambda: CosineDecay(0.1, 0), "CosineDecay: decay_steps is 0; give a number above 0"),
         (lambda: CosineDecay(0.0, 5), "its rate is 0.0; give a number above 0"),
         (lambda: CosineDecayRestarts(0.1, 5, t_mul=0.5), "t_mul is 0.5; give a number from 1"),

@@ -36,6 +36,11 @@ class Case:
     is_random: bool = False
 
 
+def of_convnext(layers: Any) -> Any:
+    """The module that brings the layers of its own of Keras's ConvNeXt."""
+    return importlib.import_module(f"{layers.Layer.__module__.split('.')[0]}.src.applications.convnext")
+
+
 IMAGE, VOLUME, SEQUENCE = (6, 5, 3), (4, 5, 4, 2), (5, 3)
 
 CASES = {
@@ -102,6 +107,9 @@ CASES = {
         ],
         IMAGE,
     ),
+    "center_crop_enlarging": Case(lambda layers: [layers.Conv2D(2, 1), layers.CenterCrop(9, 4)], IMAGE),
+    "layer_scale": Case(lambda layers: [layers.Dense(4), of_convnext(layers).LayerScale(0.5, 4)], IMAGE),
+    "stochastic_depth": Case(lambda layers: [of_convnext(layers).StochasticDepth(0.5)], IMAGE, is_random=True),
     "unit_normalization": Case(lambda layers: [layers.Dense(4), layers.UnitNormalization(axis=1)], SEQUENCE),
     "thresholded_relu": Case(lambda layers: [layers.Dense(6), layers.ThresholdedReLU(0.4)], SEQUENCE, ("k2",)),
 }

@@ -39,6 +39,7 @@ class GRUKernel(WalkKernel):
         state = piece.temp("gru h", (len(x), u))
         product = piece.temp("gru product", (len(x), 3 * u))
         sequences = site.layer.return_sequences
+        multiply = bind_product(flat, self.kernel, flat_gates, piece)
         off, read_mask = self.bind_mask(piece, rows)
         multiply = bind_product(flat, self.kernel, flat_gates, piece)
         advance = self.after_step(product) if self.reset_after else self.before_step(product, len(x), piece)

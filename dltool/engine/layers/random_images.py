@@ -269,18 +269,7 @@ class RandomCrop(Resampled):
         if call.training and spare.min() >= 0:
             corners = (call.stream.uniform((len(x), 2)) * (spare + 1)).astype(int)
             return self.windows(x, corners)
-        tall = max(min(x.shape[1], x.shape[2] * self.height // self.width), 1)
-        wide = max(min(x.shape[2], x.shape[1] * self.width // self.height), 1)
-        top, left = (x.shape[1] - tall) // 2, (x.shape[2] - wide) // 2
-        inside = (slice(None), slice(top, top + tall), slice(left, left + wide))
-        y, shrink = self.resample(x[inside], self.height, self.width)
-
-        def backward(dy: Array) -> tuple[Array, tuple]:
-            dx = np.zeros_like(x)
-            dx[inside] = shrink(dy)[0]
-            return dx, ()
-
-        return y, backward
+        return self.largest_window(x, self.height, self.width)
 
     def windows(self, x: Array, corners: Array) -> tuple[Array, Backward]:
         """Each image's window from its (top, left) corner."""

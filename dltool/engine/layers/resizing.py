@@ -183,6 +183,21 @@ class Resampled(Layer):
         y = np.einsum("ih,nhwc,jw->nijc", rows, x, columns, optimize=True)
         return y, lambda dy: (np.einsum("ih,nijc,jw->nhwc", rows, dy, columns, optimize=True), ())
 
+    def largest_window(self, x: Array, height: int, width: int) -> tuple[Array, Backward]:
+        """The largest window in the middle that has the wanted shape, at the wanted size."""
+        tall = max(min(x.shape[1], x.shape[2] * height // width), 1)
+        wide = max(min(x.shape[2], x.shape[1] * width // height), 1)
+        top, left = (x.shape[1] - tall) // 2, (x.shape[2] - wide) // 2
+        inside = (slice(None), slice(top, top + tall), slice(left, left + wide))
+        y, shrink = self.resample(x[inside], height, width)
+
+        def backward(dy: Array) -> tuple[Array, tuple]:
+            dx = np.zeros_like(x)
+            dx[inside] = shrink(dy)[0]
+            return dx, ()
+
+        return y, backward
+
 
 @LAYERS.register("UpSampling2D", "upsample")
 @dataclass(frozen=True)
@@ -231,27 +246,24 @@ class Resizing(Resampled):
 
 @LAYERS.register("CenterCrop")
 @dataclass(frozen=True)
-class CenterCrop(Layer):
-    """The ``height`` x ``width`` pixels in the middle of an image, which must be at least as large.
-
-    Deviation from Keras: it enlarges smaller images first; here they are refused.
-    """
+class CenterCrop(Resampled):
+    """The ``height`` x ``width`` pixels in the middle of an image; of a smaller one the largest window, enlarged."""
 
     height: int
     width: int
+
+    interpolation: ClassVar[str] = "bilinear"
 
     def __post_init__(self) -> None:
         normalize(self, height=positive("height", self.height), width=positive("width", self.width))
 
     def output_shape(self, shape: Shape) -> Shape:
         check_positions(shape, 2)
-        if any(
-            size is not None and size < wanted for size, wanted in zip(shape, (self.height, self.width), strict=False)
-        ):
-            raise UsageError(f"cannot cut {self.height}x{self.width} out of {shape[0]}x{shape[1]}; resize it first")
         return self.height, self.width, shape[-1]
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        if x.shape[1] < self.height or x.shape[2] < self.width:
+            return self.largest_window(x, self.height, self.width)
         top, left = (x.shape[1] - self.height) // 2, (x.shape[2] - self.width) // 2
         inside = (slice(None), slice(top, top + self.height), slice(left, left + self.width))
 

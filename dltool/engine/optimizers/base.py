@@ -106,7 +106,7 @@ class Optimizer:
     def rate_at(self, step: int, rate: float) -> float:
         """The learning rate of a step (counted from 1) after the optimizer's own schedule or old time decay."""
         if self.schedule is not None:
-            return rate * self.schedule.after(step - 1) / self.schedule.peak
+            return rate * self.schedule.share(step - 1)
         return rate / (1.0 + self.decay * (step - 1)) if self.decay else rate
 
     def coefficients(self, step: int, rate: float, memory: dict[str, float]) -> Coefficients:
