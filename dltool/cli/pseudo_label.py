@@ -56,9 +56,7 @@ class ThresholdType(click.ParamType):
 @click.option("--into", metavar="DIR", help="Link each accepted file into DIR/LABEL/.")
 @click.option("--rounds", type=POSITIVE, metavar="N", help="Label and train N times, while validation does not worsen.")
 @click.option("--train-to", metavar="FILE", help="Train with the list, and write the model here.")
-@click.option(
-    "--epochs", type=POSITIVE, metavar="N", help="Passes over the data.  [by the model's own, fewer for more rows]"
-)
+@click.option("--epochs", type=POSITIVE, metavar="N", help="Passes over the data.")
 @click.option("--ask", type=POSITIVE, metavar="N", help="Instead list N doubtful, different rows for you to label.")
 @options.output
 @options.force
