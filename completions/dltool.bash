@@ -44,15 +44,15 @@ _dltool_reply() {
 
 _dltool_takes_value() {
     case $1 in
-        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
-        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
-        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
-        summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
-        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
-        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
-        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
-        convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
+        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --optimizer | --lr | --loss | --metric | --seed | --plugin) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --plugin | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --beta | --top | --top-losses | --fail-under | --batch-size | --jobs | --backend | --plugin | --output | -o) return 0 ;; esac ;;
+        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --sort-into | --output | -o | --image-size | --color | --resize | --class-names | --batch-size | --jobs | --backend | --plugin) return 0 ;; esac ;;
+        summary) case $2 in --weights | --data | --labels | --diff | --batch-size | --plugin) return 0 ;; esac ;;
+        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed | --plugin) return 0 ;; esac ;;
+        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --plugin | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --plugin | --output | -o) return 0 ;; esac ;;
+        convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from | --plugin) return 0 ;; esac ;;
     esac
     return 1
 }
@@ -77,6 +77,7 @@ _dltool_values() {
         build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         build--metric) _dltool_reply accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy ;;
         build--seed) _dltool_reply ;;
+        build--plugin) return ;;
         fit--data) return ;;
         fit--labels) return ;;
         fit--image-size) _dltool_reply ;;
@@ -118,6 +119,7 @@ _dltool_values() {
         fit--seed) _dltool_reply ;;
         fit--jobs) _dltool_reply ;;
         fit--backend) _dltool_reply auto threads processes ;;
+        fit--plugin) return ;;
         fit--output | fit-o) return ;;
         fit--checkpoint) return ;;
         fit--log) return ;;
@@ -137,6 +139,7 @@ _dltool_values() {
         evaluate--batch-size) _dltool_reply ;;
         evaluate--jobs) _dltool_reply ;;
         evaluate--backend) _dltool_reply auto threads processes ;;
+        evaluate--plugin) return ;;
         evaluate--output | evaluate-o) return ;;
         predict--files0-from) return ;;
         predict--top) _dltool_reply ;;
@@ -152,11 +155,13 @@ _dltool_values() {
         predict--batch-size) _dltool_reply ;;
         predict--jobs) _dltool_reply ;;
         predict--backend) _dltool_reply auto threads processes ;;
+        predict--plugin) return ;;
         summary--weights) _dltool_reply ;;
         summary--data) return ;;
         summary--labels) return ;;
         summary--diff) _dltool_reply ;;
         summary--batch-size) _dltool_reply ;;
+        summary--plugin) return ;;
         lr-find--data) return ;;
         lr-find--labels) return ;;
         lr-find--image-size) _dltool_reply ;;
@@ -175,6 +180,7 @@ _dltool_values() {
         lr-find--jobs) _dltool_reply ;;
         lr-find--backend) _dltool_reply auto threads processes ;;
         lr-find--seed) _dltool_reply ;;
+        lr-find--plugin) return ;;
         pseudo-label--unlabelled) return ;;
         pseudo-label--data) return ;;
         pseudo-label--labels) return ;;
@@ -188,6 +194,7 @@ _dltool_values() {
         pseudo-label--threshold) _dltool_reply ;;
         pseudo-label--min-precision) _dltool_reply ;;
         pseudo-label--max-per-class) _dltool_reply ;;
+        pseudo-label--plugin) return ;;
         pseudo-label--output | pseudo-label-o) return ;;
         pseudo-label--batch-size) _dltool_reply ;;
         pseudo-label--jobs) _dltool_reply ;;
@@ -216,6 +223,7 @@ _dltool_values() {
         finetune--seed) _dltool_reply ;;
         finetune--jobs) _dltool_reply ;;
         finetune--backend) _dltool_reply auto threads processes ;;
+        finetune--plugin) return ;;
         finetune--output | finetune-o) return ;;
         convert--from) return ;;
         convert--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
@@ -223,21 +231,22 @@ _dltool_values() {
         convert--classes) _dltool_reply ;;
         convert--class-names) return ;;
         convert--labels-from) return ;;
+        convert--plugin) return ;;
     esac
 }
 
 _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
-        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
-        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
-        summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
-        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
-        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
-        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
-        convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;
+        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --optimizer --lr --loss --metric --seed --no-rescale --plugin --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --plugin --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --beta --top --top-losses --fail-under --tta --batch-size --jobs --backend --exact --plugin --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
+        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --sort-into --output -o --force -f --image-size --color --resize --class-names --tta --batch-size --jobs --backend --plugin --exact --quiet -q --verbose -v --debug -h --help ;;
+        summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --plugin --json --quiet -q --verbose -v --debug -h --help ;;
+        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --plugin --json --quiet -q --verbose -v --debug -h --help ;;
+        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --plugin --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
+        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --precompute --no-precompute --bn-update --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --plugin --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --plugin --force -f --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
         help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
     esac
@@ -260,7 +269,7 @@ _dltool_arguments() {
         convert:0) _dltool_reply ;;
         convert:1) _dltool_reply ;;
         completion:0) _dltool_reply bash zsh fish ;;
-        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
+        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output plugins schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
         *) _dltool_reply ;;
     esac
 }

@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
+        else if contains -- $word --arch --at --augment --augment-preview --backend --balance --batch-size --beta --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --files0-from --format --freeze --from --group --head --image-size --input --jobs --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --plugin --pop --resize --restarts --schedule --seed --sort-into --steps --threshold --time --top --top-losses --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -66,6 +66,7 @@ complete -c dltool -n '__dltool_at build' -l loss -r -f -a 'binary_crossentropy 
 complete -c dltool -n '__dltool_at build' -l metric -r -f -a 'accuracy auc binary_accuracy categorical_accuracy f1_score fbeta_score mean_absolute_error mean_squared_error precision recall sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy' -d 'What is measured (dltool help losses); repeat for several. [by the last layer]'
 complete -c dltool -n '__dltool_at build' -l seed -r -f -d 'Same seed, same result, bit for bit.'
 complete -c dltool -n '__dltool_at build' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
+complete -c dltool -n '__dltool_at build' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at build' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at build' -l dry-run -d 'Check everything, show the plan and write nothing.'
 complete -c dltool -n '__dltool_at build' -l quiet -s q -d 'Results only.'
@@ -122,6 +123,7 @@ complete -c dltool -n '__dltool_at fit' -l backend -r -f -a 'auto threads proces
 complete -c dltool -n '__dltool_at fit' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
 complete -c dltool -n '__dltool_at fit' -l resume -d 'Go on with the interrupted run in the file, exactly.'
 complete -c dltool -n '__dltool_at fit' -l reset-optimizer -d 'Forget the optimizer\'s state in the file.'
+complete -c dltool -n '__dltool_at fit' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at fit' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at fit' -l checkpoint -r -F -d 'Also write each improvement here; as e{epoch:03}.h5, every epoch.'
 complete -c dltool -n '__dltool_at fit' -l log -r -F -d 'Write the numbers of every epoch to a .csv or .jsonl file.'
@@ -156,6 +158,7 @@ complete -c dltool -n '__dltool_at evaluate' -l batch-size -r -f -d 'Rows per st
 complete -c dltool -n '__dltool_at evaluate' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at evaluate' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
 complete -c dltool -n '__dltool_at evaluate' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
+complete -c dltool -n '__dltool_at evaluate' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at evaluate' -l json -d 'Give the result as JSON.'
 complete -c dltool -n '__dltool_at evaluate' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at evaluate' -l force -s f -d 'Replace an existing file.'
@@ -182,6 +185,7 @@ complete -c dltool -n '__dltool_at predict' -l tta -d 'Average over views of eac
 complete -c dltool -n '__dltool_at predict' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at predict' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at predict' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
+complete -c dltool -n '__dltool_at predict' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at predict' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
 complete -c dltool -n '__dltool_at predict' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at predict' -l verbose -s v -d 'Say more.'
@@ -198,6 +202,7 @@ complete -c dltool -n '__dltool_at summary' -l data -r -F -d 'A folder of class 
 complete -c dltool -n '__dltool_at summary' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
 complete -c dltool -n '__dltool_at summary' -l diff -r -f -d 'What is different in another model.'
 complete -c dltool -n '__dltool_at summary' -l batch-size -r -f -d 'Rows per step.'
+complete -c dltool -n '__dltool_at summary' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at summary' -l json -d 'Give the result as JSON.'
 complete -c dltool -n '__dltool_at summary' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at summary' -l verbose -s v -d 'Say more.'
@@ -225,6 +230,7 @@ complete -c dltool -n '__dltool_at lr-find' -l batch-size -r -f -d 'Rows per ste
 complete -c dltool -n '__dltool_at lr-find' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at lr-find' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
 complete -c dltool -n '__dltool_at lr-find' -l seed -r -f -d 'Same seed, same result, bit for bit.'
+complete -c dltool -n '__dltool_at lr-find' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at lr-find' -l json -d 'Give the result as JSON.'
 complete -c dltool -n '__dltool_at lr-find' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at lr-find' -l verbose -s v -d 'Say more.'
@@ -247,6 +253,7 @@ complete -c dltool -n '__dltool_at pseudo-label' -l val-labels -r -F -d 'Labels 
 complete -c dltool -n '__dltool_at pseudo-label' -l threshold -r -f -d 'Least probability to accept, for all classes or each.'
 complete -c dltool -n '__dltool_at pseudo-label' -l min-precision -r -f -d 'Find thresholds so that a part P is right. [0.95]'
 complete -c dltool -n '__dltool_at pseudo-label' -l max-per-class -r -f -d 'Accept the N surest of each class at most.'
+complete -c dltool -n '__dltool_at pseudo-label' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at pseudo-label' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at pseudo-label' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at pseudo-label' -l batch-size -r -f -d 'Rows per step.'
@@ -287,6 +294,7 @@ complete -c dltool -n '__dltool_at finetune' -l metric -r -f -a 'accuracy auc bi
 complete -c dltool -n '__dltool_at finetune' -l seed -r -f -d 'Same seed, same result, bit for bit.'
 complete -c dltool -n '__dltool_at finetune' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at finetune' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
+complete -c dltool -n '__dltool_at finetune' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at finetune' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at finetune' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at finetune' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
@@ -302,6 +310,7 @@ complete -c dltool -n '__dltool_at convert' -l classes -r -f -d 'Number of class
 complete -c dltool -n '__dltool_at convert' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
 complete -c dltool -n '__dltool_at convert' -l class-names -r -F -d 'Names of the classes, in the order of the outputs.'
 complete -c dltool -n '__dltool_at convert' -l labels-from -r -F -d 'Take class names and preprocessing of another model file.'
+complete -c dltool -n '__dltool_at convert' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at convert' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at convert' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at convert' -l verbose -s v -d 'Say more.'
@@ -318,4 +327,4 @@ complete -c dltool -n '__dltool_at help' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at help' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at help' -l debug -d 'Show the traceback of an error.'
 complete -c dltool -n '__dltool_at help' -s h -l help -d 'Show this message and exit.'
-complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits losses model-file numerics output schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help'
+complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits losses model-file numerics output plugins schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help'

@@ -12,4 +12,4 @@
 Imports go downward in this list, never sideways.
 """
 
-__version__ = "0.1.0"
+from dltool.version import __version__ as __version__

@@ -9,6 +9,23 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class PluginFile:
+    """A file of the user's own definitions that was read.
+
+    Attributes:
+        path: as given with --plugin. digest: SHA-256 of its bytes.
+    """
+
+    path: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return self.path.replace("\\", "/").rpartition("/")[2]
+
+
+@dataclass(frozen=True)
 class DataSettings:
     """Where the rows come from and how images are read.
 
@@ -109,6 +126,7 @@ class FitSettings:
             training.
         log: a .csv or .jsonl file; log_every: "epoch" or "batch". plot: a picture of the curves.
         resume: go on with the interrupted run in the file; reset_optimizer: start its optimizer anew.
+        plugins: the files of --plugin, which are read already; the model file remembers them.
         given: names of the fields that were said; with ``resume`` the others are those of the interrupted run. None:
             all were.
     """
@@ -161,6 +179,7 @@ class FitSettings:
     plot: str | None = None
     resume: bool = False
     reset_optimizer: bool = False
+    plugins: tuple[PluginFile, ...] = ()
     given: tuple[str, ...] | None = None
 
 
@@ -176,6 +195,7 @@ class EvaluateSettings:
         tta: average over several views of each image, as training made them.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
         exact: no algorithm with larger rounding errors than a direct computation.
+        plugins: see FitSettings.
     """
 
     model: str
@@ -190,6 +210,7 @@ class EvaluateSettings:
     fail_under: tuple[tuple[str, float], ...] = ()
     exact: bool = False
     tta: bool = False
+    plugins: tuple[PluginFile, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class RatesType(click.ParamType):
 @options.seed
 @options.jobs
 @options.backend
+@options.plugin
 @options.output
 @options.force
 @options.rescale

@@ -24,6 +24,7 @@ TOPICS = {
     "model-file": "what a model file holds, Keras, safety",
     "numerics": "what is repeatable, lanes, precision",
     "output": "stdout and stderr, colour, JSON, options of every command",
+    "plugins": "layers, losses, metrics and more of your own: --plugin",
     "schedules": "learning rates that change during training",
     "changelog": "what is new",
 }

@@ -44,6 +44,7 @@ class ThresholdType(click.ParamType):
 )
 @click.option("--min-precision", type=PRECISION, metavar="P", help="Find thresholds so that a part P is right.  [0.95]")
 @click.option("--max-per-class", type=POSITIVE, metavar="N", help="Accept the N surest of each class at most.")
+@options.plugin
 @options.output
 @options.force
 @options.compute

@@ -27,7 +27,7 @@ SECTIONS = {
         "--checkpoint"
     ),
     "Reports": "--beta --top-losses --log --log-every --plot --report --timing --advice",
-    "More options": "",
+    "More options": "--plugin",
     "Speed": "--jobs --backend --exact --cache",
     "General": "--quiet --verbose --debug --version --help",
 }

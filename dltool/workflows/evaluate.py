@@ -24,6 +24,7 @@ from dltool.training.objective import Objective, class_indices, make_objective
 from dltool.training.tallies import LOWER_IS_BETTER, ClassTally, LabelTally, ValueTally
 from dltool.workflows.evaluation import Comparison, Confused, EvaluateResult, Gate, LossRow, OutputReport
 from dltool.workflows.model_data import open_for_model
+from dltool.workflows.plugin_record import differences
 from dltool.workflows.scoring import Progress, Reading, open_executor, readings
 
 Tally = ClassTally | LabelTally | ValueTally
@@ -99,7 +100,7 @@ def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: Evalua
     directions = metric_directions(objective, tallies)
     gates = tuple((known_metric(name, directions), limit) for name, limit in settings.fail_under)
     losses = np.zeros(len(dataset))
-    all_notes = (*saved.remarks, *opened.notes, *notes)
+    all_notes = (*saved.remarks, *differences(saved.recipe, settings.plugins), *opened.notes, *notes)
     return Task(path, saved, opened, dataset, objective, found, tallies, directions, gates, losses, all_notes)
 
 

@@ -11,7 +11,6 @@ import signal
 import time
 from dataclasses import dataclass, replace
 
-from dltool import __version__
 from dltool.data.dataset import Dataset
 from dltool.data.opening import OpenedData
 from dltool.engine.process_lanes import LaneDied
@@ -25,6 +24,7 @@ from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import BuildSettings, FinetuneSettings, FitSettings
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.labels import target_form
+from dltool.version import __version__
 from dltool.workflows.build import chosen_optimizer, compile_step, open_dataset
 from dltool.workflows.finetune_stages import (
     Job,

@@ -27,6 +27,7 @@ from dltool.workflows.features import features_of, num_bytes
 from dltool.workflows.fit import held_out
 from dltool.workflows.model_data import sized
 from dltool.workflows.new_head import NewHead, feature_shape, unfrozen_graph
+from dltool.workflows.plugin_record import own_callbacks
 
 SMALL_HEAD = 200_000
 """Parameters below which a head on features is trained by one lane."""
@@ -166,8 +167,9 @@ def train_stage(
             best.keep(model.weights.vector, *job.best)
         done = len(job.history)
         record = Run(fixed, done + epochs, job.rates[-1], epoch=done, history=job.history)
+        told = [best, job.stopper, *own_callbacks().values(), Reporting(job.events)]
         try:
-            train(executor, loader, objective, record, [best, job.stopper, Reporting(job.events)], checking)
+            train(executor, loader, objective, record, told, checking)
         finally:
             job.best = job.best if best.epoch is None else (best.epoch, best.value)
 

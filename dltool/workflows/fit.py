@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,6 +55,7 @@ from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.fit_threshold import check_threshold, decision_threshold
 from dltool.workflows.plotting import check_plot, training_curves
+from dltool.workflows.plugin_record import differences, own_callbacks, recall_own
 from dltool.workflows.resuming import KEY, Origin, find_run, go_on, interrupted_run, resumed_settings
 from dltool.workflows.run_record import check_partial, reading_run, restore_memory
 from dltool.workflows.saving import BYTES_PER_SECOND, Saving
@@ -85,11 +87,14 @@ class FitResult:
     diagnosis: str = ""
 
 
-def run(settings: FitSettings, events: Events | None = None, began: float | None = None) -> FitResult:
+def run(
+    settings: FitSettings, events: Events | None = None, began: float | None = None, callbacks: Sequence[Callback] = ()
+) -> FitResult:
     """Train a model and write it.
 
     Args:
         began: what ``time.monotonic`` said when the time of ``settings.time`` began; None: now.
+        callbacks: the user's own, besides those that plugins registered.
 
     Raises:
         UsageError, DataError, ModelFileError, OutputError: before the first batch, for everything that can be checked.
@@ -104,19 +109,47 @@ def run(settings: FitSettings, events: Events | None = None, began: float | None
         if earlier is not None and interrupted_run(earlier) is None:
             events.note(f"{path}: the run is finished, nothing is left to resume")
             return FitResult(path, tuple(earlier.history), earlier.recipe.get("best_epoch"), "", 0.0)
-        wanted = settings
-        settings = decided(settings) if earlier is None else settings
-        task = checked_task(settings, earlier, path)
-        events.understood(understood(settings, task))
-        for text in hints(settings, task)[:1]:
-            events.hint(text)
-        if wanted.learning_rate == AUTO and earlier is None:
-            settings, task = with_rate(settings, task, found_rate(settings, task, events))
-        state = fit(settings, task, events, path, start)
+        task = checked_task(settings if earlier is not None else decided(settings), earlier, path)
+        state = trained(settings, task, events, path, start, callbacks)
         write(task.saved, path, keep_state=settings.keep_state or not state.is_finished)
+    return result_of(state, events, path, start)
+
+
+def run_in_memory(
+    settings: FitSettings, saved: SavedModel, events: Events | None = None, callbacks: Sequence[Callback] = ()
+) -> FitResult:
+    """The same for a model in memory, whose file is not written; ``saved`` has the best weights and all else after it.
+
+    Raises: as ``run``; what is said there of the file holds for ``saved``.
+    """
+    start, events = time.monotonic(), events or Events()
+    task = checked_task(decided(settings), None, None, saved)
+    state = trained(settings, task, events, None, start, callbacks)
+    return result_of(state, events, None, start)
+
+
+def trained(
+    settings: FitSettings, task: Task, events: Events, path: str | None, start: float, callbacks: Sequence[Callback]
+) -> FitState:
+    """Say what was understood, find what the data must say, train."""
+    wanted = settings.learning_rate
+    settings = settings if task.resumed else decided(settings)
+    events.understood(understood(settings, task))
+    for text in differences(task.saved.recipe, settings.plugins):
+        events.warning(text)
+    for text in hints(settings, task)[:1]:
+        events.hint(text)
+    if wanted == AUTO and not task.resumed:
+        settings, task = with_rate(settings, task, found_rate(settings, task, events))
+    own = {**own_callbacks(), **{str(number): callback for number, callback in enumerate(callbacks)}}
+    return fit(settings, task, events, path, start, own)
+
+
+def result_of(state: FitState, events: Events, path: str | None, start: float) -> FitResult:
+    """Say how it ended; see ``conclude`` for what that may raise."""
     found = conclude(state, events, path)
     record, seconds = state.record, time.monotonic() - start
-    return FitResult(path, tuple(record.history), record.best_epoch, record.stop, seconds, found)
+    return FitResult(path or "", tuple(record.history), record.best_epoch, record.stop, seconds, found)
 
 
 def dry_run(settings: FitSettings) -> list[str]:
@@ -155,15 +188,17 @@ def with_earlier(settings: FitSettings, path: str) -> tuple[FitSettings, SavedMo
     return (settings, None) if earlier is None else (resumed_settings(settings, earlier, path), earlier)
 
 
-def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -> Task:
-    """What will be trained on what, and whether the files beside the model can be written."""
-    task = prepare(settings, earlier)
+def checked_task(
+    settings: FitSettings, earlier: SavedModel | None, path: str | None, saved: SavedModel | None = None
+) -> Task:
+    """What will be trained on what, and whether the model and the files beside it can be written."""
+    task = prepare(settings, earlier, saved)
     overwrite, epochs = settings.force or settings.resume, range(1, min(settings.epochs, MOST_CHECKED) + 1)
     if earlier is None and task.saved.history:
         first = int(task.saved.history[-1]["epoch"])
         epochs = range(first + 1, first + len(epochs) + 1)
     if settings.checkpoint is not None:
-        check_checkpoint(settings.checkpoint, value_names(task), epochs, path, overwrite)
+        check_checkpoint(settings.checkpoint, value_names(task), epochs, path or "", overwrite)
     if settings.log is not None:
         check_log(settings.log, overwrite)
     if settings.plot is not None:
@@ -174,7 +209,8 @@ def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -
     check_threshold(settings, task)
     size = min(settings.batch_size, len(task.train))
     check_memory(task.saved.model.graph, task.optimizer, size, available_bytes())
-    check_space(path, file_bytes(task))
+    if path is not None:
+        check_space(path, file_bytes(task))
     return task
 
 
@@ -194,11 +230,14 @@ def value_names(task: Task) -> list[str]:
     return names + ([f"val_{name}" for name in names] if task.validation is not None else [])
 
 
-def fit(settings: FitSettings, task: Task, events: Events, path: str, start: float) -> FitState:
+def fit(
+    settings: FitSettings, task: Task, events: Events, path: str | None, start: float, own: dict[str, Callback]
+) -> FitState:
     """Train; afterwards ``task.saved`` holds the best weights and the state.
 
     Args:
-        start: what ``time.monotonic`` said when the command began.
+        path: the file that is written now and then; None for none.
+        start: what ``time.monotonic`` said when the command began. own: the user's callbacks by name.
     """
     objective = task.objective
     with (
@@ -208,11 +247,11 @@ def fit(settings: FitSettings, task: Task, events: Events, path: str, start: flo
     ):
         if settings.restarts > 1 and not task.resumed:
             choose_start(settings, task, executor, loader, validation, events)
-        state = begin(settings, task, executor, validation, events, start)
+        state = begin(settings, task, executor, validation, events, start, own)
         state.writers = writers(state, events, path)
-        callbacks = [state.best, *state.remembering.values(), state.stopper, *state.writers, Reporting(events)]
+        told = [state.best, *state.remembering.values(), state.stopper, *own.values(), *state.writers]
         try:
-            train(executor, loader, objective, state.record, callbacks, validation)
+            train(executor, loader, objective, state.record, [*told, Reporting(events)], validation)
         except DivergedError as error:
             raise DivergedError(f"{error}; {state.keep_best(path)}") from None
         except LaneDied as error:
@@ -229,7 +268,13 @@ def held_out(dataset: Dataset | None, batch_size: int) -> Any:
 
 
 def begin(
-    settings: FitSettings, task: Task, executor: Executor, validation: Loader | None, events: Events, start: float
+    settings: FitSettings,
+    task: Task,
+    executor: Executor,
+    validation: Loader | None,
+    events: Events,
+    start: float,
+    own: dict[str, Callback],
 ) -> FitState:
     """The run where it starts, or where it was interrupted."""
     monitor = task.objective.monitor(settings.monitor, validation is not None, settings.min_delta)
@@ -257,7 +302,8 @@ def begin(
     if task.resumed:
         with reading_run(target(settings)):
             recall(task, best, kept, remembering)
-    return FitState(settings, task, executor, record, origin, best, StopOnSignal(events), remembering)
+        recall_own(task.saved.state.callbacks, own)
+    return FitState(settings, task, executor, record, origin, best, StopOnSignal(events), remembering, own)
 
 
 def keep_earlier_best(best: BestWeights, executor: Executor, validation: Loader | None, task: Task) -> None:
@@ -283,7 +329,7 @@ def recall(task: Task, best: BestWeights, kept: Any, remembering: dict[str, Call
         check_partial(memory[KEY]["partial"], memory[KEY]["samples"], task.objective, task.train)
 
 
-def writers(state: FitState, events: Events, path: str) -> list[Callback]:
+def writers(state: FitState, events: Events, path: str | None) -> list[Callback]:
     """Who writes files while the training goes on: log and checkpoints first, so that the model never is ahead."""
     settings, found = state.settings, []
     if settings.log is not None:
@@ -291,6 +337,9 @@ def writers(state: FitState, events: Events, path: str) -> list[Callback]:
         found.append(LogFile(settings.log, value_names(state.task), events, batches, state.task.resumed))
     if settings.checkpoint is not None:
         found.append(Checkpoint(settings.checkpoint, lambda run, name: state.write_current(name), events))
+
+    if path is None:
+        return found
 
     def save(run: Run) -> None:
         try:
@@ -301,7 +350,7 @@ def writers(state: FitState, events: Events, path: str) -> list[Callback]:
     return [*found, Saving(save, file_bytes(state.task))]
 
 
-def conclude(state: FitState, events: Events, path: str) -> str:
+def conclude(state: FitState, events: Events, path: str | None) -> str:
     """Say how it ended, and what the curves say; end the command when a signal or a full disk did.
 
     Returns:
@@ -309,7 +358,7 @@ def conclude(state: FitState, events: Events, path: str) -> str:
     """
     events.finished(state.record)
     if state.stopper.caught is not None:
-        events.interrupted(state.record, path)
+        events.interrupted(state.record, path or "")
         raise SystemExit(143) if state.stopper.caught == signal.SIGTERM else KeyboardInterrupt
     found = diagnose(state.history)
     if found is not None:
@@ -318,5 +367,5 @@ def conclude(state: FitState, events: Events, path: str) -> str:
         training_curves(state.record.history, state.settings.plot)
     failed = next((writer.error for writer in state.writers if getattr(writer, "error", "")), "")
     if failed:
-        raise OutputError(f"{failed}; the model is saved in {path}")
+        raise OutputError(f"{failed}; the model is {'trained' if path is None else f'saved in {path}'}")
     return found.words if found is not None else ""
