@@ -269,7 +269,7 @@ _dltool_arguments() {
         convert:0) _dltool_reply ;;
         convert:1) _dltool_reply ;;
         completion:0) _dltool_reply bash zsh fish ;;
-        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output plugins schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
+        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output plugins python schedules changelog build fit evaluate predict summary lr-find pseudo-label finetune convert completion help ;;
         *) _dltool_reply ;;
     esac
 }

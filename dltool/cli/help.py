@@ -25,6 +25,7 @@ TOPICS = {
     "numerics": "what is repeatable, lanes, precision",
     "output": "stdout and stderr, colour, JSON, options of every command",
     "plugins": "layers, losses, metrics and more of your own: --plugin",
+    "python": "import dltool: load, build, fit, evaluate, predict, callbacks",
     "schedules": "learning rates that change during training",
     "changelog": "what is new",
 }

@@ -66,6 +66,12 @@ def run(settings: EvaluateSettings, progress: Progress | None = None) -> Evaluat
     return measure(prepare(settings.model, settings), settings, progress)
 
 
+def run_in_memory(saved: SavedModel, settings: EvaluateSettings) -> EvaluateResult:
+    """The same for a model in memory; ``settings.model`` is what messages call it."""
+    opened = open_for_model(settings.data, saved)
+    return measure(make_task(settings.model, saved, opened, settings), settings, None)
+
+
 def compare(settings: EvaluateSettings, progress: Progress | None = None) -> Comparison:
     """Measure ``settings.model`` and ``settings.other`` on the same rows, and say whether one is better.
 

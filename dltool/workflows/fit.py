@@ -118,13 +118,22 @@ def run(
 def run_in_memory(
     settings: FitSettings, saved: SavedModel, events: Events | None = None, callbacks: Sequence[Callback] = ()
 ) -> FitResult:
-    """The same for a model in memory, whose file is not written; ``saved`` has the best weights and all else after it.
+    """The same for a model in memory: afterwards ``saved`` is what the file would be.
 
-    Raises: as ``run``; what is said there of the file holds for ``saved``.
+    Raises: as ``run``; what is said there of the file holds for ``saved``. It stays as it was where a check fails, and
+        its weights where no epoch was finished.
     """
     start, events = time.monotonic(), events or Events()
-    task = checked_task(decided(settings), None, None, saved)
-    state = trained(settings, task, events, None, start, callbacks)
+    task = checked_task(decided(settings), None, None, replace(saved))
+    vars(saved).update(vars(task.saved))
+    task = replace(task, saved=saved)
+    vector = saved.model.weights.vector
+    before = vector.copy()
+    try:
+        state = trained(settings, task, events, None, start, callbacks)
+    finally:
+        if not np.isfinite(vector).all():
+            vector[...] = before
     return result_of(state, events, None, start)
 
 
