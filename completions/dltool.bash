@@ -62,7 +62,7 @@ _dltool_values() {
     case $1$2 in
         build--input) _dltool_reply ;;
         build--classes) _dltool_reply ;;
-        build--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        build--arch) _dltool_reply cnn lenet mlp resnet-small resnet9 vgg-small ;;
         build--from) return ;;
         build--like) return ;;
         build--data) return ;;
@@ -90,7 +90,7 @@ _dltool_values() {
         fit--val-split) _dltool_reply ;;
         fit--group) return ;;
         fit--extra) return ;;
-        fit--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        fit--arch) _dltool_reply cnn lenet mlp resnet-small resnet9 vgg-small ;;
         fit--epochs) _dltool_reply ;;
         fit--batch-size) _dltool_reply ;;
         fit--optimizer) _dltool_reply adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd ;;
@@ -226,7 +226,7 @@ _dltool_values() {
         finetune--plugin) return ;;
         finetune--output | finetune-o) return ;;
         convert--from) return ;;
-        convert--arch) _dltool_reply cnn lenet mlp resnet-small vgg-small ;;
+        convert--arch) _dltool_reply cnn lenet mlp resnet-small resnet9 vgg-small ;;
         convert--input) _dltool_reply ;;
         convert--classes) _dltool_reply ;;
         convert--class-names) return ;;

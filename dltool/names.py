@@ -852,5 +852,6 @@ ARCHITECTURES = {
     "lenet": {"width": 6},
     "mlp": {"units": 256, "layers": 2, "dropout": 0.3},
     "resnet-small": {"width": 32, "blocks": 2},
+    "resnet9": {"width": 32},
     "vgg-small": {"width": 64, "dropout": 0.2},
 }

@@ -3,7 +3,7 @@
     grammar literals                 layer words -> checked Words; the standard library only: a typo costs no numpy
     words                            Words -> Graph
     catalog                          the registry of ready architectures, one family per file:
-    mlp lenet cnn vgg_small resnet_small
+    mlp lenet cnn vgg_small resnet_small resnet9
 
 Imports ``dltool.engine``, ``dltool.errors``, ``dltool.registry`` and ``dltool.names`` only.
 """

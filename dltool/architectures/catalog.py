@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dltool.architectures import cnn, lenet, mlp, resnet_small, vgg_small  # noqa: F401  (they register themselves)
+from dltool.architectures import cnn, lenet, mlp, resnet9, resnet_small, vgg_small  # noqa: F401 - register
 from dltool.architectures.base import ARCHITECTURES
 from dltool.architectures.literals import spec
 from dltool.engine.graph import Graph

@@ -84,8 +84,8 @@ def is_identity(layer: Layer, training: bool) -> bool:
 def activation_of(layer: Layer) -> str | None:
     """The activation to split off, or None."""
     if isinstance(layer, ReLU):
-        plain = layer.max_value is None and layer.negative_slope == 0 and layer.threshold == 0
-        return "relu" if plain else None
+        plain = layer.negative_slope == 0 and layer.threshold == 0
+        return {None: "relu", 6: "relu6"}.get(layer.max_value) if plain else None
     if isinstance(layer, Softmax):
         return "softmax" if layer.axis == -1 else None
     name = getattr(layer, "activation", "linear")

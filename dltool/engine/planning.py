@@ -24,7 +24,7 @@ from dltool.engine.kernels import (  # noqa: F401 - register
 from dltool.engine.kernels.base import NUM_BANDS, NUM_SHARDS, PLANNERS, SMALL_BATCH, Kernel, Phase, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.dense import DenseKernel
-from dltool.engine.kernels.elementwise import CopyKernel
+from dltool.engine.kernels.elementwise import CEILINGS, CopyKernel, ReluKernel
 from dltool.engine.kernels.fallback import ReferenceKernel
 from dltool.engine.kernels.heads import InputKernel, LossKernel, Staging
 from dltool.engine.kernels.normalization import FrozenNormalizationKernel
@@ -157,14 +157,19 @@ class Plan:
                 self._absorb(index)
 
     def _fuse_relus(self) -> None:
-        """A relu whose producer can apply it, and has no other reader, becomes part of the producer."""
+        """A relu whose producer can apply it, and has no other reader, becomes part of the producer.
+
+        One with an upper limit only in inference: its gradient does not follow from the output's sign.
+        """
         for index, planned in enumerate(self.steps):
-            layer = planned.step.layer
-            if planned.kernel is None or not isinstance(layer, Activation) or layer.activation != "relu":
+            if not isinstance(planned.kernel, ReluKernel):
                 continue
+            ceiling = CEILINGS[planned.step.layer.activation]
             producer = self._sole_producer(index)
+            if self.settings.training and np.isfinite(ceiling):
+                continue
             if producer is not None and producer.fuses_relu and not producer.site.relu:
-                producer.site.relu = True
+                producer.site.relu, producer.site.ceiling = True, ceiling
                 self._absorb(index)
 
     def _sole_producer(self, index: int) -> Kernel | None:

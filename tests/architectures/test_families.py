@@ -7,7 +7,7 @@ from dltool.engine.layers import Dropout
 from dltool.errors import UsageError
 
 IMAGES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3), (33, 47, 4)]
-CONVOLUTIONAL = ["lenet", "cnn", "vgg-small", "resnet-small"]
+CONVOLUTIONAL = ["lenet", "cnn", "vgg-small", "resnet-small", "resnet9"]
 
 
 def kinds(graph):
@@ -99,3 +99,14 @@ def test_defaults_are_known_without_numpy():
         defaults = dict(ARCHITECTURES.get(name).__kwdefaults__)
         defaults.pop("rescale")
         assert defaults == LISTED[name]
+
+
+def test_resnet9_has_the_layers_and_parameters_of_its_source():
+    graph = architecture("resnet9:width=64", (32, 32, 3), 10, "softmax")
+    assert kinds(graph).count("Conv2D") == 8
+    assert kinds(graph).count("MaxPooling2D") == 3
+    sizes = [shape for shape, kind in zip(graph.shapes, kinds(graph), strict=True) if kind == "Add"]
+    assert sizes == [(16, 16, 128), (4, 4, 512)]
+    weights = 9 * (3 * 64 + 64 * 128 + 2 * 128 * 128 + 128 * 256 + 256 * 512 + 2 * 512 * 512) + 512 * 10
+    assert sum(node.layer.filters for node in graph.nodes if type(node.layer).__name__ == "Conv2D") == 2240
+    assert graph.num_parameters == weights + 10 + 4 * 2240

@@ -82,7 +82,8 @@ def test_a_wide_summary_stays_within_80_columns(capsys):
         (
             ["m.h5"],
             2,
-            "build: no layers given; write layer words, --arch cnn|lenet|mlp|resnet-small|vgg-small, --from or --like",
+            "build: no layers given; write layer words, --arch cnn|lenet|mlp|resnet-small|resnet9|vgg-small, "
+            "--from or --like",
         ),
         (["m.h5", "dense:3", "--arch", "cnn"], 2, "--arch: cannot be combined with layer words (dense:3); give one of"),
         (

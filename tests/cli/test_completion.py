@@ -87,7 +87,7 @@ def shell(request, tmp_path_factory, repository):
         ("dltool comp\t z\t", ["completion", "zsh"]),
         ("dltool help exit\t", ["help", "exit-codes"]),
         ("dltool fit m.h5 --early\t 3", ["fit", "m.h5", "--early-stop", "3"]),
-        ("dltool fit m.h5 --arch res\t", ["fit", "m.h5", "--arch", "resnet-small"]),
+        ("dltool fit m.h5 --arch resnet-\t", ["fit", "m.h5", "--arch", "resnet-small"]),
         ("dltool fit m.h5 --optimizer nad\t", ["fit", "m.h5", "--optimizer", "nadam"]),
         ("dltool fit m.h5 --resize=st\t", ["fit", "m.h5", "--resize=stretch"]),
         ("dltool build m.h5 globalaveragepooling2\t", ["build", "m.h5", "globalaveragepooling2d"]),

@@ -106,12 +106,26 @@ def sequences() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), z))
 
 
+def mobile() -> Graph:
+    """Depthwise and pointwise convolutions with relus limited at 6, after normalisations and dense layers alike."""
+    b = GraphBuilder()
+    x = b.add(Conv2D(8, 3, strides=2, padding="same", use_bias=False), b.input((12, 12, 3)))
+    x = b.add(ReLU(6), b.add(BatchNormalization(), x))
+    for filters in (8, 16):
+        x = b.add(ReLU(max_value=6), b.add(BatchNormalization(), b.add(DepthwiseConv2D(3, padding="same"), x)))
+        x = b.add(ReLU(6), b.add(BatchNormalization(), b.add(Conv2D(filters, 1), x)))
+    x = b.add(Add(), b.add(Conv2D(16, 1, activation="relu6"), x), x)
+    x = b.add(Dense(70, activation="relu6"), b.add(GlobalAveragePooling2D(), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), x))
+
+
 NETWORKS = {
     "perceptron": perceptron,
     "classic": classic,
     "normalized": normalized,
     "residual": residual,
     "mixed": mixed,
+    "mobile": mobile,
     "sequences": sequences,
 }
 

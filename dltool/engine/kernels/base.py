@@ -11,6 +11,7 @@ list of calls and allocates nothing. Phases have a scope:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -87,6 +88,7 @@ class Site:
         seed: of the random streams.
         exact: no algorithm whose rounding errors exceed a direct computation's.
         relu: apply max(0, .) to the output; the output's sign then tells the gradient.
+        ceiling: the relu's upper limit; below infinity in inference only.
         relu_gradient_done: who wrote ``dy`` has already multiplied by the relu's gradient.
         masks_input: multiply dx by the gradient of the relu that made x.
         weights: views of the store, in Keras's order.
@@ -115,6 +117,7 @@ class Site:
     weights: tuple[np.ndarray, ...] = ()
     gradients: tuple[np.ndarray | None, ...] = ()
     relu: bool = False
+    ceiling: float = math.inf
     relu_gradient_done: bool = False
     masks_input: bool = False
     trains_weights: bool = False

@@ -7,6 +7,7 @@ import numpy as np
 from dltool.engine.buffers import NO_PADDING, Padding, Piece
 from dltool.engine.kernels.base import NUM_TILES, Phase, Run, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel, chain, product_into
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.taps import Taps
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.memory import shared_zeros
@@ -64,7 +65,7 @@ class BatchConvolution(ConvolutionKernel):
         tap, part = self.unit(piece, self.geometry.filters)
         values, products = self.matrices(tap, piece)
         kernel, out = self.kernel_of(self.weights, tap)[:, part], products[:, part]
-        return lambda: np.matmul(values, kernel, out=out)
+        return bind_product(values, kernel, out, piece)
 
     def bind_sum(self, piece: Piece) -> Run:
         """The output: the sum over the taps, then bias and relu."""
@@ -93,7 +94,7 @@ class BatchConvolution(ConvolutionKernel):
                 runs += product_into(ones(len(whole)), whole, site.gradients[1], site.accumulates, piece)
         if site.dx[0] is not None:
             transposed, out = self.kernel_of(self.weights, tap)[part].T, values[:, part]
-            runs.append(lambda: np.matmul(dy, transposed, out=out))
+            runs.append(bind_product(dy, transposed, out, piece))
         return chain(*runs) if runs else None
 
     def bind_dx(self, piece: Piece) -> Run | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from dltool.engine.buffers import Padding, Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import merged_rows, ones, relu, relu_gradient
 from dltool.engine.layers.convolution import Conv2D
 from dltool.engine.memory import shared_zeros
@@ -168,15 +169,15 @@ class ConvolutionKernel(Kernel):
         """``y`` (rows, height, width, filters) = relu(source + bias); ``source`` has merged rows and may be ``y``."""
         y = merged_rows(y)
         in_place = np.shares_memory(source, y)
-        bias, fused = self.bias_row, self.site.relu
+        bias, fused, ceiling = self.bias_row, self.site.relu, self.site.ceiling
 
         def run() -> None:
             if bias is not None:
                 np.add(source, bias, out=y)
                 if fused:
-                    relu(y, y)
+                    relu(y, y, ceiling)
             elif fused:
-                relu(source, y)
+                relu(source, y, ceiling)
             elif not in_place:
                 np.copyto(y, source)
 
@@ -228,8 +229,7 @@ class ShardConvolution(ConvolutionKernel):
         product = self.matrix(self.site.y.interior(piece), g.filters)
         if product is None:
             product = piece.temp("product", (len(columns), g.filters))
-        kernel = self.kernel
-        return chain(fill, lambda: np.matmul(columns, kernel, out=product), self.bind_output(piece, product))
+        return chain(fill, bind_product(columns, self.kernel, product, piece), self.bind_output(piece, product))
 
     def bind_backward(self, piece: Piece) -> Run | None:
         site, g = self.site, self.geometry
@@ -252,7 +252,7 @@ class ShardConvolution(ConvolutionKernel):
         columns, fill = self.bind_columns(piece, None)
         target, add = self.site.weight_target(piece, 0)
         target, transposed = target.reshape(g.depth, g.filters), columns.T
-        runs = [fill, lambda: np.matmul(transposed, dy, out=target), add]
+        runs = [fill, bind_product(transposed, dy, target, piece), add]
         if self.has_bias:
             bias_target, bias_add = self.site.weight_target(piece, 1)
             row = ones(len(dy))
@@ -274,15 +274,14 @@ class ShardConvolution(ConvolutionKernel):
             product = piece.temp("dx_product", (len(columns), g.channels))
             shaped_product = product.reshape(target.shape)
             copy = lambda: np.copyto(target, shaped_product)  # noqa: E731
-        return [fill, lambda: np.matmul(columns, flipped, out=product), copy, add]
+        return [fill, bind_product(columns, flipped, product, piece), copy, add]
 
     def bind_strided_dx(self, piece: Piece, dy: np.ndarray) -> list[Run | None]:
         g = self.geometry
         target, add = self.site.dx_target(piece)
         columns = piece.temp("columns", (len(dy), g.depth))
-        transposed = self.kernel.T
         spread = bind_scatter(g, columns, target, piece)
-        return [lambda: np.matmul(dy, transposed, out=columns), spread, add]
+        return [bind_product(dy, self.kernel.T, columns, piece), spread, add]
 
 
 def bind_scatter(g: Geometry, columns: np.ndarray, target: np.ndarray, piece: Piece) -> Run:
@@ -303,6 +302,6 @@ def bind_scatter(g: Geometry, columns: np.ndarray, target: np.ndarray, piece: Pi
 def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool, piece: Piece) -> list[Run | None]:
     """``out = a @ b``, or ``out += a @ b`` for the later calls of a shared layer."""
     if not accumulate:
-        return [lambda: np.matmul(a, b, out=out)]
+        return [bind_product(a, b, out, piece)]
     part = piece.temp("weight_part", out.shape)
-    return [lambda: np.matmul(a, b, out=part), lambda: np.add(out, part, out=out)]
+    return [bind_product(a, b, part, piece), lambda: np.add(out, part, out=out)]

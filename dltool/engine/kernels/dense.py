@@ -11,6 +11,7 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import NUM_TILES, Kernel, Phase, Run, Site, planner
 from dltool.engine.kernels.convolution import chain, product_into
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import ones, relu, relu_gradient
 from dltool.engine.layers.core import Dense
 
@@ -63,15 +64,17 @@ class DenseKernel(Kernel):
     def bind_product(self, piece: Piece, rows: slice, part: slice) -> Run:
         site = self.site
         x, kernel = site.x[0].interior(piece)[rows], site.weights[0][:, part]
-        y, fused = site.y.interior(piece)[rows, part], site.relu
+        y, fused, ceiling = site.y.interior(piece)[rows, part], site.relu, site.ceiling
         bias = site.weights[1][part] if site.layer.use_bias else None
 
+        product = bind_product(x, kernel, y, piece)
+
         def run() -> None:
-            np.matmul(x, kernel, out=y)
+            product()
             if bias is not None:
                 np.add(y, bias, out=y)
             if fused:
-                relu(y, y)
+                relu(y, y, ceiling)
 
         return run
 

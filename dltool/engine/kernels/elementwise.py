@@ -8,7 +8,7 @@ import numpy as np
 
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
-from dltool.engine.kernels.tricks import merged_rows, relu, relu_gradient
+from dltool.engine.kernels.tricks import INFINITY, merged_rows, relu, relu_gradient
 from dltool.engine.layers.convolution import ZeroPadding2D
 from dltool.engine.layers.core import Activation, Flatten, Rescaling, Reshape
 from dltool.engine.layers.noise import Dropout
@@ -34,24 +34,34 @@ class ElementwiseKernel(Kernel):
         raise NotImplementedError
 
 
+CEILINGS = {"relu": INFINITY, "relu6": np.float32(6)}
+"""Upper limits of the relus that have kernels."""
+
+
 class ReluKernel(ElementwiseKernel):
-    """A relu that no earlier kernel could take over."""
+    """A relu, with or without an upper limit, that no earlier kernel could take over."""
 
     runs_in_bands = True
     backward_touches = frozenset({"y", "dx", "dy"})
 
     def bind_forward(self, piece: Piece) -> Run:
         x, y = merged_rows(self.site.x[0].interior(piece)), merged_rows(self.site.y.interior(piece))
-        return lambda: relu(x, y)
+        ceiling = CEILINGS[self.site.layer.activation]
+        return lambda: relu(x, y, ceiling)
 
     def bind_backward(self, piece: Piece) -> Run:
         y, dy = merged_rows(self.site.y.interior(piece)), merged_rows(self.site.dy.interior(piece))
         target, add = self.site.dx_target(piece)
         target = merged_rows(target)
         mask = relu_gradient(dy, y, piece.temp("positive", y.shape, np.int32))
+        ceiling = CEILINGS[self.site.layer.activation]
+        below = piece.temp("below", y.shape, bool) if math.isfinite(ceiling) else None
 
         def run() -> None:
             mask()
+            if below is not None:
+                np.less(y, ceiling, out=below)
+                np.multiply(dy, below, out=dy)
             np.copyto(target, dy)
             if add is not None:
                 add()
@@ -182,7 +192,7 @@ class ZeroPaddingKernel(ElementwiseKernel):
 
 @planner(Activation)
 def plan_activation(site: Site) -> Kernel | None:
-    return ReluKernel(site) if site.layer.activation == "relu" else None
+    return ReluKernel(site) if site.layer.activation in CEILINGS else None
 
 
 @planner(Rescaling)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dltool.engine.activations import activation
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import WHOLE_SHARD, Kernel, Phase, Run, Site
 from dltool.engine.layers.base import Call
+from dltool.engine.layers.core import Activation
 from dltool.engine.streams import Stream
 
 ALL = frozenset({"x", "y", "dx", "dy"})
@@ -21,6 +23,7 @@ class ReferenceKernel(Kernel):
         super().__init__(site)
         self.couples_batch = site.layer.couples_batch and site.training
         self.sums_shards = not self.couples_batch
+        self.runs_in_bands = isinstance(site.layer, Activation) and activation(site.layer.activation).elementwise
 
     def _phase(self, bind: Callable[[Piece], Run]) -> Phase:
         if self.couples_batch:

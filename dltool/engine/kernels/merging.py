@@ -25,7 +25,7 @@ class AddKernel(Kernel):
 
     def bind_forward(self, piece: Piece) -> Run:
         first, *others = (merged_rows(x.interior(piece)) for x in self.site.x)
-        y, fused = merged_rows(self.site.y.interior(piece)), self.site.relu
+        y, fused, ceiling = merged_rows(self.site.y.interior(piece)), self.site.relu, self.site.ceiling
         second, *rest = others
 
         def run() -> None:
@@ -33,7 +33,7 @@ class AddKernel(Kernel):
             for x in rest:
                 np.add(y, x, out=y)
             if fused:
-                relu(y, y)
+                relu(y, y, ceiling)
 
         return run
 

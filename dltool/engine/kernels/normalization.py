@@ -62,13 +62,13 @@ class FrozenNormalizationKernel(Kernel):
 
     def bind_forward(self, piece: Piece) -> Run:
         x, y = merged_rows(self.site.x[0].interior(piece)), merged_rows(self.site.y.interior(piece))
-        scale, shift, fused = self.scale, self.shift, self.site.relu
+        scale, shift, fused, ceiling = self.scale, self.shift, self.site.relu, self.site.ceiling
 
         def run() -> None:
             np.multiply(x, scale, out=y)
             np.add(y, shift, out=y)
             if fused:
-                relu(y, y)
+                relu(y, y, ceiling)
 
         return run
 

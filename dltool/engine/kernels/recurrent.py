@@ -16,6 +16,7 @@ from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
 from dltool.engine.kernels.convolution import chain, product_into
 from dltool.engine.kernels.dense import num_tiles
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import LSTM
 from dltool.engine.memory import shared_zeros
@@ -76,9 +77,10 @@ class LSTMKernel(Kernel):
         state, cell, product = (piece.temp(f"lstm {k}", (len(x), n)) for k, n in (("h", u), ("c", u), ("z", 4 * u)))
         more = piece.temp("lstm more", (len(x), u))
         sequences = site.layer.return_sequences
+        multiply = bind_product(flat, self.kernel, flat_gates, piece)
 
         def run() -> None:
-            np.matmul(flat, self.kernel, out=flat_gates)
+            multiply()
             np.add(flat_gates, self.bias, out=flat_gates)
             state[...] = 0
             cell[...] = 0

@@ -7,6 +7,7 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import relu
 from dltool.engine.memory import shared_zeros
 
@@ -45,7 +46,8 @@ class SmallMapConvolution(ConvolutionKernel):
         return lambda: np.copyto(columns, windows)
 
     def bind_product(self, piece: Piece) -> Run | None:
-        g, part, fused = self.geometry, piece.span(self.geometry.filters), self.site.relu
+        g, part = self.geometry, piece.span(self.geometry.filters)
+        fused, ceiling = self.site.relu, self.site.ceiling
         if part.start == part.stop:
             return None
         gather = None
@@ -61,15 +63,16 @@ class SmallMapConvolution(ConvolutionKernel):
         product = piece.temp("product", (len(columns), part.stop - part.start))
         shaped = product.reshape(y.shape)
         bias = self.bias_row[part] if self.has_bias else None
+        multiply = bind_product(columns, kernel, product, piece)
 
         def run() -> None:
             if gather is not None:
                 np.copyto(gather, images)
-            np.matmul(columns, kernel, out=product)
+            multiply()
             if bias is not None:
                 np.add(product, bias, out=product)
             if fused:
-                relu(product, product)
+                relu(product, product, ceiling)
             np.copyto(y, shaped)
 
         return run

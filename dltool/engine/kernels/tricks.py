@@ -16,9 +16,9 @@ _clip = getattr(getattr(np, "_core", None), "umath", None)
 _clip = getattr(_clip, "clip", np.clip)
 
 
-def relu(x: np.ndarray, out: np.ndarray) -> None:
-    """out = max(x, 0)."""
-    _clip(x, ZERO, INFINITY, out=out)
+def relu(x: np.ndarray, out: np.ndarray, ceiling: float = INFINITY) -> None:
+    """out = min(max(x, 0), ceiling)."""
+    _clip(x, ZERO, ceiling, out=out)
 
 
 def relu_gradient(dy: np.ndarray, y: np.ndarray, positive: np.ndarray) -> Run:

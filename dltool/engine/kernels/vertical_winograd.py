@@ -12,6 +12,7 @@ import numpy as np
 from dltool.engine.buffers import Padding, Piece
 from dltool.engine.kernels.base import Phase, Run, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel, chain, window_view
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import merged_rows, ones
 from dltool.engine.memory import shared_zeros
 from dltool.engine.winograd import KERNEL_TRANSFORM, REACH, TILE, input_rows, output_rows, output_rows_back
@@ -182,14 +183,17 @@ class Columns:
         matrices = products.reshape(REACH, -1, filters)
         line = scratch(self.piece, products.shape[1:])
         targets = [image[:, r::TILE] for r in range(TILE)]
-        columns, matrix = self.columns, self.matrix
-        factors = list(zip(self.windows, kernel, matrices, strict=True))
+        columns = self.columns
+        steps = [
+            (windows, bind_product(self.matrix, factor, product, self.piece))
+            for windows, factor, product in zip(self.windows, kernel, matrices, strict=True)
+        ]
 
         def run() -> None:
             input_rows(self.sources, self.values, self.line)
-            for windows, factor, product in factors:
+            for windows, multiply in steps:
                 np.copyto(columns, windows)
-                np.matmul(matrix, factor, out=product)
+                multiply()
             output_rows(products, targets, line)
 
         return run
@@ -197,13 +201,16 @@ class Columns:
     def bind_gradient(self, spread: np.ndarray, products: np.ndarray) -> Run:
         """A function: ``products`` (6, depth, filters) = columns^T ``spread`` (6, pixels, filters)."""
         columns, transposed = self.columns, self.matrix.T
-        factors = list(zip(self.windows, spread, products, strict=True))
+        steps = [
+            (windows, bind_product(transposed, gradient, product, self.piece))
+            for windows, gradient, product in zip(self.windows, spread, products, strict=True)
+        ]
 
         def run() -> None:
             input_rows(self.sources, self.values, self.line)
-            for windows, gradient, product in factors:
+            for windows, multiply in steps:
                 np.copyto(columns, windows)
-                np.matmul(transposed, gradient, out=product)
+                multiply()
 
         return run
 

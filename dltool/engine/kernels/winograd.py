@@ -11,6 +11,7 @@ import numpy as np
 from dltool.engine.buffers import Padding, Piece
 from dltool.engine.kernels.base import NUM_TILES, Phase, Run, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel, chain, product_into
+from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import merged_rows, ones
 from dltool.engine.memory import shared_zeros
 from dltool.engine.winograd import KERNEL_PRODUCT, TILE, TILE_SUM, Tiles, transform_kernel
@@ -98,7 +99,7 @@ class WinogradConvolution(ConvolutionKernel):
         y = self.site.y.image(piece)[:, TILE * down.start : TILE * down.stop]
         return chain(
             tiles.bind_input(padded, values),
-            lambda: np.matmul(values, kernel, out=products),
+            bind_product(values, kernel, products, piece),
             self.tiles_of(piece, g.filters).bind_output(products, y),
             self.bind_finish(merged_rows(y), y),
         )
@@ -121,7 +122,7 @@ class WinogradConvolution(ConvolutionKernel):
         inner = image[:, p.top : p.top + g.height, p.left : p.left + g.width]
         target, add = self.site.dx_target(piece)
         return [
-            lambda: np.matmul(products, transposed, out=values),
+            bind_product(products, transposed, values, piece),
             self.tiles_of(piece, g.channels).bind_input_back(values, image),
             lambda: np.copyto(target, inner),
             add,
@@ -134,7 +135,7 @@ class WinogradConvolution(ConvolutionKernel):
         transposed = self.values[part, :count].transpose(0, 2, 1)
         products = self.products[part, :count]
         out = self.kernel_gradient[part].reshape(-1, g.channels, g.filters)
-        return lambda: np.matmul(transposed, products, out=out)
+        return bind_product(transposed, products, out, piece)
 
     def bind_kernel_gradient(self, piece: Piece) -> Run:
         """dg = G^T dU G for some entries of the kernel; the last tile also sums the bias's gradient."""
