@@ -362,8 +362,9 @@ class Scale(keras.layers.Layer):
     def call(self, x):
         return x * self.factor ** self.power
 
-model = keras.models.load_model("m.h5", custom_objects={"Scale": Scale}, compile=False)
-np.save("keras.npy", model.predict(np.load("x.npy"), verbose=0))
+for name in ("m.h5", "m.keras"):
+    model = keras.models.load_model(name, custom_objects={"Scale": Scale}, compile=False)
+    np.save(name + ".npy", model.predict(np.load("x.npy"), verbose=0))
 """
 
 
@@ -372,6 +373,10 @@ def test_keras_opens_a_model_with_a_layer_of_its_own(folder):
     pytest.importorskip("keras")
     run("fit", built(), "--plugin", "my.py", "--data", "x.npy", "--epochs", "2", "-q")
     run("predict", "m.h5", "x.npy", "--plugin", "my.py", "--exact", "-q", "-o", "own.npy")
+    run("convert", "m.h5", "m.keras", "--plugin", "my.py", "-q")
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}  # starts in seconds
     subprocess.run([sys.executable, "-c", KERAS], check=True, capture_output=True, timeout=120, env=environment)
-    np.testing.assert_allclose(np.load("own.npy"), np.load("keras.npy"), atol=1e-5)
+    for name in ("m.h5", "m.keras"):
+        np.testing.assert_allclose(np.load("own.npy"), np.load(f"{name}.npy"), atol=1e-5)
+    run("predict", "m.keras", "x.npy", "--plugin", "my.py", "--exact", "-q", "-o", "again.npy")
+    np.testing.assert_array_equal(np.load("own.npy"), np.load("again.npy"))
