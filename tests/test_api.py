@@ -149,6 +149,21 @@ def test_the_best_epoch_is_what_the_model_has(rows, model):
     assert losses.index(min(losses)) + 1 == result.best_epoch
 
 
+def test_files_beside_the_model_are_written_where_they_are_named(rows, model):
+    model.fit(*rows, epochs=2, log="log.csv", checkpoint="e{epoch}.h5")
+    assert len(Path("log.csv").read_text().splitlines()) == 3
+    assert dltool.load("e1.h5").history == model.history[:1]
+    assert {path.name for path in Path().iterdir()} == {"x.npy", "y.npy", "log.csv", "e1.h5", "e2.h5"}
+
+
+def test_folders_of_images_are_data(sample_data):
+    model = dltool.build(data=sample_data / "digits" / "test", arch="mlp:units=8")
+    model.fit(sample_data / "digits" / "test", epochs=1, limit=100)
+    rows = list(model.rows(sample_data / "digits" / "test" / "7"))
+    assert model.classes == tuple("0123456789") and len(rows) == 36
+    assert rows[0].path.endswith("0007.png") and rows[0].label in model.classes
+
+
 def test_weights_are_views_by_name(rows, model):
     assert {name: array.shape for name, array in model.weights.items()} == {
         "dense/kernel": (6, 16),

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -240,7 +241,12 @@ def value_names(task: Task) -> list[str]:
 
 
 def fit(
-    settings: FitSettings, task: Task, events: Events, path: str | None, start: float, own: dict[str, Callback]
+    settings: FitSettings,
+    task: Task,
+    events: Events,
+    path: str | None,
+    start: float,
+    own: Mapping[str, Callback] = MappingProxyType({}),
 ) -> FitState:
     """Train; afterwards ``task.saved`` holds the best weights and the state.
 
@@ -283,7 +289,7 @@ def begin(
     validation: Loader | None,
     events: Events,
     start: float,
-    own: dict[str, Callback],
+    own: Mapping[str, Callback],
 ) -> FitState:
     """The run where it starts, or where it was interrupted."""
     monitor = task.objective.monitor(settings.monitor, validation is not None, settings.min_delta)
@@ -312,7 +318,7 @@ def begin(
         with reading_run(target(settings)):
             recall(task, best, kept, remembering)
         recall_own(task.saved.state.callbacks, own)
-    return FitState(settings, task, executor, record, origin, best, StopOnSignal(events), remembering, own)
+    return FitState(settings, task, executor, record, origin, best, StopOnSignal(events), remembering, dict(own))
 
 
 def keep_earlier_best(best: BestWeights, executor: Executor, validation: Loader | None, task: Task) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dltool.settings import PluginFile
@@ -20,7 +20,7 @@ def own_callbacks() -> dict[str, Callback]:
     return {name: CALLBACKS.get(name)() for name in CALLBACKS}
 
 
-def recall_own(memory: dict[str, Any], own: dict[str, Callback]) -> None:
+def recall_own(memory: dict[str, Any], own: Mapping[str, Callback]) -> None:
     """Give the user's callbacks of an interrupted run their memory back; one that is new has none."""
     for name, callback in own.items():
         if OWN + name in memory:
