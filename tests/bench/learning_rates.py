@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,10 +55,12 @@ def as_arrays(folder: Path, target: Path, count: int, seed: int) -> DataSettings
     return DataSettings((str(target / "x.npy"),))
 
 
-def accuracy(model: Path, rate: float, epochs: int, training: DataSettings, test: DataSettings, seed: int) -> float:
-    """On the test images after a training from the model's weights; 0 when it diverged."""
+def accuracy(
+    model: Path, rate: float, epochs: int, training: DataSettings, test: DataSettings, seed: int, **more: Any
+) -> float:
+    """On the test images after a training from the model's weights; 0 when it diverged. ``more``: of FitSettings."""
     trained = str(model.with_name("trained.h5"))
-    options = {"schedule": "cosine", "seed": seed, "jobs": 1, "output": trained, "force": True}
+    options = {"schedule": "cosine", "seed": seed, "jobs": 1, "output": trained, "force": True, **more}
     try:
         fit.run(FitSettings(str(model), training, epochs=epochs, learning_rate=rate, **options))
     except DivergedError:
