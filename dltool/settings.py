@@ -336,7 +336,7 @@ class FinetuneSettings:
         precompute: compute the frozen base's features once; None: where they fit into memory.
         bn_update: let batch normalisation of unfrozen layers train and follow the new data.
         output: the file to write; None replaces ``model``, with ``force`` only.
-        val, val_labels, val_split, optimizer, loss, metrics, rescale: see FitSettings.
+        val, val_labels, val_split, optimizer, loss, metrics, rescale, plugins: see FitSettings.
     """
 
     model: str
@@ -363,6 +363,7 @@ class FinetuneSettings:
     output: str | None = None
     force: bool = False
     rescale: bool = True
+    plugins: tuple[PluginFile, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ from dltool.workflows.finetune_stages import (
 from dltool.workflows.fit_task import divide
 from dltool.workflows.model_data import image_options
 from dltool.workflows.new_head import NewHead, exchange_head, unfrozen_graph
+from dltool.workflows.plugin_record import KEY as PLUGINS
+from dltool.workflows.plugin_record import recorded
 
 SPREAD = (0.01, 0.1, 1.0)
 """Rates of the network's thirds, as parts of the head's, where --lr does not say."""
@@ -176,6 +178,8 @@ def finish(job: Job, result: SavedModel, stages: int) -> None:
     monitor = "val_loss" if job.validation is not None else None
     best = job.best[0] if monitor and job.best else None
     result.recipe = {"dltool": __version__, "finetune": recipe, "monitor": monitor, "best_epoch": best}
+    if settings.plugins:
+        result.recipe[PLUGINS] = recorded(settings.plugins)
 
 
 def keep_best(job: Job, result: SavedModel, path: str) -> str:

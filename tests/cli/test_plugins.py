@@ -135,6 +135,7 @@ def test_all_kinds_work_in_the_commands(folder, capsys):
     for command in (["evaluate", "m.h5", *data], ["predict", "m.h5", "im.npy"], ["convert", "m.h5", "m.keras"]):
         run(*command, *words)
     run("finetune", "m.h5", *data, "-o", "fine.h5", "--epochs", "1", "--epochs-unfrozen", "1", *words)
+    assert read_with_plugin("fine.h5").recipe["plugins"][0].startswith("my.py sha256:")
 
 
 def test_the_callback_of_the_help_page_stops_a_training(folder, capsys):
