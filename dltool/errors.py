@@ -58,7 +58,13 @@ class OutputError(DltoolError):
 
 
 class DivergedError(DltoolError):
+    """``problem`` is what happened, ``advice`` what to do."""
+
     exit_code = 6
+
+    def __init__(self, problem: str, advice: str = ""):
+        self.problem = problem
+        super().__init__(f"{problem}; {advice}" if advice else problem)
 
 
 class PeerError(DltoolError):

@@ -118,8 +118,8 @@ class Registry(Generic[T]):
         return iter(self.names())
 
 
-NOT_OPTIONS = ("name", "legacy", "unbiased_moving_variance")
-"""Fields that a user does not set: the layer's name stands before the word, the others keep old files' arithmetic."""
+NOT_OPTIONS = ("name", "legacy", "unbiased_moving_variance", "schedule")
+"""Fields that a user does not set: the layer's name stands before the word, the others keep the arithmetic of files."""
 
 
 def options_of(cls: Any) -> dict[str, str]:

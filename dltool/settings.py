@@ -42,6 +42,10 @@ class DataSettings:
         skip_bad: leave unreadable images out instead of stopping.
         multi_label: a row may have several labels: rows of 0 and 1, or ``cat;dog`` in a list of images.
         group: a file that says which rows belong together, so that no group is in both parts of a split.
+        window: rows are so many steps of a series, which --data names; None: rows are rows, or as the model remembers.
+        horizon: so many steps after a window are its targets; None: 1. target_column: of the series that are predicted;
+            None: all.
+        target: "input" when rows are their own targets (autoencoders); None: labels are.
     """
 
     data: tuple[str, ...] = ()
@@ -55,6 +59,10 @@ class DataSettings:
     skip_bad: bool = False
     multi_label: bool = False
     group: str | None = None
+    window: int | None = None
+    horizon: int | None = None
+    target_column: tuple[int, ...] | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,7 @@ class FitSettings:
         checkpoint: a file for the weights of each improvement, or with ``{epoch}`` in its name one for every epoch.
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
         freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
+        init_from: a file whose layers' weights are the start, where names and shapes agree.
         exact: leave out algorithms with larger rounding errors (Winograd).
         label_smoothing: part of each label that is spread over all classes.
         ema: keep a running average of the weights with this decay. time: seconds for the whole command.
@@ -167,6 +176,7 @@ class FitSettings:
     clip_value: float | None = None
     weight_decay: float | None = None
     freeze: str | None = None
+    init_from: str | None = None
     exact: bool = False
     label_smoothing: float | None = None
     ema: float | None = None
@@ -184,6 +194,24 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
+class TuneSettings:
+    """A search for the best options of a training.
+
+    Attributes:
+        fit: what all trials share; ``epochs`` are those of a whole trial, ``model`` or ``output`` gets the best model.
+        tries: ``("lr=1e-4..1e-1:log", "optimizer=adam,sgd")``.
+        time: seconds for the whole command. trials: how many are begun. One of both is given, or each.
+        journal: a file that remembers every trial; nothing is written without.
+    """
+
+    fit: FitSettings
+    tries: tuple[str, ...]
+    time: float | None = None
+    trials: int | None = None
+    journal: str | None = None
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise.
 
@@ -193,6 +221,7 @@ class EvaluateSettings:
         top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
         top_losses: so many rows with the largest loss are listed.
         tta: average over several views of each image, as training made them.
+        beam: strings are decoded along so many beginnings; None: by the likeliest symbol of each step.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
         exact: no algorithm with larger rounding errors than a direct computation.
         plugins: see FitSettings.
@@ -210,6 +239,7 @@ class EvaluateSettings:
     fail_under: tuple[tuple[str, float], ...] = ()
     exact: bool = False
     tta: bool = False
+    beam: int | None = None
     plugins: tuple[PluginFile, ...] = ()
 
 
@@ -227,6 +257,8 @@ class PredictSettings:
         exact: no algorithm with larger rounding errors than a direct computation.
         tta: see EvaluateSettings.
         sort_into: a folder that gets links to the inputs, one folder per label.
+        beam: see EvaluateSettings.
+        pictures: a folder for the images that the model gives, as PNG; force: it may hold files already.
     """
 
     model: str
@@ -242,6 +274,9 @@ class PredictSettings:
     exact: bool = False
     sort_into: str | None = None
     tta: bool = False
+    beam: int | None = None
+    pictures: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -302,7 +337,13 @@ class PseudoLabelSettings:
         threshold: ``"0.9"`` or ``"cat=0.9,dog=0.95"``, the least probability to accept; excludes ``min_precision``.
         min_precision: find each class's threshold on the validation rows, so that so many are right; None: 0.95.
         max_per_class: accept at most so many of each class, the surest.
-        output: the list to write; None writes nothing.
+        calibrate: fit a temperature on the validation rows before anything is judged.
+        output: the list to write; None writes nothing. into: a folder for links to the accepted files, one folder per
+            class.
+        rounds: label and train so many times, as long as the validation does not worsen; needs ``train_to``, the file
+            for the model that comes out. epochs: of each training; None: by those of the model's own, fewer for
+            more rows.
+        ask: instead list so many rows for a person to label.
     """
 
     model: str
@@ -313,7 +354,13 @@ class PseudoLabelSettings:
     threshold: str | None = None
     min_precision: float | None = None
     max_per_class: int | None = None
+    calibrate: bool = True
     output: str | None = None
+    into: str | None = None
+    rounds: int = 1
+    train_to: str | None = None
+    epochs: int | None = None
+    ask: int | None = None
     force: bool = False
     batch_size: int = 64
     jobs: int | None = None
@@ -326,15 +373,18 @@ class FinetuneSettings:
 
     Attributes:
         model: the base, any model that can be read.
-        pop: drop so many layers from the end; at: drop all after this layer; neither: drop the usual head.
+        pop: drop so many layers from the end, 0 none; at: drop all after this layer; neither: drop the usual head.
         head: layer words; empty: one Dense with a unit per class (softmax), or per number.
         epochs: of the new head alone; epochs_unfrozen: of head and base together, 0 keeps the base as it is.
         unfreeze: which layers of the base train then: "all", the last N that have weights ("3"), or name patterns
-            ("block5_*,block4_conv3").
+            ("block5_*,block4_conv3"). gradual: block after block from the head down, sharing the passes.
         learning_rates: one for everything, or several by depth, the last for the head; empty: the optimizer's own for
             the head, and a hundredth, a tenth and the whole of it for the thirds of the network.
-        precompute: compute the frozen base's features once; None: where they fit into memory.
-        bn_update: let batch normalisation of unfrozen layers train and follow the new data.
+        precompute: compute the frozen base's features once; None: where there is room and nothing augments.
+        features: a .npy file for them, or a .npz with their labels.
+        bn: "update" lets batch normalisation of unfrozen layers train and follow the new data; "freeze" does not.
+        preprocess: what a Keras application expects of its pixels: "caffe", "tf", "torch" or "none"; None: 0..1 where
+            the file does not prepare them itself. augment: see FitSettings.
         output: the file to write; None replaces ``model``, with ``force`` only.
         val, val_labels, val_split, optimizer, loss, metrics, rescale, plugins: see FitSettings.
     """
@@ -351,8 +401,12 @@ class FinetuneSettings:
     epochs_unfrozen: int = 5
     unfreeze: str = "all"
     learning_rates: tuple[float, ...] = ()
+    gradual: bool = False
     precompute: bool | None = None
-    bn_update: bool = False
+    features: str | None = None
+    bn: str = "freeze"
+    preprocess: str | None = None
+    augment: str | None = None
     batch_size: int = 64
     optimizer: str | None = None
     loss: str | tuple[str, ...] | None = None

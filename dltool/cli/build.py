@@ -22,6 +22,8 @@ from dltool.errors import ModelFileError, UsageError
 @click.option("--from", "from_config", metavar="FILE", help="Take the network from Keras JSON; - for stdin.")
 @click.option("--like", metavar="FILE", help="Take the network of a model file, with fresh weights.")
 @options.dataset
+@options.series
+@options.target
 @options.compile_step
 @options.seed
 @options.rescale

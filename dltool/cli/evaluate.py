@@ -17,12 +17,15 @@ from dltool.errors import UsageError
 @options.model
 @click.argument("other", required=False, type=click.Path(), metavar="[OTHER]")
 @options.dataset
+@options.series
+@options.target
 @click.option("--beta", type=BETA, default=1.0, metavar="B", help="Also the F score where recall counts B times.")
 @options.top
 @click.option("--top-losses", type=COUNT, default=0, metavar="N", help="List the N rows with the largest loss.")
 @click.option(
     "--fail-under", type=GATE, multiple=True, metavar="NAME=X", help="Exit 1 when a metric is worse; repeatable."
 )
+@options.beam
 @options.tta
 @options.compute
 @options.exact

@@ -10,7 +10,7 @@ from dltool.cli import options
 from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console
 from dltool.cli.progress import Progress, duration, short
-from dltool.cli.types import COUNT, POSITIVE, RATE
+from dltool.cli.types import COUNT, POSITIVE, RATE, ChoiceType
 from dltool.errors import ModelFileError, UsageError
 
 
@@ -33,7 +33,9 @@ class RatesType(click.ParamType):
     "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
 )
 @options.val_split
-@click.option("--pop", type=POSITIVE, metavar="N", help="Drop the last N layers.  [the last Dense and its dropout]")
+@click.option(
+    "--pop", type=COUNT, metavar="N", help="Drop the last N layers, 0 for none.  [the last Dense and its dropout]"
+)
 @click.option("--at", metavar="LAYER", help="Drop everything after LAYER.")
 @click.option("--head", multiple=True, metavar="WORDS", help="The new head as layer words.  [dense:CLASSES,softmax]")
 @click.option("--epochs", type=POSITIVE, default=10, show_default=True, metavar="N", help="Passes over the data.")
@@ -48,12 +50,25 @@ class RatesType(click.ParamType):
 @click.option(
     "--unfreeze", default="all", metavar="N|all|NAMES", help="Layers that train then: the last N, or block5_*.  [all]"
 )
+@click.option("--gradual", is_flag=True, help="Unfreeze block after block, from the head down.")
 @click.option(
     "--precompute/--no-precompute",
     default=None,
     help="Run the frozen base once, not in every epoch.  [where it fits]",
 )
-@click.option("--bn-update", is_flag=True, help="Let batch normalisation of unfrozen layers follow the new data.")
+@click.option("--features", metavar="FILE", help="Keep what the frozen base gives in a .npy, or with labels in a .npz.")
+@click.option(
+    "--bn",
+    type=ChoiceType("mode", "freeze", "update"),
+    default="freeze",
+    help="Batch normalisation of unfrozen layers follows the new data, or does not.  [freeze]",
+)
+@click.option(
+    "--preprocess",
+    type=ChoiceType("mode", "caffe", "tf", "torch", "none"),
+    help="What a Keras application expects of its pixels.  [0..1, where the file does not say]",
+)
+@options.augment
 @options.batch_size
 @options.optimizer
 @click.option(
@@ -104,6 +119,8 @@ def check(settings: Any) -> None:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")
     if settings.pop is not None and settings.at is not None:
         raise UsageError("--pop: cannot be combined with --at; give one of the two")
+    if settings.gradual and not settings.epochs_unfrozen:
+        raise UsageError("--gradual: needs passes to share; give --epochs-unfrozen 1 or more")
     if settings.val and settings.val_split:
         raise UsageError("--val-split: cannot be combined with --val; give one of the two")
     if settings.val_labels is not None and not settings.val:

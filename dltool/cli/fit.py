@@ -33,6 +33,8 @@ class FitCommand(Command):
 @click.command("fit", cls=FitCommand)
 @options.model
 @options.dataset
+@options.series
+@options.target
 @click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
 @click.option(
     "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
@@ -70,9 +72,10 @@ class FitCommand(Command):
 @click.option("--weight-decay", type=AMOUNT, metavar="X", help="Shrink the weights by X times the rate in each step.")
 @click.option("--label-smoothing", type=PROBABILITY, metavar="PART", help="Part of a label spread over all classes.")
 @click.option("--ema", type=PROBABILITY, metavar="DECAY", help="Keep a moving average of the weights, as 0.999.")
-@click.option("--time", type=TIME, metavar="TIME", help="End after 90s, 5m or 1h30m; the schedule fits into it.")
+@click.option("--time", type=TIME, metavar="TIME", help="End on time, after 90s, 5m or 1h30m.")
 @click.option("--restarts", type=POSITIVE, default=1, metavar="N", help="Try N random starts shortly, train the best.")
 @click.option("--freeze", metavar="N|NAMES", help="Layers that do not train: the first N, names as 'conv*', or none.")
+@click.option("--init-from", metavar="FILE", help="Start with the weights of FILE's layers of same name and shape.")
 @click.option("--early-stop", type=POSITIVE, metavar="N", help="Stop after N epochs without an improvement.")
 @click.option("--monitor", metavar="NAME", help="What decides which epoch is best.  [val_loss]")
 @click.option("--min-delta", type=AMOUNT, default=0.0, metavar="X", help="Least change that is an improvement.  [0]")
@@ -142,6 +145,7 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
     data = options.data_settings(rest)
     settings = FitSettings(model=model, data=data, given=given, plugins=plugins(context), **rest)
     check(settings)
+    check_exists(settings)
     console.draw("reading the data")
     from dltool.workflows import fit
 
@@ -186,8 +190,18 @@ def check(settings: "FitSettings") -> None:
         raise UsageError("--balance: cannot be combined with --class-weight; give one of the two")
     if settings.log is None and "log_every" in (settings.given or ()):
         raise UsageError("--log-every: needs --log; name the file, as --log log.csv")
+    if settings.init_from is not None and settings.restarts > 1:
+        raise UsageError("--restarts: draws weights anew, which --init-from has just taken; leave one of the two out")
+    if settings.init_from is not None and not os.path.lexists(settings.init_from):
+        raise ModelFileError(
+            f"{settings.init_from}: no such file; --init-from takes a model that dltool or Keras wrote"
+        )
     if settings.resume and settings.reset_optimizer:
         raise UsageError("--reset-optimizer: cannot be combined with --resume, which needs its state; give one")
+
+
+def check_exists(settings: "FitSettings") -> None:
+    """Raise ModelFileError when there is nothing to train."""
     exists = os.path.lexists(settings.model) or (settings.resume and os.path.lexists(settings.output or ""))
     if not exists and settings.arch is None:
         raise ModelFileError(f"{settings.model}: no such file; build it first, or give --arch cnn to build it now")

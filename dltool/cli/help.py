@@ -27,11 +27,12 @@ TOPICS = {
     "plugins": "layers, losses, metrics and more of your own: --plugin",
     "python": "import dltool: load, build, fit, evaluate, predict, callbacks",
     "schedules": "learning rates that change during training",
+    "sequences": "texts, series, strings in images, autoencoders",
     "changelog": "what is new",
 }
 """Topic -> what it is about; its text is in ``help/TOPIC.md``."""
 
-PAGES = ("build", "fit", "evaluate", "predict", "summary", "lr-find", "pseudo-label", "finetune", "convert")
+PAGES = ("build", "fit", "evaluate", "predict", "summary", "lr-find", "tune", "pseudo-label", "finetune", "convert")
 """Commands with a page of their own, ``help/COMMAND.md``."""
 
 
@@ -120,10 +121,12 @@ def architectures() -> list[str]:
     from dltool import names
 
     width = max(map(len, names.ARCHITECTURES))
-    return [
-        f"  {name:<{width}}  {','.join(f'{key}={value}' for key, value in known.items())}"
-        for name, known in names.ARCHITECTURES.items()
-    ]
+    lines = []
+    for name, known in names.ARCHITECTURES.items():
+        options = ", ".join(f"{key}={str(value).lower()}" for key, value in known.items())
+        first, *more = _wrapped(options, width + 4)
+        lines += [f"  {name:<{width}}  {first.lstrip()}", *more]
+    return lines
 
 
 def losses() -> list[str]:

@@ -21,6 +21,8 @@ WIDTH = 80
 @click.command("lr-find", cls=Command)
 @options.model
 @options.dataset
+@options.series
+@options.target
 @click.option("--min", "low", type=RATE, default=1e-7, metavar="RATE", help="The first rate.  [1e-07]")
 @click.option("--max", "high", type=RATE, default=10.0, metavar="RATE", help="The last rate.  [10]")
 @click.option("--steps", type=STEPS, default=100, show_default=True, metavar="N", help="Rates to try, one per batch.")

@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": "Label files, folders and arrays.",
     "summary": "Show what a model file holds.",
     "lr-find": "Find a learning rate: raise it until the loss diverges.",
+    "tune": "Find good options for a training: try many a little, train the best on.",
     "pseudo-label": "Label unlabelled images that the model is sure of, for further training.",
     "finetune": "Give a trained model a new head and train it on other classes.",
     "convert": "Write a model in another format of Keras, or give weights their network.",

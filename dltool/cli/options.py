@@ -8,6 +8,7 @@ import click
 from dltool import names
 from dltool.cli.types import (
     COLOR,
+    COLUMNS,
     DURATION,
     FRACTION,
     IMAGE_SIZE,
@@ -93,6 +94,17 @@ image = together(
     click.option("--color", type=COLOR, help="Read images as colour or grey."),
     click.option("--resize", type=RESIZE, help="How images are brought to the size.  [stretch]"),
 )
+window = click.option("--window", type=POSITIVE, metavar="N", help="Rows are windows of N steps of a series.")
+series = together(
+    window,
+    click.option("--horizon", type=POSITIVE, metavar="N", help="Steps after a window that are predicted.  [1]"),
+    click.option(
+        "--target-column", type=COLUMNS, metavar="N,...", help="Columns of a series that are predicted, from 0.  [all]"
+    ),
+)
+target = click.option(
+    "--target", type=ChoiceType("target", "input"), help="Rows are their own targets (autoencoders); no labels needed."
+)
 dataset = together(data, labels, multi_label, image, class_names, limit, allow_empty, skip_bad)
 
 batch_size = click.option(
@@ -157,6 +169,9 @@ output = click.option("--output", "-o", metavar="FILE", help="Write to this file
 top = click.option("--top", type=POSITIVE, metavar="K", help="Look at the K best labels of a row.")
 plot = click.option(
     "--plot", metavar="FILE", help="Draw the curve into a .png, .svg or .pdf file; needs the extra dltool[plot]."
+)
+beam = click.option(
+    "--beam", type=POSITIVE, metavar="N", help="Read strings (CTC) along the N best beginnings.  [the best symbols]"
 )
 exact = click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
 val_split = click.option(

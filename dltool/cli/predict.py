@@ -19,7 +19,7 @@ from dltool.errors import UsageError
 if TYPE_CHECKING:
     from dltool.settings import PredictSettings
 
-FORMATS = ("table", "csv", "tsv", "jsonl", "npy")
+FORMATS = ("table", "csv", "tsv", "jsonl", "npy", "png")
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".npy": "npy", ".npz": "npy"}
 
 
@@ -34,10 +34,12 @@ SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".npy": "npy", ".np
 @click.option(
     "--format", "layout", type=ChoiceType("format", *FORMATS), help="What rows look like.  [by -o's suffix, or table]"
 )
+@options.beam
 @click.option("--sort-into", metavar="DIR", help="Link each file into DIR/LABEL/.")
 @options.output
 @options.force
 @options.image
+@options.window
 @options.class_names
 @options.tta
 @options.compute
@@ -57,6 +59,8 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
     takes names from stdin, one per line.
     """
     output, force, files0_from = rest.pop("output"), rest.pop("force"), rest.pop("files0_from")
+    if layout == "png":
+        rest |= {"pictures": output or "-", "force": force}
     top = rest.pop("top") or 1
     from dltool.settings import PredictSettings
 
@@ -69,13 +73,16 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
     from dltool.cli.rows import write_rows
     from dltool.modelfile.hdf5 import ModelSource
 
-    check_output(output, force)
+    if layout != "png":
+        check_output(output, force)
     with ModelSource(model) as source:  # before the engine is imported, which takes as long as opening the file
         from dltool.workflows import predict
 
         result = predict.run(settings, Counter(console, "predict"), source)
-    with closing(result.rows), output_to(console, output, force):
+    with closing(result.rows), output_to(console, output if layout != "png" else None, force):
         failed = write_rows(console, result, settings, layout)
+    if layout == "png":
+        console.note(f"saved   {result.num_rows - failed:,} pictures in {output}")
     for text in result.notes:
         console.note(f"note    {text}")
     if failed:

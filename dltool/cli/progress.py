@@ -66,7 +66,7 @@ class Progress:
         if values != self._columns:
             self._columns = values
             self.console.note(self._header(run, values), "bold", fold=False)
-        cells = [f"{_number(logs[name]):>{_width(name)}}" for name in values]
+        cells = [f"{number(logs[name]):>{_width(name)}}" for name in values]
         star = " *" if run.is_best else ""
         rate = f"{logs['learning_rate']:.1e}"
         self.console.note(f"{_epoch(run)}  {'  '.join(cells)}  {rate:>8}  {duration(run.seconds):>6}{star}", fold=False)
@@ -81,7 +81,7 @@ class Progress:
         shown = [name for name in ("val_loss", "val_accuracy", "loss", run.monitor) if name in best]
         if "val_loss" in shown:
             shown.remove("loss") if "loss" in shown else None
-        values = ", ".join(f"{short(name)} {_number(best[name])}" for name in dict.fromkeys(shown))
+        values = ", ".join(f"{short(name)} {number(best[name])}" for name in dict.fromkeys(shown))
         self.console.note(f"{end}; kept epoch {run.best_epoch}" + (f" ({values})" if values else ""))
 
     def _tell_waiting(self, run: Any) -> None:
@@ -94,6 +94,10 @@ class Progress:
             later = (run.waited_seconds - waited) / (run.train_seconds - seconds)
             text += f": {waited / seconds:.0%} in the first epoch, {later:.0%} later"
         self.console.detail(text)
+
+    def diverged(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.console.note(line)
 
     def interrupted(self, run: Any, path: str) -> None:
         where = f" in epoch {run.done + 1} after {run.batch:,} of {run.steps_per_epoch:,} batches" if run.batch else ""
@@ -121,7 +125,7 @@ class Progress:
             return
         unit = "img" if len(run.model.graph.input_shapes[0]) == 3 else "rows"
         logs = run.logs if run.batch else {}
-        values = [f"{short(name)} {_number(value)}" for name, value in logs.items() if not name.startswith("val_")][:3]
+        values = [f"{short(name)} {number(value)}" for name, value in logs.items() if not name.startswith("val_")][:3]
         speed = rate_and_eta(
             run.samples - self._first_sample, run.num_rows - run.samples, self._drawn - self._started, unit
         )
@@ -195,7 +199,8 @@ def _width(name: str) -> int:
     return max(len(short(name)), 6)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """``0.9812``, ``1.2e-05``, ``123.4``."""
     magnitude = abs(value)
     if magnitude and (magnitude < 5e-4 or magnitude >= 1e5):
         return f"{value:.1e}"

@@ -1,6 +1,7 @@
 """``dltool pseudo-label``."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -8,7 +9,7 @@ import click
 from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, json_text, printable
-from dltool.cli.progress import Counter
+from dltool.cli.progress import Counter, Progress
 from dltool.cli.types import POSITIVE, PROBABILITY, NumberType
 from dltool.errors import UsageError
 
@@ -44,6 +45,21 @@ class ThresholdType(click.ParamType):
 )
 @click.option("--min-precision", type=PRECISION, metavar="P", help="Find thresholds so that a part P is right.  [0.95]")
 @click.option("--max-per-class", type=POSITIVE, metavar="N", help="Accept the N surest of each class at most.")
+@click.option(
+    "--no-calibration",
+    "calibrate",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Take the model's probabilities as they are.",
+)
+@click.option("--into", metavar="DIR", help="Link each accepted file into DIR/LABEL/.")
+@click.option("--rounds", type=POSITIVE, metavar="N", help="Label and train N times, while validation does not worsen.")
+@click.option("--train-to", metavar="FILE", help="Train with the list, and write the model here.")
+@click.option(
+    "--epochs", type=POSITIVE, metavar="N", help="Passes of each training.  [by the model's own, fewer for more rows]"
+)
+@click.option("--ask", type=POSITIVE, metavar="N", help="Instead list N doubtful, different rows for you to label.")
 @options.plugin
 @options.output
 @options.force
@@ -57,48 +73,149 @@ def command(console: Console, model: str, as_json: bool, **rest) -> int:
     \b
       dltool pseudo-label m.h5 --unlabelled pool/ --data train/ -o pool.csv
       dltool fit m.h5 --data train/ --extra pool.csv
+      dltool pseudo-label m.h5 --unlabelled pool/ --data train/ --train-to n.h5
+      dltool pseudo-label m.h5 --unlabelled pool/ --ask 50 -o ask.csv
 
     Thresholds and precision come from --val, or from the part of --data that fit held out. The list of
-    path,label,weight goes to -o FILE, else to stdout.
+    path,label,weight goes to -o FILE; to stdout where no file or folder is named.
     """
     from dltool.settings import PseudoLabelSettings
 
-    settings = PseudoLabelSettings(model=model, data=options.data_settings(rest), **rest)
-    check(settings, as_json)
+    rounds = rest.pop("rounds")
+    settings = PseudoLabelSettings(model=model, data=options.data_settings(rest), rounds=rounds or 1, **rest)
+    check(settings, as_json, rounds is not None)
     console.draw("reading the data")
-    from dltool.workflows import pseudo_label
+    counter = Counter(console, "pseudo-label")
+    if settings.ask is not None:
+        from dltool.workflows import pseudo_ask
 
-    result = pseudo_label.run(settings, Counter(console, "pseudo-label"))
-    for text in result.failed:
-        console.failure(text)
+        asked = pseudo_ask.run(settings, counter)
+        tell_questions(console, asked, settings, as_json)
+        return ending(console, asked.failed, settings)
+    if settings.train_to is not None:
+        from dltool.workflows import pseudo_rounds
+
+        result = pseudo_rounds.run(settings, counter, Rounds(console))
+    else:
+        from dltool.workflows import pseudo_label
+
+        result = pseudo_label.run(settings, counter)
     report(console, result, settings, as_json)
     for text in result.warnings:
         console.warning(text)
-    if settings.output is not None and settings.data.data:
+    hint(console, settings)
+    return ending(console, result.failed, settings)
+
+
+def ending(console: Console, failed: tuple[str, ...], settings: Any) -> int:
+    """The exit code, after the rows that could not be read."""
+    for text in failed:
+        console.failure(text)
+    return 1 if failed and not settings.data.skip_bad else 0
+
+
+def hint(console: Console, settings: Any) -> None:
+    """What to do with the outcome."""
+    extra = settings.output or settings.into
+    if settings.train_to is not None:
+        console.hint(f"next    dltool evaluate {shlex.quote(settings.train_to)} --data TEST", fold=False)
+    elif extra is not None and settings.data.data:
         data = " ".join(f"--data {shlex.quote(path)}" for path in settings.data.data)
         console.hint(
-            f"next    dltool fit {shlex.quote(model)} {data} --extra {shlex.quote(settings.output)}", fold=False
+            f"next    dltool fit {shlex.quote(settings.model)} {data} --extra {shlex.quote(extra)}", fold=False
         )
-    return 1 if result.failed and not settings.data.skip_bad else 0
 
 
-def check(settings: Any, as_json: bool) -> None:
+ONLY_LABELS = {
+    "--threshold": "threshold",
+    "--min-precision": "min_precision",
+    "--max-per-class": "max_per_class",
+    "--into": "into",
+    "--train-to": "train_to",
+    "--epochs": "epochs",
+}
+"""Options about accepted rows, of which --ask has none: option -> field."""
+
+
+def check(settings: Any, as_json: bool, has_rounds: bool) -> None:
     """What can be refused before numpy is loaded."""
     if not settings.unlabelled:
         raise UsageError("--unlabelled: missing; give a folder of images, as --unlabelled pool/")
+    if settings.val_labels is not None and not settings.val:
+        raise UsageError("--val-labels: needs --val; give the array that the labels belong to")
+    if as_json and goes_to_stdout(settings):
+        raise UsageError("--json: the list goes to stdout already; give -o FILE for it")
+    if settings.ask is not None:
+        check_ask(settings, has_rounds)
+        return
     if not settings.val and not settings.data.data:
         raise UsageError("--val: missing; give labelled rows that the model was not trained on, as --val val/")
     if settings.threshold is not None and settings.min_precision is not None:
         raise UsageError("--threshold: cannot be combined with --min-precision; give one of the two")
-    if settings.val_labels is not None and not settings.val:
-        raise UsageError("--val-labels: needs --val; give the array that the labels belong to")
-    if as_json and settings.output is None:
-        raise UsageError("--json: the list goes to stdout already; give -o FILE for it")
+    for option, given in (("--rounds", has_rounds), ("--epochs", settings.epochs is not None)):
+        if given and settings.train_to is None:
+            raise UsageError(f"{option}: needs --train-to FILE, a name for the model that is trained")
+
+
+def check_ask(settings: Any, has_rounds: bool) -> None:
+    found = next((option for option, name in ONLY_LABELS.items() if getattr(settings, name) is not None), None)
+    found = found or ("--rounds" if has_rounds else None) or (None if settings.calibrate else "--no-calibration")
+    if found is not None:
+        raise UsageError(f"{found}: cannot be combined with --ask, which accepts no rows; give one of the two")
+
+
+def goes_to_stdout(settings: Any) -> bool:
+    """Whether the list does: nobody named anything to write."""
+    return settings.output is None and settings.into is None and settings.train_to is None
+
+
+class Rounds(Progress):
+    """Shows trainings with lists: their epochs, and what each round gained."""
+
+    def understood(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.console.detail(line)
+
+    def note(self, text: str) -> None:
+        self.console.detail(text)
+
+    def hint(self, text: str) -> None:
+        """Nothing: the training was chosen by the user before."""
+
+    def finished(self, run: Any) -> None:
+        """Nothing: the round's end says what came out."""
+
+    def interrupted(self, run: Any, path: str) -> None:
+        """Nothing: the file is temporary."""
+
+    def round_begin(self, result: Any, number: int, epochs: int) -> None:
+        tell_temperature(self.console, result)
+        passes = f"{epochs} epoch" + ("" if epochs == 1 else "s")
+        self.console.note(
+            f"round {number}  {len(result.rows):,} rows accepted, est. precision {result.precision:.3f}; {passes}"
+        )
+
+    def round_end(self, found: Any) -> None:
+        end = "kept" if found.kept else "worse, not kept"
+        self.console.note(
+            f"round {found.number}  right on the validation rows {found.before:.4f} -> {found.after:.4f}  {end}"
+        )
+
+    def stopped(self, text: str) -> None:
+        self.console.note(text)
+
+
+def tell_temperature(console: Console, result: Any) -> None:
+    found = result.temperature
+    if found is not None:
+        console.note(f"temperature {found.value:.2f}, ECE {found.before:.3f} -> {found.after:.3f}")
 
 
 def report(console: Console, result: Any, settings: Any, as_json: bool) -> None:
     """The table on stdout, or on stderr where stdout has the list."""
-    if settings.output is None:
+    if not result.rounds:
+        tell_temperature(console, result)
+    if goes_to_stdout(settings):
         from dltool.workflows.path_lists import list_text
 
         console.results(list_text(result.rows).splitlines())
@@ -114,6 +231,31 @@ def report(console: Console, result: Any, settings: Any, as_json: bool) -> None:
         console.note(f"note    {text}")
     if settings.output is not None:
         console.note(f"saved   {settings.output}: {len(result.rows):,} rows of path,label,weight")
+    if settings.into is not None:
+        console.note(f"saved   {settings.into}: {len(result.rows):,} links in folders of classes")
+    if settings.train_to is not None:
+        last = max(found.number for found in result.rounds if found.kept)
+        console.note(f"saved   {settings.train_to}: the model of round {last}")
+
+
+def tell_questions(console: Console, asked: Any, settings: Any, as_json: bool) -> None:
+    """The list on stdout, or what is in its file."""
+    num = len(asked.questions)
+    mean = sum(question.margin for question in asked.questions) / num
+    line = (
+        f"{asked.scored:,} rows scored, {num:,} to label; mean lead of the guess {mean:.3f}, of all {asked.margin:.3f}"
+    )
+    if settings.output is None:
+        from dltool.workflows.pseudo_ask import ask_text
+
+        console.results(ask_text(asked).splitlines())
+        console.note(line)
+    else:
+        console.result(json_text(asked.as_json()) if as_json else line)
+    for text in asked.notes:
+        console.note(f"note    {text}")
+    if settings.output is not None:
+        console.note(f"saved   {settings.output}: fill in the column label, and give it to fit --extra")
 
 
 def table(result: Any) -> list[str]:

@@ -30,6 +30,9 @@ def write_rows(console: Console, result: Any, settings: PredictSettings, layout:
         console.results(json_text(as_data(result, row, settings)) for row in watched)
     elif layout == "npy":
         write_arrays(console.binary_out, result, watched)
+    elif layout == "png":
+        for _ in watched:  # each picture is written as its row comes
+            pass
     else:
         {"table": write_table, "csv": write_csv, "tsv": write_tsv}[layout](console, table_of(result, watched, settings))
     return watched.failed

@@ -10,21 +10,22 @@ import click
 SECTIONS = {
     "Common options": (
         "--data --labels --unlabelled --val --val-split --files0-from --input --classes --arch --from --like "
-        "--labels-from --at --pop --head --epochs --epochs-unfrozen --batch-size --lr --early-stop "
-        "--threshold --min-precision --max-per-class --ask --rounds --pick "
+        "--labels-from --at --pop --head --try --trials --epochs --epochs-unfrozen --batch-size --lr --early-stop "
+        "--threshold --min-precision --max-per-class --ask --rounds --train-to --into --pick "
         "--top --probs --format --layer --sort-into --min-prob --fail-under --weights --config --diff "
-        "--output --force --dry-run --json"
+        "--journal --output --force --dry-run --json"
     ),
     "Data": (
         "--val-labels --extra --class-names --multi-label --image-size --color --resize --limit --group --shard "
-        "--allow-empty --skip-bad --no-shuffle --no-normalize --no-rescale --augment --augment-preview --balance --tta"
+        "--allow-empty --skip-bad --no-shuffle --no-normalize --no-rescale --preprocess --augment "
+        "--augment-preview --balance --tta"
     ),
     "Training": (
         "--optimizer --schedule --warmup --min --max --steps --loss --loss-weight --metric --class-weight "
         "--decision-threshold "
-        "--label-smoothing --weight-decay --clip-norm --clip-value --ema --freeze --unfreeze --gradual --bn-update "
-        "--precompute --no-precompute --monitor --min-delta --time --seed --resume --reset-optimizer --no-state "
-        "--checkpoint"
+        "--label-smoothing --weight-decay --clip-norm --clip-value --ema --freeze --init-from --unfreeze --gradual "
+        "--bn --precompute --no-precompute --features --monitor --min-delta --time --seed --resume "
+        "--reset-optimizer --no-state --checkpoint"
     ),
     "Reports": "--beta --top-losses --log --log-every --plot --report --timing --advice",
     "More options": "--plugin",

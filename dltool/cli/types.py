@@ -61,7 +61,7 @@ class NameType(click.ParamType):
         from dltool.architectures.literals import EXPECTED, fits, literal
 
         if not isinstance(kind, str):
-            kind = "number" if isinstance(kind, float) else "int"
+            kind = {float: "number", bool: "flag"}.get(type(kind), "int")
         value = literal(text)
         if text == "" or not fits(kind, value):
             self.fail(f"{where} must be {EXPECTED.get(kind, 'a value')}, not {text!r}", param, ctx)
@@ -170,6 +170,23 @@ def without_numbers(names: list[str]) -> list[str]:
     return [rest.strip() for _, _, rest in parts] if counted else names
 
 
+class ColumnsType(click.ParamType):
+    """0,2: columns of an array, counted from 0."""
+
+    name = "columns"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = value.split(",")
+        if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+            self.fail(f"{value!r} names no columns; write their numbers from 0, as 0 or 0,2", param, ctx)
+        found = tuple(map(int, parts))
+        if len(set(found)) < len(found):
+            self.fail(f"{value!r} names a column twice; give each once", param, ctx)
+        return found
+
+
 class GateType(click.ParamType):
     """accuracy=0.85: a metric's name and its limit."""
 
@@ -227,6 +244,7 @@ PROBABILITY = NumberType(float, 0.0, 1.0, "a probability from 0 to 1, as 0.7")
 BETA = NumberType(float, 0.0, 1000.0, "a number above 0, as 2", open_low=True)
 GATE = GateType()
 NAMES = NamesType()
+COLUMNS = ColumnsType()
 
 
 class DurationType(click.ParamType):

@@ -17,7 +17,7 @@ from dltool.data.named_arrays import arrays_by_name, rows_of
 from dltool.data.npz import array_names, is_npz, load_member
 from dltool.data.opened import OpenedData, Request
 from dltool.data.split import limit_rows
-from dltool.errors import DataError
+from dltool.errors import DataError, UsageError
 
 PART_NAMES = {"train": ("x_train", "y_train"), "valid": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 """What the arrays of an archive with several parts are called (as in Keras's own data sets)."""
@@ -42,6 +42,8 @@ def open_arrays(paths: list[str], lists: dict[str, FileList], request: Request) 
     """Arrays with a label for every row, joined in the order given."""
     parts: dict[str, list[Source]] = {"train": []}
     form = _label_form(list(lists.values()), request)
+    if request.wants == "input":
+        return _open_unlabelled(paths, lists, request)
     for path, labels in zip(paths, _label_files(paths, lists, request.labels), strict=True):
         if path in lists:
             parts["train"] += _listed(lists[path], form)
@@ -66,7 +68,13 @@ def open_arrays(paths: list[str], lists: dict[str, FileList], request: Request) 
         input_shape=train.input_shapes[0],
         classes=train.classes,
         label_sources=(parts["train"][0].labels_path,),
+        has_tokens=all(_holds_tokens(source.array) for source in parts["train"]),
     )
+
+
+def _holds_tokens(array: np.ndarray) -> bool:
+    """Whether rows are (steps,) whole numbers."""
+    return array.ndim == 2 and array.dtype.kind in "iu"
 
 
 def _label_files(paths: list[str], lists: dict[str, FileList], given: tuple[str, ...]) -> list[str | None]:
@@ -151,6 +159,7 @@ def _parsed(sources: Sequence[Source], request: Request) -> list[Labels]:
                 num_classes=request.num_classes,
                 wants=request.wants,
                 multi_label=request.multi_label,
+                steps=_num_steps(source.array),
             )
             for source in sources
         ]
@@ -160,6 +169,25 @@ def _parsed(sources: Sequence[Source], request: Request) -> list[Labels]:
     if request.class_names is not None or len(set(found)) <= 1:
         return parsed
     return parse(tuple(sorted({name for classes in found for name in classes}, key=natural_key)))
+
+
+def _num_steps(array: np.ndarray) -> int | None:
+    """Steps of rows that are sequences: of tokens, or of several numbers at each step; None for other rows."""
+    return array.shape[1] if array.ndim == 3 or _holds_tokens(array) else None
+
+
+def _open_unlabelled(paths: list[str], lists: dict[str, FileList], request: Request) -> OpenedData:
+    """Arrays whose labels, if they have any, do not matter; each row gets a 0."""
+    if request.labels or lists:
+        raise UsageError(
+            f"--target: with input the rows are their own targets, but {(*request.labels, *lists)[0]} gives others; "
+            "leave it out, and name arrays or folders"
+        )
+    arrays = [rows_of(path) for path in paths]
+    sources = [Source(path, array, path, np.zeros(len(array))) for path, array in zip(paths, arrays, strict=True)]
+    labels = [Labels(np.zeros((len(array), 1), np.float32), None) for array in arrays]
+    train = _part("train", labels, sources, request)
+    return OpenedData(train, None, None, "arrays", train.input_shapes[0], None, label_sources=(paths[0],))
 
 
 def _part(part: str, parsed: list[Labels], sources: list[Source], request: Request) -> Dataset:

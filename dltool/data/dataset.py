@@ -26,7 +26,8 @@ class Dataset(Protocol):
     Attributes:
         input_shapes: shape of one row of each input.
         classes: names in the order of the model's outputs, or None for regression.
-        labels: (n,) int64 class indices, or (n, ...) float32 targets; of the first output where there are several.
+        labels: (n,) int64 class indices, (n, steps) int64 for sequences, or (n, ...) float32 targets; of the first
+            output where there are several.
         targets: the labels of every output.
         weights: (n,) float32 sample weights, or None for all one.
         groups: (n,) int64, rows with the same number stay together in a split; None when nobody said.
@@ -257,11 +258,11 @@ class ClassCount:
 
 
 def summary_counts(dataset: Dataset) -> list[ClassCount]:
-    """Rows per class in the order of the classes, zeros included; empty for regression.
+    """Rows per class in the order of the classes, zeros included; empty for regression, and for labels of every step.
 
     A row with several labels counts for each of them.
     """
-    if dataset.classes is None:
+    if dataset.classes is None or (dataset.labels.ndim > 1 and dataset.labels.dtype.kind == "i"):
         return []
     if dataset.labels.ndim > 1:
         counts = dataset.labels.sum(axis=0, dtype=np.int64)

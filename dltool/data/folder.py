@@ -171,6 +171,18 @@ def list_images(root: str) -> tuple[list[str], int]:
     return [path for path, _ in walk.images(root)], walk.ignored
 
 
+def list_all(root: str) -> Listing:
+    """All images below a folder, without classes; each has the number 0 for a label. Raises DataError for none."""
+    walk = Walk()
+    walk.enter(root)
+    files = list(walk.images(root))
+    if not files:
+        raise DataError(f"{root}: no images in this folder; the suffixes read are {_suffixes()}")
+    paths, sizes = zip(*files, strict=True)
+    labels = np.zeros((len(paths), 1), np.float32)
+    return Listing(list(paths), _relative(paths, root), np.array(sizes, np.int64), labels, None, walk.ignored)
+
+
 def find_parts(root: str) -> dict[str, str] | None:
     """``{"train": ..., "valid": ..., "test": ...}`` (those present) when a folder holds parts; None for class folders.
 

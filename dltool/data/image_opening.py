@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,15 +12,16 @@ import numpy as np
 from dltool.data import headers
 from dltool.data.capacity import store_limit
 from dltool.data.dataset import Dataset, Subset
-from dltool.data.folder import find_parts, ignored_notes, list_classes
+from dltool.data.folder import find_parts, ignored_notes, list_all, list_classes
 from dltool.data.groups import read_groups
 from dltool.data.image_folder import ImageFolder
 from dltool.data.images import ImageReader
 from dltool.data.inputs import reader_from
-from dltool.data.listing import Listing, merge, natural_key
-from dltool.data.lists import FileList, hold_class_numbers, hold_numbers, targets_of
+from dltool.data.listing import Listing, joined_weights, merge, natural_key
+from dltool.data.lists import FileList, ListedRow, hold_class_numbers, hold_numbers, targets_of
 from dltool.data.opened import OpenedData, Request
 from dltool.data.split import limit_rows
+from dltool.data.strings import encoded
 from dltool.errors import DataError
 
 
@@ -69,6 +71,10 @@ def open_images(paths: list[str], lists: dict[str, FileList], request: Request) 
 
 def _list_parts(paths: list[str], lists: dict[str, FileList], request: Request) -> dict[str, Listing]:
     """The listings of train and, where folders have them, valid and test; all with the training classes."""
+    if request.wants == "input":
+        return _unlabelled_parts(paths, lists, request)
+    if request.wants == "strings":
+        return {"train": _strings(paths, lists, request)}
     numbers, several = _are_numbers(paths, lists, request), has_several(lists, request)
     gathered: dict[str, list[Listing]] = {}
     for path in paths:
@@ -89,6 +95,33 @@ def _list_parts(paths: list[str], lists: dict[str, FileList], request: Request) 
             "give data of its classes, or name them with --class-names"
         )
     return listings | {part: merge(gathered[part], names) for part in ("valid", "test") if part in gathered}
+
+
+def _unlabelled_parts(paths: list[str], lists: dict[str, FileList], request: Request) -> dict[str, Listing]:
+    """The same where nobody asks for labels: all images of folders and lists."""
+    gathered: dict[str, list[Listing]] = {}
+    for path in paths:
+        if path in lists:
+            zeros = np.zeros((len(lists[path]), 1), np.float32)
+            gathered.setdefault("train", []).append(_labelled(lists[path].rows, zeros, None, lists[path].weights))
+            continue
+        for part, root in (find_parts(path) or {"train": path}).items():
+            gathered.setdefault(part, []).append(list_all(root))
+    return {part: merge(found) for part, found in gathered.items()}
+
+
+def _strings(paths: list[str], lists: dict[str, FileList], request: Request) -> Listing:
+    """The images of lists whose labels are texts to be read."""
+    folder = next((path for path in paths if path not in lists), None)
+    if folder is not None:
+        raise DataError(f"{folder}: class folders hold no texts; give a list of path,text")
+    rows = [(path, row) for path in paths for row in lists[path].rows]
+    alphabet = request.class_names
+    if alphabet is None and request.num_classes is not None:
+        alphabet = tuple(map(str, range(request.num_classes)))
+    labels, alphabet = encoded([row.label for _, row in rows], alphabet, lambda i: lists[rows[i][0]].where(rows[i][1]))
+    weights = joined_weights([(len(lists[path]), lists[path].weights) for path in paths])
+    return _labelled([row for _, row in rows], labels, alphabet, weights)
 
 
 def has_several(lists: dict[str, FileList], request: Request) -> bool:
@@ -157,9 +190,15 @@ def _listing(listed: FileList, numbers: bool, several: bool) -> Listing:
         names = tuple(sorted({row.label for row in listed.rows}, key=natural_key))
         place = {name: label for label, name in enumerate(names)}
         labels = np.array([place[row.label] for row in listed.rows], np.int64)
-    paths = [row.path for row in listed.rows]
-    written = [row.written.replace(os.sep, "/") for row in listed.rows]
-    return Listing(paths, written, np.array(list(map(_size, paths)), np.int64), labels, names, 0, listed.weights)
+    return _labelled(listed.rows, labels, names, listed.weights)
+
+
+def _labelled(
+    rows: Sequence[ListedRow], labels: np.ndarray, names: tuple[str, ...] | None, weights: np.ndarray | None
+) -> Listing:
+    paths = [row.path for row in rows]
+    written = [row.written.replace(os.sep, "/") for row in rows]
+    return Listing(paths, written, np.array(list(map(_size, paths)), np.int64), labels, names, 0, weights)
 
 
 def _size(path: str) -> int:

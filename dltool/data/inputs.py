@@ -24,6 +24,7 @@ from dltool.data.lists import FileList, array_row, is_list, read_list
 from dltool.data.named_arrays import arrays_by_name, rows_of
 from dltool.data.parallel import default_workers, map_in_order
 from dltool.data.shapes import WantedShape, adapt_rows
+from dltool.data.windows import windows_of
 from dltool.errors import DataError
 
 _ARRAY_ROWS = 256
@@ -113,6 +114,7 @@ def open_inputs(
     preprocessing: Mapping[str, Any] | None,
     input_shape: WantedShape | None = None,
     *,
+    window: int | None = None,
     workers: int | None = None,
 ) -> Inputs:
     """The rows of files, folders (recursive, natural order), .npy and .npz files, and lists of files.
@@ -122,6 +124,7 @@ def open_inputs(
     Args:
         preprocessing: what the model remembers of its images; None: from ``input_shape`` if that is an image's.
         input_shape: of the model, to bring .npy rows into; None: as stored.
+        window: arrays of at most two axes are series, whose windows of so many steps are the rows; None: rows are rows.
         workers: decoding threads; None: as many as CPUs, at most 4.
     """
     if preprocessing is None and input_shape is not None:
@@ -130,7 +133,7 @@ def open_inputs(
     sources: list[Source] = []
     ignored = 0
     for path in map(os.fspath, paths):
-        found, left_out = _expand(path, input_shape)
+        found, left_out = _expand(path, input_shape, window)
         ignored += left_out
         for source in found:
             if isinstance(source, list) and sources and isinstance(sources[-1], list):
@@ -181,19 +184,19 @@ def open_named_inputs(paths: Sequence[str], names: Sequence[str], shapes: Sequen
     return Inputs([replace(first, others=tuple(others))], 0, None, 0)
 
 
-def _expand(path: str, input_shape: WantedShape | None) -> tuple[list[Source], int]:
+def _expand(path: str, input_shape: WantedShape | None, window: int | None) -> tuple[list[Source], int]:
     try:
         if isinstance(path, InMemory):
-            return [_Array(path, _adapted(path, input_shape))], 0
+            return [_Array(path, _adapted(path, input_shape, window))], 0
         if stat.S_ISDIR(os.stat(path).st_mode):
             found, ignored = list_images(path)
             if not found:
                 raise DataError(f"{path}: no images in this folder; check the path")
             return [found], ignored
         if path.lower().endswith((".npy", ".npz")):
-            return [_Array(path, _adapted(path, input_shape))], 0
+            return [_Array(path, _adapted(path, input_shape, window))], 0
         if is_list(path):
-            return list(_listed(read_list(path, labelled=False), input_shape)), 0
+            return list(_listed(read_list(path, labelled=False), input_shape, window)), 0
     except DataError as error:
         return [_Failed(path, error)], 0
     except (OSError, ValueError):
@@ -201,7 +204,7 @@ def _expand(path: str, input_shape: WantedShape | None) -> tuple[list[Source], i
     return [[path]], 0
 
 
-def _listed(listed: FileList, input_shape: WantedShape | None) -> Iterator[Source]:
+def _listed(listed: FileList, input_shape: WantedShape | None, window: int | None) -> Iterator[Source]:
     """The rows of a list in its order: images, and runs of rows of the same array."""
     for path, run in groupby(listed.rows, key=lambda row: (array_row(row.path) or ("",))[0]):
         rows = list(run)
@@ -210,7 +213,7 @@ def _listed(listed: FileList, input_shape: WantedShape | None) -> Iterator[Sourc
             continue
         numbers = np.array([array_row(row.path)[1] for row in rows], np.int64)
         try:
-            values = _adapted(path, input_shape)
+            values = _adapted(path, input_shape, window)
             beyond = np.flatnonzero(numbers >= len(values))
             if beyond.size:
                 raise DataError(f"{listed.where(rows[beyond[0]])}: {path} has only {len(values)} rows")
@@ -219,8 +222,10 @@ def _listed(listed: FileList, input_shape: WantedShape | None) -> Iterator[Sourc
             yield from (_Failed(row.path, error) for row in rows)
 
 
-def _adapted(path: str, input_shape: WantedShape | None) -> np.ndarray:
+def _adapted(path: str, input_shape: WantedShape | None, window: int | None) -> np.ndarray:
     array = _at_least_2d(rows_of(path))
+    if window is not None and array.ndim == 2:
+        array = windows_of(array, window, path)
     return array if input_shape is None else adapt_rows(array, input_shape, path)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from dltool.data.arrays import STRINGS, check_finite
 from dltool.data.listing import natural_key
+from dltool.data.strings import parse_strings
 from dltool.errors import DataError
 
 
@@ -19,7 +20,8 @@ class Labels:
     """What a label file means.
 
     Attributes:
-        values: (n,) int64 class indices, or (n, ...) float32 targets (always with at least two axes).
+        values: (n,) int64 class indices, (n, steps) int64 where every step has a class of its own (or a symbol of a
+            string, see ``strings``), or (n, ...) float32 targets (always with at least two axes).
         classes: class names, or None for targets.
     """
 
@@ -35,6 +37,7 @@ def parse_labels(
     num_classes: int | None = None,
     wants: str | None = None,
     multi_label: bool = False,
+    steps: int | None = None,
 ) -> Labels:
     """Classes or regression targets from the array of a label file.
 
@@ -44,22 +47,27 @@ def parse_labels(
     Args:
         class_names: in the order of the model's outputs; None: from the data.
         num_classes: of the model, when it has no names.
-        wants: "classes" (softmax head), "labels" (independent sigmoid units, which take classes too), "values"
-            (regression head) or None.
+        wants: "classes" (softmax head), "labels" (independent sigmoid units, which take classes too), "steps" (a class
+            for every step), "strings" (texts to be read, for CTC), "values" (regression head) or None.
         multi_label: the labels must be 0/1 rows, each 1 a label of its own; float32 (n, classes) comes out.
+        steps: of the rows that the labels belong to, where those are sequences.
 
     Raises:
         DataError: NaN, negative or too large classes, fractions where classes are wanted, unknown names.
     """
     if multi_label or (wants == "labels" and _has_several_ones(array)):
         return _several(array, path, class_names, num_classes)
+    if wants == "strings":
+        return Labels(*parse_strings(array, path, class_names, num_classes))
+    if array.ndim == 2 and (wants == "steps" or (wants is None and _is_per_step(array, steps))):
+        return _per_step(array, path, class_names, num_classes)
     if array.dtype.kind in STRINGS:
         return _named(array, path, class_names)
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             array = np.asarray(array, np.float32)
         check_finite(array, path)
-    if wants == "values":
+    if wants in ("values", "steps"):
         return Labels(_as_targets(array), None)
     if _is_column(array):
         column = array.reshape(len(array))
@@ -82,6 +90,26 @@ def _is_column(array: np.ndarray) -> bool:
     return array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
 
 
+def _is_per_step(array: np.ndarray, steps: int | None) -> bool:
+    """Whether (n, columns) labels have a column for every step of their rows; floats and one-hot rows do not."""
+    if steps is None or steps < 2 or array.shape[1] != steps or array.dtype.kind == "f":
+        return False
+    return array.dtype.kind in STRINGS or not (_is_binary(array) and bool((array.sum(axis=1) == 1).all()))
+
+
+def _per_step(array: np.ndarray, path: str, names: tuple[str, ...] | None, num_classes: int | None) -> Labels:
+    """A class for every step: the labels one after the other, then in their shape again."""
+    steps, column = array.shape[1], array.reshape(-1)
+    if array.dtype.kind in STRINGS:
+        found = _named(column, path, names, steps)
+    else:
+        if array.dtype.kind == "f":
+            check_finite(array, path)
+            column = _whole(column, path, steps)
+        found = _numbered(column.astype(np.int64), path, names, num_classes, steps)
+    return Labels(found.values.reshape(array.shape), found.classes)
+
+
 def _is_binary(array: np.ndarray) -> bool:
     return bool(((array == 0) | (array == 1)).all())
 
@@ -98,11 +126,13 @@ def _as_targets(array: np.ndarray) -> np.ndarray:
     return values[:, np.newaxis] if values.ndim == 1 else values
 
 
-def _whole(column: np.ndarray, path: str) -> np.ndarray:
+def _whole(column: np.ndarray, path: str, steps: int = 1) -> np.ndarray:
     fractions = np.flatnonzero(column != np.rint(column))
     if fractions.size:
         row = int(fractions[0])
-        raise DataError(f"{path}: label {column[row]:g} at row {row} is not a class number; the model has classes")
+        raise DataError(
+            f"{path}: label {column[row]:g} at {_place(row, steps)} is not a class number; the model has classes"
+        )
     return column.astype(np.int64)
 
 
@@ -131,22 +161,33 @@ def _several(array: np.ndarray, path: str, class_names: tuple[str, ...] | None, 
     return Labels(np.ascontiguousarray(array, np.float32), names)
 
 
-def _numbered(labels: np.ndarray, path: str, names: tuple[str, ...] | None, num_classes: int | None) -> Labels:
+def _place(position: int, steps: int) -> str:
+    """Where a label stands, from its position among all: "row 3", or with several in a row "row 3, step 7"."""
+    row, step = divmod(position, steps)
+    return f"row {row}" if steps == 1 else f"row {row}, step {step}"
+
+
+def _numbered(
+    labels: np.ndarray, path: str, names: tuple[str, ...] | None, num_classes: int | None, steps: int = 1
+) -> Labels:
     lowest, highest = int(labels.argmin()), int(labels.argmax())
     if labels[lowest] < 0:
-        raise DataError(f"{path}: label {labels[lowest]} at row {lowest} is negative; classes are numbered from 0")
+        raise DataError(
+            f"{path}: label {labels[lowest]} at {_place(lowest, steps)} is negative; classes are numbered from 0"
+        )
     top = int(labels[highest])
     known = len(names) if names else num_classes
     if known is not None and top >= known:
-        raise DataError(f"{path}: label {top} at row {highest}; there are {known} classes (0..{known - 1})")
+        raise DataError(f"{path}: label {top} at {_place(highest, steps)}; there are {known} classes (0..{known - 1})")
     if known is None and top >= max(len(labels), 1000):
         raise DataError(
-            f"{path}: label {top} at row {highest}, but there are only {len(labels)} rows; classes are numbered from 0"
+            f"{path}: label {top} at {_place(highest, steps)}, but there are only {len(labels) // steps} rows; "
+            "classes are numbered from 0"
         )
     return Labels(labels, names or tuple(str(label) for label in range(known or top + 1)))
 
 
-def _named(array: np.ndarray, path: str, class_names: tuple[str, ...] | None) -> Labels:
+def _named(array: np.ndarray, path: str, class_names: tuple[str, ...] | None, steps: int = 1) -> Labels:
     if not _is_column(array):
         raise DataError(f"{path}: class names of shape {array.shape}; save one name per row, shape (rows,)")
     column = array.reshape(len(array))
@@ -160,6 +201,7 @@ def _named(array: np.ndarray, path: str, class_names: tuple[str, ...] | None) ->
     for position, text in enumerate(texts):
         if text not in place:
             row = int(np.flatnonzero(inverse == position)[0])
-            raise DataError(f"{path}: unknown class {text!r} at row {row}; the classes are {', '.join(names[:10])}")
+            known = ", ".join(names[:10])
+            raise DataError(f"{path}: unknown class {text!r} at {_place(row, steps)}; the classes are {known}")
     labels = np.array([place[text] for text in texts], np.int64)
     return Labels(labels[inverse.reshape(-1)], names)

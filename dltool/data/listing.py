@@ -36,7 +36,7 @@ class Listing:
         relative: the same relative to the root, with "/" on every system.
         sizes: (n,) int64 bytes.
         labels: (n,) int64 index into ``classes``, (n, classes) float32 of 0 and 1 where a row may have several, or
-            (n, 1) float32 numbers.
+            (n, 1) float32 numbers; (n, longest) int64 symbols of strings, see ``strings``.
         classes: class names in natural order; None for numbers.
         ignored: number of entries left out.
         weights: (n,) float32 sample weights, or None for all one.
@@ -91,6 +91,8 @@ class Listing:
         """SHA-256 over the sorted relative names, sizes, labels and weights: the same wherever and whenever copied."""
         if self.classes is None:
             labels = [repr(value) for value in self.labels[:, 0].tolist()]
+        elif self.labels.dtype.kind == "i" and self.labels.ndim > 1:
+            labels = ["\0".join(self.classes[symbol - 1] for symbol in row if symbol) for row in self.labels]
         elif self.labels.ndim > 1:
             labels = ["\0".join(self.classes[i] for i in np.flatnonzero(row)) for row in self.labels]
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dltool.data.dataset import Dataset
 from dltool.data.shapes import WantedShape
+from dltool.data.windows import Cut
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Request:
         image_size, color, resize: of the pixels; None: from the data ("stretch" for resize). Give a model's own.
         class_names: in the order of a model's outputs, matched by name; data may lack some. None: from the data.
         num_classes: of a model without class names.
-        wants: what the model's head takes, "classes", "labels" (independent ones) or "values" (regression); None: the
+        wants: what the model's head takes, "classes", "labels" (independent ones), "steps" (a class for every step),
+            "strings" (for CTC), "values" (regression) or "input" (the rows themselves, which need no labels); None: the
             data decide alone.
         multi_label: a row may have several labels: rows of 0 and 1, or ``cat;dog`` in a list of images.
         groups: a file that says which rows belong together, see ``groups.read_groups``.
@@ -28,6 +30,7 @@ class Request:
         plain_order: order classes as Keras does ("10" before "2"), for its models without class names.
         check: read all image headers even when size and colour are known, to find bad files before the first batch.
         seed: of the draw that ``limit`` makes.
+        cut: rows are windows of a series, cut so; None: rows are rows.
         memory_limit: bytes to keep in memory; None: a quarter of what is available.
         workers: decoding threads.
     """
@@ -47,6 +50,7 @@ class Request:
     plain_order: bool = False
     check: bool = True
     seed: int = 0
+    cut: Cut | None = None
     memory_limit: int | None = None
     workers: int = 0
 
@@ -64,6 +68,7 @@ class OpenedData:
         ignored_files: entries of folders that are not images. skipped_files: unreadable images left out.
         notes: sentences for the user.
         preprocessing: what a model file must remember, ``{"kind": "image", "height": ..., ...}``; None for arrays.
+        has_tokens: rows are (steps,) whole numbers, as of words.
         label_sources: what to call the labels of each output in messages.
     """
 
@@ -78,6 +83,7 @@ class OpenedData:
     notes: tuple[str, ...] = ()
     preprocessing: dict[str, Any] | None = None
     label_sources: tuple[str, ...] = ("labels",)
+    has_tokens: bool = False
 
     def adapt_to(self, shape: WantedShape) -> OpenedData:
         """The same with rows in the shape a model expects, (28, 28) as (28, 28, 1). Raises DataError otherwise."""

@@ -21,6 +21,7 @@ from dltool.data.lists import STDIN, FileList, array_row, is_list, name_of, read
 from dltool.data.named_arrays import named
 from dltool.data.opened import OpenedData, Request
 from dltool.data.parallel import default_workers
+from dltool.data.windows import open_series
 from dltool.errors import DataError, UsageError
 
 __all__ = [
@@ -53,8 +54,10 @@ def open_data(paths: Sequence[str | Path], **options: Any) -> OpenedData:
         raise DataError("--data: no path given; name a folder of class folders, an array or a list")
     if names.count(STDIN) > 1:
         raise UsageError("--data: '-' is given twice, but stdin can be read only once; join the lists before")
+    if request.cut is not None:
+        return _open_series(names, request)
     lists = {
-        name: read_list(name, labelled=not request.multi_label)
+        name: read_list(name, labelled=not request.multi_label and request.wants != "input")
         for name in dict.fromkeys(names)
         if _kind(name) == "list"
     }
@@ -66,6 +69,22 @@ def open_data(paths: Sequence[str | Path], **options: Any) -> OpenedData:
     if request.class_names is None and request.num_classes is None:
         _check_several_classes(opened, names[0])
     return opened
+
+
+def _open_series(names: list[str], request: Request) -> OpenedData:
+    """The windows of the one series that was named."""
+    for option, given in (("--labels", request.labels), ("--group", request.groups)):
+        if given:
+            raise UsageError(f"{option}: the rows are windows of a series, which follow each other; leave it out")
+    if len(names) > 1 or not names[0].lower().endswith((".npy", ".npz")):
+        wrong = names[1] if len(names) > 1 else names[0]
+        raise UsageError(f"--window: cuts one series, and {wrong} is another or no array; give one .npy with --data")
+    _kind(names[0])  # says what is wrong with the path
+    windows = open_series(names[0], request.cut, request.limit, request.memory_limit)
+    shape, preprocessing = windows.input_shapes[0], request.cut.preprocessing
+    return OpenedData(
+        windows, None, None, "arrays", shape, None, preprocessing=preprocessing, label_sources=(names[0],)
+    )
 
 
 def _request(**options: Any) -> Request:

@@ -6,6 +6,7 @@ see memory that was shared before. See ``program`` for how work is cut and ``lan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -89,13 +90,16 @@ class Executor:
         if optimizer is None:
             return []
         store = self.model.weights
-        for name in optimizer.slots:
+        for name in optimizer.kept:
             self.slots[name] = shared_zeros(store.num_trainable)
             self.slots[name][...] = optimizer.slot_start(name)
         spans = store.spans(self.model.graph) if spans is None else spans
         sums = [ShardSums(start, array, adds) for start, array, adds in self._training.partials]
-        self._update = ParameterUpdate(store, optimizer, spans, self.slots, sums)
+        self._update = ParameterUpdate(store, optimizer, spans, self.slots, sums, self._has_finite_loss)
         return self._update.stages()
+
+    def _has_finite_loss(self, rows: int) -> bool:
+        return math.isfinite(sum(loss.total(rows) for loss in self._training.losses))
 
     @property
     def num_lanes(self) -> int:
@@ -115,7 +119,8 @@ class Executor:
             learning_rate: the schedule's rate for this step. momentum: its momentum; None: the optimizer's own.
 
         Returns:
-            The batch's loss with regularisation, at the weights before the step.
+            The batch's loss with regularisation, at the weights before the step. Where the loss itself is not finite
+            the weights stay as they were.
         """
         plan, rows = self._training, len(batch)
         types = _stage_inputs(plan, batch.inputs, slice(0, rows))

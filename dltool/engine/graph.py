@@ -22,10 +22,15 @@ MAX_ROW_VALUES = 2**31
 
 @dataclass(frozen=True)
 class Node:
-    """One call of ``layer`` on the outputs of the nodes with the indices ``inputs``."""
+    """One call of ``layer`` on the outputs of the nodes with the indices ``inputs``.
+
+    ``inference``: it computes as at inference in training too, trainable or not, which is what Keras writes down for
+    ``layer(x, training=False)``.
+    """
 
     layer: Layer
     inputs: tuple[int, ...] = ()
+    inference: bool = False
 
     @property
     def name(self) -> str:
@@ -117,7 +122,7 @@ class Graph:
     def is_sequential(self) -> bool:
         """True for a plain chain with one input and the last node as output."""
         chain = all(node.inputs == (index - 1,) for index, node in enumerate(self.nodes) if index)
-        chain = chain and not any(node.layer.is_part for node in self.nodes)
+        chain = chain and not any(node.layer.is_part or node.inference for node in self.nodes)
         return chain and self.outputs == (len(self.nodes) - 1,) and len(set(self.layers)) == len(self.nodes)
 
     @property

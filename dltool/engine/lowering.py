@@ -12,7 +12,7 @@ from dltool.engine.layers.advanced_activations import Softmax
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import Activation, ReLU
 from dltool.engine.layers.noise import Dropout
-from dltool.engine.layers.penalties import ActivityRegularization, activity_of
+from dltool.engine.layers.penalties import activity_of
 from dltool.engine.losses import Loss
 
 
@@ -50,7 +50,7 @@ def lower(graph: Graph, losses: tuple[Loss, ...] = ()) -> Lowered:
 
     for index, node in enumerate(graph.nodes):
         layer, inputs = node.layer, tuple(place[i] for i in node.inputs)
-        if is_identity(layer, training=bool(losses)):
+        if is_identity(layer, training=bool(losses) and not node.inference):
             place.append(inputs[0])
             continue
         activation = activation_of(layer)
@@ -74,10 +74,10 @@ def lower(graph: Graph, losses: tuple[Loss, ...] = ()) -> Lowered:
 
 def is_identity(layer: Layer, training: bool) -> bool:
     """True when the layer passes its input on unchanged."""
+    if layer.idle_at_inference and not training:
+        return True
     if isinstance(layer, Dropout):
-        return not training or layer.threshold == 0
-    if isinstance(layer, ActivityRegularization):
-        return not training
+        return layer.threshold == 0
     return isinstance(layer, Activation) and layer.activation == "linear"
 
 

@@ -13,9 +13,12 @@ import numpy as np
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
 from dltool.engine.kernels import (  # noqa: F401 - register
     choosing,
+    convolution_1d,
     dense,
     depthwise,
     elementwise,
+    embedding,
+    gru,
     merging,
     normalization,
     pooling,
@@ -118,6 +121,7 @@ class Plan:
             weights=() if is_activation else model.weights.views[name],
             gradients=() if is_activation else model.weights.gradients[name],
             clock=self.clock,
+            inference=model.graph.nodes[step.node].inference,
         )
         site.is_masked = any(model.graph.masks[i] is not None for i in model.graph.nodes[step.node].inputs)
         site.trains_weights = layer.trainable and any(g is not None for g in site.gradients)
@@ -135,11 +139,13 @@ class Plan:
             site.states = tuple(shared_zeros((rows, *shape)) for shape in layer.state_sizes)
             self.states += site.states
         plan = PLANNERS.get(type(layer))
-        kernel = plan(site) if plan and not self._makes_mask(layer, step.node) else None
+        kernel = plan(site) if plan else None
+        if kernel is not None and self._makes_mask(layer, step.node) and not kernel.makes_mask:
+            kernel = None
         return Planned(step, site, kernel or ReferenceKernel(site), step.inputs)
 
     def _makes_mask(self, layer: Layer, node: int) -> bool:
-        """True when the step must compute its output's mask, which the fast kernels do not."""
+        """True when the step must compute its output's mask, which most fast kernels do not."""
         return self.model.graph.masks[node] is not None and not layer.keeps_mask
 
     def readers(self, index: int) -> list[int]:
@@ -207,18 +213,22 @@ class Plan:
                 site.y = Buffer.alias(source.y, site.output_shape)
                 site.dy = Buffer.alias(source.dy, site.output_shape) if source.dy else None
                 continue
-            border = NO_PADDING
-            for reader in self.readers(index):
-                kernel = self.steps[reader].kernel
-                for position, source_index in enumerate(self.steps[reader].inputs):
-                    if source_index == index:
-                        border = border | kernel.input_padding(position)
-            site.y = Buffer(site.output_shape, border)
+            site.y = Buffer(site.output_shape, self._border(index))
             if isinstance(planned.kernel, InputKernel) and self._feeds_tiles(index):
                 planned.kernel.share_buffer()
             if self.wants_gradient[index]:
                 wanted = planned.kernel.gradient_padding() if self._wants_dx(planned) else Padding()
                 site.dy = Buffer(site.output_shape, wanted)
+
+    def _border(self, index: int) -> Padding:
+        """The largest border that any reader of a step's output needs."""
+        border = NO_PADDING
+        for reader in self.readers(index):
+            kernel = self.steps[reader].kernel
+            for position, source in enumerate(self.steps[reader].inputs):
+                if source == index:
+                    border = border | kernel.input_padding(position)
+        return border
 
     def _set_masks(self, planned: Planned) -> None:
         """The masks of a step's inputs, and where its output's lies; a part of a layer has the whole layer's."""
@@ -241,14 +251,15 @@ class Plan:
         return any(self.wants_gradient[i] for i in planned.inputs)
 
     def _can_alias(self, index: int) -> bool:
-        """Flatten and Reshape share their input's memory where it has no border and no other reader."""
+        """Flatten and Reshape share their input's memory where it has no border, needs none, and no other reader."""
         planned = self.steps[index]
         if not isinstance(planned.kernel, CopyKernel):
             return False
         (source,) = planned.inputs
         site = self.steps[source].site
         alone = self.readers(source) == [index] and source not in self.outputs_at
-        return alone and not site.y.padding and not (site.dy and site.dy.padding)
+        has_border = site.y.padding or (site.dy and site.dy.padding) or self._border(index)
+        return alone and not has_border
 
     def _fold_relu_gradients(self) -> None:
         """A relu's only reader applies its gradient when it writes dx, where that is cheaper."""

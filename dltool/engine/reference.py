@@ -5,6 +5,7 @@ It is slow and obvious, the oracle that the fast executor is compared with. Same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from dltool.engine.layers.penalties import activity_of
 from dltool.engine.losses import Loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
-from dltool.engine.stepping import step_vector, with_momentum
+from dltool.engine.stepping import average_weights, step_vector, with_momentum
 from dltool.engine.streams import Stream
 from dltool.engine.weights import ParameterStore, Span, apply_constraints
 
@@ -61,9 +62,10 @@ def run_forward(
             continue
         x: Any = tuple(tape.values[i] for i in node.inputs) if node.joins else tape.values[node.inputs[0]]
         masks = tuple(tape.masks[i] for i in node.inputs)
-        needs_stream = training and node.layer.is_random
+        learns = training and not node.inference
+        needs_stream = learns and node.layer.is_random
         stream = Stream(seed, step, index) if needs_stream else None
-        call = Call(training, stream, masks=masks, state=tape.states.get(index))
+        call = Call(learns, stream, masks=masks, state=tape.states.get(index))
         y, backward = node.layer.forward(x, weights[node.name], call)
         activity = activity_of(node.layer) if training else None
         if activity is not None:
@@ -172,7 +174,7 @@ class ReferenceExecutor:
         self.spans = model.weights.spans(model.graph) if spans is None else spans
         self.memory: dict[str, float] = {}
         self.slots: dict[str, Array] = {}
-        for slot in optimizer.slots if optimizer else ():
+        for slot in optimizer.kept if optimizer else ():
             self.slots[slot] = np.full(model.weights.num_trainable, optimizer.slot_start(slot), np.float32)
         self.predictions: tuple[Array, ...] = ()
         self.masks: tuple[Array | None, ...] = ()
@@ -209,10 +211,15 @@ class ReferenceExecutor:
 
     def train_step(self, batch: Batch, step: int, learning_rate: float, momentum: float | None = None) -> float:
         total = self.gradient_step(batch, step)
+        if not math.isfinite(total):
+            return total
         store = self.model.weights
         slots = tuple(self.slots[name] for name in self.optimizer.slots)
         rule = with_momentum(self.optimizer, momentum)
         step_vector(rule, store.vector, store.gradient, slots, self.spans, step, learning_rate, self.memory)
+        for span in self.spans if rule.use_ema else ():
+            w, average = store.vector[span.start : span.stop], self.slots["average"][span.start : span.stop]
+            average_weights(w, average, *rule.averaging(step), np.empty_like(w))
         apply_constraints(store, self.spans)
         return total
 

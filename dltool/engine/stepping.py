@@ -85,6 +85,15 @@ def merge_spans(spans: Sequence[Span]) -> list[Span]:
     return merged
 
 
+def average_weights(w: Array, average: Array, keep: float, overwrites: bool, s: Array) -> None:
+    """One step of the moving average, in place; then maybe the weights become it. ``s`` is scratch."""
+    np.multiply(w, w.dtype.type(1 - keep), out=s)
+    np.multiply(average, average.dtype.type(keep), out=average)
+    np.add(average, s, out=average)
+    if overwrites:
+        np.copyto(w, average)
+
+
 def step_coefficients(
     optimizer: Optimizer, spans: Sequence[Span], step: int, rate: float, memory: dict[str, float]
 ) -> dict[float, Coefficients]:

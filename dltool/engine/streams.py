@@ -116,14 +116,21 @@ class Stream:
         self.fill(words.reshape(-1), rows)
         return words.view(np.uint8)[:, :per_row].reshape(shape)
 
+    def uniform(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers from 0 up to, not including, 1 of ``shape``, float64, from each row's words."""
+        return (self._words(shape) >> np.uint64(11)).reshape(shape) * 2.0**-53
+
+    def _words(self, shape: tuple[int, ...]) -> np.ndarray:
+        """One random word per element, (rows, elements of a row)."""
+        rows, per_row = shape[0], int(np.prod(shape[1:], dtype=np.int64))
+        words = np.empty((rows, -(-per_row // 4) * 4), np.uint64)
+        self.fill(words.reshape(-1), rows)
+        return words[:, :per_row]
+
     def normal(self, shape: tuple[int, ...], dtype: object = np.float32) -> np.ndarray:
         """Standard normal numbers of ``shape`` by Box-Muller on each row's words."""
-        rows = shape[0]
-        per_row = int(np.prod(shape[1:], dtype=np.int64))
-        words_per_row = -(-per_row // 4) * 4
-        words = np.empty((rows, words_per_row), np.uint64)
-        self.fill(words.reshape(-1), rows)
-        halves = words.view(np.uint32)[:, : 2 * per_row].reshape(rows, per_row, 2)
+        words = self._words(shape)
+        halves = words.view(np.uint32).reshape(*words.shape, 2)
         uniform = (halves.astype(np.float64) + 0.5) / 2.0**32
         values = np.sqrt(-2.0 * np.log(uniform[..., 0])) * np.cos(2.0 * np.pi * uniform[..., 1])
         return values.reshape(shape).astype(dtype)

@@ -8,41 +8,66 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from itertools import count
 
 import numpy as np
 
 from dltool.engine.graph import Graph, Node, describe
-from dltool.engine.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, ReLU, Reshape
+from dltool.engine.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+)
 from dltool.engine.layers.base import Layer
 from dltool.engine.model import Model
 from dltool.errors import UsageError
 from dltool.registry import nearest
 
-AFTER_THE_HEAD = (Activation, ReLU, Dropout, Flatten, Reshape)
+AFTER_THE_HEAD = (Activation, Softmax, ReLU, Dropout, Flatten, Reshape)
 """What may follow the last layer with weights and belongs to the head."""
 
 
 def head_start(graph: Graph) -> int:
-    """The node that stays when the usual head goes: the last Dense (or 1x1 Conv2D on one pixel) with what follows it,
-    and the dropout before it.
+    """The node that stays when the usual head goes: the last Dense with what follows it, and the dropout before it.
+
+    A 1x1 Conv2D on one pixel counts as Dense, and so does the last Conv2D where its output is pooled to a softmax.
 
     Raises:
         UsageError: the network ends in another way.
     """
     place = _only_output(graph)
-    while isinstance(graph.nodes[place].layer, AFTER_THE_HEAD):
+    is_scored = is_pooled = False
+    while isinstance(graph.nodes[place].layer, AFTER_THE_HEAD) or (is_scored and _is_pooling(graph, place)):
+        is_pooled = is_pooled or _is_pooling(graph, place)
+        is_scored = is_scored or _is_softmax(graph, place)
         place = _before(graph, place)
     layer, shape = graph.nodes[place].layer, graph.shapes[place]
-    if not isinstance(layer, Dense) and not (isinstance(layer, Conv2D) and shape[:2] == (1, 1)):
+    if not isinstance(layer, Dense) and not (isinstance(layer, Conv2D) and (is_pooled or shape[:2] == (1, 1))):
         raise UsageError(
             f"--pop: the network ends with {type(layer).__name__} {layer.name!r}, not with a Dense head; "
-            "give --pop N or --at LAYER"
+            "give --pop N or --at LAYER; --pop 0 keeps all of it"
         )
     place = _before(graph, place)
     while isinstance(graph.nodes[place].layer, Dropout):
         place = _before(graph, place)
     return place
+
+
+def _is_pooling(graph: Graph, place: int) -> bool:
+    return isinstance(graph.nodes[place].layer, GlobalAveragePooling2D)
+
+
+def _is_softmax(graph: Graph, place: int) -> bool:
+    layer = graph.nodes[place].layer
+    return isinstance(layer, Softmax) or (isinstance(layer, Activation) and layer.activation == "softmax")
 
 
 def after_popping(graph: Graph, count: int) -> int:
@@ -54,13 +79,40 @@ def after_popping(graph: Graph, count: int) -> int:
 
 
 def node_named(graph: Graph, name: str) -> int:
-    """The last node of a layer. Raises UsageError with the nearest name."""
-    found = [index for index, node in enumerate(graph.nodes) if node.name == name]
-    if not found:
-        close = nearest(name, list(graph.layers))
+    """The last node of a layer, or of a nested model; of a nested layer the last part of its name is enough.
+
+    Raises:
+        UsageError: there is no such layer (with the nearest name), or there are several.
+    """
+    found = {node.name: index for index, node in enumerate(graph.nodes) if is_called(node.name, name)}
+    if name in found:
+        return found[name]
+    inside = {other: index for other, index in found.items() if f"/{other}".endswith(f"/{name}")}
+    if not inside:  # the name of a nested model: its end is where others read it
+        inside = {graph.nodes[i].name: i for i in found.values() if _leaves(graph, i, set(found))}
+    if not inside:
+        close = nearest(name, [*graph.layers, *(other.rpartition("/")[2] for other in graph.layers)])
         advice = f"did you mean {close!r}?" if close else "dltool summary lists the layers"
         raise UsageError(f"--at: the model has no layer {name!r}; {advice}")
-    return found[-1]
+    if len(inside) > 1:
+        raise UsageError(f"--at: {name!r} may be {' or '.join(map(repr, list(inside)[:3]))}; give the whole name")
+    return next(iter(inside.values()))
+
+
+def _leaves(graph: Graph, place: int, names: set[str]) -> bool:
+    """Whether a node's output is read outside the layers of these names."""
+    return place in graph.outputs or any(graph.nodes[i].name not in names for i in graph.consumers[place])
+
+
+def is_called(name: str, pattern: str) -> bool:
+    """Whether a layer's name fits a pattern; for a layer in a nested model any part of its path may.
+
+    >>> [is_called("base/block/conv_1", p) for p in ("conv_*", "base", "block/conv_1", "base/block", "con")]
+    [True, True, True, True, False]
+    """
+    parts = name.split("/")
+    runs = ("/".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1))
+    return any(fnmatchcase(run, pattern) for run in runs)
 
 
 def _only_output(graph: Graph) -> int:
@@ -124,8 +176,35 @@ def insert_after_input(graph: Graph, layer: Layer) -> Graph:
 
     nodes = [*graph.nodes[:added], Node(layer, (start,))]
     for node in graph.nodes[added:]:
-        nodes.append(Node(node.layer, tuple(added if i == start else moved(i) for i in node.inputs)))
+        nodes.append(replace(node, inputs=tuple(added if i == start else moved(i) for i in node.inputs)))
     return Graph(tuple(nodes), tuple(moved(o) for o in graph.outputs), graph.name)
+
+
+def resized(graph: Graph, shape: tuple[int, ...]) -> Graph:
+    """The same network for inputs of another shape, its weights being those it has.
+
+    Raises:
+        UsageError: some layer would need other weights, or cannot take the size; the message names it.
+    """
+    (start,) = graph.inputs
+    before, name = graph.input_shapes[0], graph.nodes[start].name
+    try:
+        new = graph.with_layers({name: replace(graph.layers[name], shape=tuple(shape))})
+    except UsageError as error:
+        raise UsageError(f"{describe(shape)} instead of {describe(before)}: {error}") from None
+    for node in graph.nodes:
+        old, now = ([spec.shape for spec in g.specs[node.name]] for g in (graph, new))
+        if old != now:
+            one, two = (describe(g.input_shape_of(n)) for g, n in ((graph, node), (new, _node_of(new, node.name))))
+            raise UsageError(
+                f"{describe(shape)} instead of {describe(before)}: layer {node.name!r} has weights for {one} and would "
+                f"get {two}; keep the size, or cut before that layer with --at"
+            )
+    return new
+
+
+def _node_of(graph: Graph, name: str) -> Node:
+    return next(node for node in graph.nodes if node.name == name)
 
 
 def with_trainable(graph: Graph, flags: Mapping[str, bool]) -> Graph:

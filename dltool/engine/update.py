@@ -6,7 +6,7 @@ elementwise, so the cut does not matter for the bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from dltool.engine.memory import shared_zeros
 from dltool.engine.optimizers import Optimizer
 from dltool.engine.program import CallStage, Stage, share
 from dltool.engine.regularizers import Regularizer
-from dltool.engine.stepping import BLOCK, clip_gradients, merge_spans, step_coefficients, with_momentum
+from dltool.engine.stepping import BLOCK, average_weights, clip_gradients, merge_spans, step_coefficients, with_momentum
 from dltool.engine.weights import ParameterStore, Span, constraint_calls
 
 MOST_COEFFICIENTS = 16
@@ -45,6 +45,8 @@ class ParameterUpdate:
     Args:
         sums: where shards left their gradients.
         slots: optimizer slot name -> vector aligned with the gradient.
+        may_step: rows of the batch -> whether the weights are stepped. Every lane asks once per step, when all
+            gradients are there: a batch whose loss is not finite must not spoil the weights.
     """
 
     def __init__(
@@ -54,13 +56,14 @@ class ParameterUpdate:
         spans: list[Span],
         slots: dict[str, np.ndarray],
         sums: list[ShardSums],
+        may_step: Callable[[int], bool] = lambda rows: True,
     ):
         self.store, self.optimizer, self.spans = store, optimizer, spans
-        self.slots, self.sums = slots, sums
+        self.slots, self.sums, self.may_step = slots, sums, may_step
         self.rates = sorted({span.rate for span in spans})
         self.coefficients = shared_zeros((max(1, len(self.rates)), MOST_COEFFICIENTS))
         self.decay_rate = shared_zeros(1, np.float64)
-        self.num_coefficients = 0
+        self.averaging = shared_zeros(2, np.float64)
         self.regularized = [
             (slot.start, slot.stop, slot.spec.regularizer)
             for slot in store.slots
@@ -72,6 +75,7 @@ class ParameterUpdate:
         found = step_coefficients(with_momentum(self.optimizer, momentum), self.spans, step, rate, memory)
         for row, multiplier in enumerate(self.rates):
             self.coefficients[row, : len(found[multiplier])] = found[multiplier]
+        self.averaging[:] = self.optimizer.averaging(step)
         self.decay_rate[0] = self.optimizer.rate_at(step, rate)
 
     def penalty(self) -> float:
@@ -108,7 +112,7 @@ class BlockStage:
         ]
         loaded: dict[float, tuple] = {}
         if self.step:
-            yield self._load(loaded)
+            yield self._load(loaded, rows)
         for position in share(len(blocks), lane, num_lanes):
             span, start, stop = blocks[position]
             if self.gather:
@@ -116,11 +120,14 @@ class BlockStage:
             if self.step:
                 yield self._step(span, start, stop, loaded, workspace)
 
-    def _load(self, loaded: dict[float, tuple]) -> Run:
+    def _load(self, loaded: dict[float, tuple], rows: int) -> Run:
         update = self.update
         sizes = len(update.optimizer.coefficients(1, 1.0, {}))
 
         def run() -> None:
+            loaded.clear()
+            if not update.may_step(rows):
+                return
             for row, multiplier in enumerate(update.rates):
                 loaded[multiplier] = tuple(update.coefficients[row, :sizes])
 
@@ -148,13 +155,18 @@ class BlockStage:
         slots = tuple(update.slots[name][start:stop] for name in optimizer.slots)
         scratch = workspace.temp("step 0", w.shape), workspace.temp("step 1", w.shape)
         decay = optimizer.weight_decay if span.decays else None
-        rate = update.decay_rate
+        rate, averaging = update.decay_rate, update.averaging
+        average = update.slots["average"][start:stop] if optimizer.use_ema else None
 
         def run() -> None:
+            if not loaded:
+                return
             if decay:
                 np.multiply(w, np.float32(decay * rate[0] * span.rate), out=scratch[0])
                 np.subtract(w, scratch[0], out=w)
             optimizer.update(w, g, slots, scratch, loaded[span.rate])
+            if average is not None:
+                average_weights(w, average, averaging[0], bool(averaging[1]), scratch[0])
 
         return run
 

@@ -93,15 +93,24 @@ def with_channels_last(canonical: dict[str, Any], first: set[str]) -> dict[str, 
     """
     if not first:
         return canonical
-    calls = [name for name, _ in canonical["nodes"]]
+    calls = [name for name, *_ in canonical["nodes"]]
     work = Turning(dict(canonical["layers"]))
-    for old, (name, inputs) in enumerate(canonical["nodes"]):
+    for old, (name, inputs, *_) in enumerate(canonical["nodes"]):
         if name in first:
             add_turned(work, old, name, inputs)
         elif not stays_turned(work, old, name, inputs, calls):
             work.natural[old] = work.append(name, [work.as_it_was(source) for source in inputs])
     outputs = [work.as_it_was(node) for node in canonical["outputs"]]
-    return {**canonical, "nodes": work.nodes, "layers": work.layers, "outputs": outputs}
+    nodes = with_options(work.nodes, canonical["nodes"])
+    return {**canonical, "nodes": nodes, "layers": work.layers, "outputs": outputs}
+
+
+def with_options(nodes: list[list[Any]], old: list[list[Any]]) -> list[list[Any]]:
+    """The new nodes with the options of the old calls; the calls of a layer are still in their order."""
+    options: dict[str, list[Any]] = {}
+    for name, _, *rest in old:
+        options.setdefault(name, []).append(rest)
+    return [[*node, *(options[node[0]].pop(0) if node[0] in options else ())] for node in nodes]
 
 
 def add_turned(work: Turning, old: int, name: str, inputs: list[int]) -> None:

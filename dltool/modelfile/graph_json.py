@@ -1,6 +1,7 @@
 """The canonical form of a network: what every Keras dialect is upgraded to, and what lies under ``/dltool``.
 
 ``{"name", "nodes": [[layer, [node, ...]], ...], "layers": {layer: {"class_name", "config"}}, "outputs": [node, ...]}``.
+A call that computes as at inference also in training is ``[layer, [node, ...], {"training": false}]``.
 Nodes point to earlier nodes only; layer configs hold the engine's own field names and nothing else, so building the
 graph is a lookup in the closed table ``LAYERS``: nothing is ever imported by name.
 """
@@ -19,6 +20,8 @@ from dltool.engine.regularizers import Regularizer
 from dltool.errors import ModelFileError, UsageError
 from dltool.modelfile.json_text import is_layer_name
 
+AT_INFERENCE = {"training": False}
+"""The options of a call that computes as at inference, in Keras's words."""
 MAX_LAYERS, MAX_NODES, MAX_LINKS = 10_000, 20_000, 200_000
 """Layers, calls of layers, and inputs of all calls together. The largest models of Keras have a tenth of these."""
 
@@ -27,7 +30,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
     """The canonical form of a graph; everything is a JSON value."""
     return {
         "name": graph.name,
-        "nodes": [[node.name, list(node.inputs)] for node in graph.nodes],
+        "nodes": [[node.name, list(node.inputs), *([AT_INFERENCE] if node.inference else [])] for node in graph.nodes],
         "layers": {name: layer_to_json(layer) for name, layer in graph.layers.items()},
         "outputs": list(graph.outputs),
     }
@@ -64,14 +67,19 @@ def graph_from_json(canonical: dict[str, Any]) -> Graph:
     """
     nodes = canonical["nodes"]
     too_large = len(canonical["layers"]) > MAX_LAYERS or len(nodes) > MAX_NODES
-    if too_large or sum(len(inputs) for _, inputs in nodes) > MAX_LINKS:
+    if too_large or sum(len(inputs) for _, inputs, *_ in nodes) > MAX_LINKS:
         raise ModelFileError("has more layers or links between them than any real model; the file is damaged")
     layers = {name: build_layer(name, entry) for name, entry in canonical["layers"].items()}
     try:
-        calls = tuple(Node(layers[name], tuple(inputs)) for name, inputs in nodes)
+        calls = tuple(node_of(layers[name], inputs, options) for name, inputs, *options in nodes)
         return Graph(calls, tuple(canonical["outputs"]), canonical["name"])
     except UsageError as error:
         raise ModelFileError(str(error)) from None
+
+
+def node_of(layer: Layer, inputs: list[int], options: list[Any]) -> Node:
+    """One call. Being told to compute as at inference means nothing to a layer that always does."""
+    return Node(layer, tuple(inputs), options == [AT_INFERENCE] and layer.trains_differently)
 
 
 def build_layer(name: str, entry: dict[str, Any]) -> Layer:

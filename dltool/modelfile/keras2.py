@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.graph_json import MAX_LAYERS, MAX_LINKS, MAX_NODES
+from dltool.modelfile.graph_json import AT_INFERENCE, MAX_LAYERS, MAX_LINKS, MAX_NODES
 from dltool.modelfile.keras2_parts import Part, Reference, is_model, layer_names, part_of
 from dltool.modelfile.layer_config import canonical_config
 
@@ -55,7 +55,7 @@ class Wiring:
         if self.links > MAX_LINKS:
             raise ModelFileError(f"has more than {MAX_LINKS} links between layers; the file is damaged")
 
-    def add_call(self, name: str, entry: dict[str, Any], inputs: list[int]) -> int:
+    def add_call(self, name: str, entry: dict[str, Any], inputs: list[int], inference: bool = False) -> int:
         """Append a node, and its layer when this is the first call. Returns the node's index."""
         if name not in self.layers:
             if len(self.layers) >= MAX_LAYERS:
@@ -65,7 +65,7 @@ class Wiring:
         self.spend(len(inputs))
         if len(self.nodes) >= MAX_NODES:
             raise ModelFileError(f"has more than {MAX_NODES} layer calls")
-        self.nodes.append([name, inputs])
+        self.nodes.append([name, inputs, *([AT_INFERENCE] if inference else [])])
         return len(self.nodes) - 1
 
     def with_channels_last(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
@@ -98,8 +98,12 @@ def upgrade(model: Any, version: int) -> tuple[Wiring, Groups]:
 # -- Part -> nodes
 
 
-def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int) -> list[int]:
-    """Append the nodes of all calls of a model, each after those that it reads; returns the outputs' nodes."""
+def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int, inference: bool = False) -> list[int]:
+    """Append the nodes of all calls of a model, each after those that it reads; returns the outputs' nodes.
+
+    Args:
+        inference: the model is called with ``training=False``, which holds for everything in it.
+    """
     if depth > MAX_DEPTH:
         raise ModelFileError(f"nests more than {MAX_DEPTH} models")
     wiring.spend(len(part.entries) + len(inputs))
@@ -107,13 +111,14 @@ def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int) 
     subparts = {name: part_of(entry, wiring.version) for name, entry in part.entries.items() if is_model(entry)}
     for name, call in call_order(part):
         found = [tensor_of(values, reference) for reference in part.calls[name][call]]
+        still = inference or (name, call) in part.inference
         if name in subparts:
             sub = subparts[name]
             if len(found) != len(sub.inputs):
                 raise ModelFileError(f"model {name!r}: has {len(sub.inputs)} inputs but is called with {len(found)}")
-            values[name, call] = run(wiring, sub, found, f"{prefix}{name}/", depth + 1)
+            values[name, call] = run(wiring, sub, found, f"{prefix}{name}/", depth + 1, still)
         else:
-            node = wiring.add_call(prefix + name, part.entries[name], found)
+            node = wiring.add_call(prefix + name, part.entries[name], found, still)
             values[name, call] = outputs_of(wiring, part, (name, call), prefix, node)
     return [tensor_of(values, reference) for reference in part.outputs]
 

@@ -21,12 +21,16 @@ Reference = tuple[str, int, int]
 
 @dataclass
 class Part:
-    """One model of a config: its layer entries, what each call of a layer reads, inputs by name, outputs."""
+    """One model of a config: its layer entries, what each call of a layer reads, inputs by name, outputs.
+
+    ``inference`` are the calls with ``training=False``, as (name, number).
+    """
 
     entries: dict[str, dict[str, Any]]
     calls: dict[str, list[list[Reference]]]
     inputs: list[str]
     outputs: list[Reference]
+    inference: frozenset[tuple[str, int]] = frozenset()
 
 
 def is_model(entry: Any) -> bool:
@@ -43,7 +47,7 @@ def part_of(model: dict[str, Any], version: int) -> Part:
     calls = {name: [call_inputs(name, node) for node in nodes_of(name, entry)] for name, entry in entries.items()}
     inputs = [name for name, _, _ in references(config.get("input_layers"), "input_layers")]
     outputs = references(config.get("output_layers"), "output_layers")
-    part = Part(entries, calls, inputs, outputs)
+    part = Part(entries, calls, inputs, outputs, inference_calls(entries))
     count_from_zero(part, version)
     check_references(part)
     return part
@@ -119,6 +123,26 @@ def with_call_options(entry: dict[str, Any]) -> dict[str, Any]:
     except (KeyError, IndexError, TypeError, AttributeError):
         return entry
     return {**entry, "config": {**entry["config"], **said}} if said and isinstance(entry["config"], dict) else entry
+
+
+def inference_calls(entries: dict[str, dict[str, Any]]) -> frozenset[tuple[str, int]]:
+    """The calls that were told ``training=False``, as (name, number)."""
+    return frozenset(
+        (name, number)
+        for name, entry in entries.items()
+        for number, node in enumerate(nodes_of(name, entry))
+        if any(options.get("training") is False for options in call_options(node))
+    )
+
+
+def call_options(node: Any) -> list[dict[str, Any]]:
+    """The options that a call's tensors carry, ``[[layer, call, tensor, {options}], ...]``."""
+    tensors = [node] if isinstance(node, list) and node and isinstance(node[0], str) else node
+    return [
+        tensor[3]
+        for tensor in (tensors if isinstance(tensors, list) else ())
+        if isinstance(tensor, list) and len(tensor) > 3 and isinstance(tensor[3], dict)
+    ]
 
 
 def call_inputs(name: str, node: Any) -> list[Reference]:

@@ -93,6 +93,8 @@ def plain_node(layer: dict[str, Any], node: Any) -> Any:
         raise ModelFileError(f"{where}: its inbound_nodes cannot be understood; the file is damaged")
     arguments = [*arguments, *(options[key] for key in TENSOR_OPTIONS if options.get(key))]
     said = {key: options[key] for key in CALL_OPTIONS if options.get(key) is True}
+    if options.get("training") is False:
+        said["training"] = False
     for key, entry in options.items():
         if key not in ("mask", *TENSOR_OPTIONS, *said) and entry not in (None, False):
             raise ModelFileError(f"{where}: is called with {key}={str(entry)[:60]}, which is not supported")

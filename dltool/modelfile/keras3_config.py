@@ -25,6 +25,13 @@ KERAS3_VERSION = "3.15.0"
 RENAMED = {"MultiHeadAttention": {"output_size": "output_shape"}}
 """The engine's field -> Keras 3's key, where they differ."""
 
+MODULES = {
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+    "LayerScale": "keras.src.applications.convnext",
+    "StochasticDepth": "keras.src.applications.convnext",
+}
+"""Where Keras has layers that are not in ``keras.layers``."""
+
 FUNCTIONAL = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
 SEQUENTIAL = {"module": "keras", "class_name": "Sequential", "registered_name": None}
 
@@ -59,7 +66,9 @@ def functional_config(graph: Graph, names: dict[str, str], title: str) -> dict[s
 
 
 def layer_object(name: str, layer: Layer) -> dict[str, Any]:
-    return {"class_name": type(layer).__name__, "config": layer_config(name, layer), **home(layer)}
+    class_name = type(layer).__name__
+    where = home(layer) | ({"module": MODULES[class_name]} if class_name in MODULES else {})
+    return {"class_name": class_name, "config": layer_config(name, layer), **where}
 
 
 def layer_config(name: str, layer: Layer) -> dict[str, Any]:

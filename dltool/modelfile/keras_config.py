@@ -11,13 +11,15 @@ from typing import Any
 
 from dltool.engine.graph import Graph, Node
 from dltool.engine.layers.advanced_activations import ThresholdedReLU
+from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, StochasticDepth
 from dltool.engine.layers.attention import MultiHeadAttention
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.convolution_nd import SeparableConv1D
 from dltool.engine.layers.core import InputLayer, Normalization
+from dltool.engine.layers.random_images import RandomContrast, RandomCrop, RandomHeight, RandomWidth
 from dltool.engine.layers.row_normalization import LayerNormalization
 from dltool.engine.optimizers import Lion
-from dltool.modelfile.graph_json import value_to_json
+from dltool.modelfile.graph_json import AT_INFERENCE, value_to_json
 from dltool.modelfile.saved import TrainingConfig
 
 KERAS_VERSION = "2.15.0"
@@ -54,6 +56,9 @@ LEFT_OUT = {
     "GRU": ("zero_output_for_mask",),
 }
 """Fields that Keras does not have, or that one generation rejects."""
+
+UNSAID = {"score_mode": "dot", "value_range": (0.0, 255.0)}
+"""Defaults that are not written: Keras 3 turns the first into a function, Keras 2's RandomContrast lacks the second."""
 
 CHANNELS_LAST = (
     "AveragePooling1D",
@@ -146,7 +151,8 @@ def calls_of(graph: Graph) -> list[int]:
 def call_json(graph: Graph, calls: list[int], names: dict[str, str], node: Node) -> Any:
     """One entry of ``inbound_nodes``: the list that both generations read, or Keras 3's form where there is none."""
     if not needs_keras3(node):
-        return [[*reference(graph, calls, names, source), {}] for source in node.inputs]
+        options = AT_INFERENCE if node.inference else {}
+        return [[*reference(graph, calls, names, source), options] for source in node.inputs]
     return keras3_call(graph, calls, names, node)
 
 
@@ -160,6 +166,7 @@ def keras3_call(graph: Graph, calls: list[int], names: dict[str, str], node: Nod
 
     tensors = [tensor(source) for source in node.inputs]
     options = {"use_causal_mask": True} if getattr(node.layer, "use_causal_mask", False) else {}
+    options |= AT_INFERENCE if node.inference else {}
     if node.layer.may_join and len(tensors) > 1:
         return {"args": tensors[:1], "kwargs": {"initial_state": tensors[1:]}}
     is_list = node.layer.joins and not isinstance(node.layer, MultiHeadAttention)
@@ -193,7 +200,7 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
     for key, value in layer.config().items():
         left_out = key in found or key in LEFT_OUT.get(class_name, ()) or key.endswith("_initializer")
         left_out = left_out or (key == "backward_layer" and layer.is_mirrored)
-        left_out = left_out or (key == "score_mode" and value == "dot")  # Keras 3 turns it into a function
+        left_out = left_out or (key in UNSAID and UNSAID[key] == value)
         if left_out or (value is None and key.endswith(("_regularizer", "_constraint"))):
             continue
         value = wrapped(value) if isinstance(value, Layer) else value_to_json(value)
@@ -234,11 +241,21 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
     for node in graph.nodes:
         if needs_keras3(node):
             found.append(f"tf_keras cannot open the model, because {node.name!r} takes tensors or options by name")
+    still = next((node.name for node in graph.nodes if node.inference), None)
+    if still is not None:
+        found.append(f"Keras 3 trains {still!r} as usual; dltool and tf_keras keep it as at inference (training=False)")
     for name, layer in graph.layers.items():
         if isinstance(layer, SeparableConv1D) and layer.padding == "causal":
             found.append(f"Keras 3 cannot open the model, because it has no causal padding for {name!r}")
-        if isinstance(layer, ThresholdedReLU):
-            found.append(f"Keras 3 cannot open the model, because it has no ThresholdedReLU ({name!r})")
+        if isinstance(layer, ThresholdedReLU | RandomHeight | RandomWidth):
+            found.append(f"Keras 3 cannot open the model, because it has no {type(layer).__name__} ({name!r})")
+        if isinstance(layer, CustomScaleLayer | LayerScale | StochasticDepth):
+            needed = f"without custom_objects, because {name!r} is a {type(layer).__name__} of keras.applications"
+            found += [f"{keras} cannot open the model {needed}" for keras in ("Keras 3", "tf_keras")]
+        if isinstance(layer, RandomCrop):
+            found.append(f"Keras 3 passes images through {name!r} uncut at inference; dltool and tf_keras cut")
+        if isinstance(layer, RandomContrast) and layer.value_range != UNSAID["value_range"]:
+            found.append(f"tf_keras cannot open the model, because it has no value_range in {name!r}")
         if isinstance(layer, LayerNormalization) and not isinstance(layer.axis, int):
             found.append(f"Keras 3 cannot open the model, because {name!r} normalises over several axes")
         if isinstance(layer, Normalization) and not isinstance(layer.axis, int):

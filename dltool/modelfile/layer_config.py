@@ -53,6 +53,7 @@ RECURRENT: dict[str, tuple[Any, ...]] = {
     "seed": (ANY,),
     "input_length": (ANY,),
 }
+RANDOM_IMAGE: dict[str, tuple[Any, ...]] = {"seed": (ANY,), "rng_type": (ANY,), "bounding_box_format": (None,)}
 HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
     "InputLayer": {"sparse": (False, None), "ragged": (False, None), "optional": (False, None)},
     "BatchNormalization": {
@@ -71,7 +72,7 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
         "kernel_initializer": (ANY,),
         "kernel_regularizer": (None,),
     },
-    "Dropout": {"noise_shape": (None,), "seed": (ANY,)},
+    "Dropout": {**SEED, "rng_type": (ANY,)},
     "ConvLSTM2D": {
         **RECURRENT,
         "return_state": (False,),
@@ -86,6 +87,15 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
     "SpatialDropout1D": {"noise_shape": (ANY,), "seed": (ANY,)},
     "SpatialDropout2D": {"noise_shape": (ANY,), "seed": (ANY,)},
     "SpatialDropout3D": {"noise_shape": (ANY,), "seed": (ANY,)},
+    "RandomBrightness": RANDOM_IMAGE,
+    "RandomContrast": RANDOM_IMAGE,
+    "RandomCrop": RANDOM_IMAGE,
+    "RandomFlip": RANDOM_IMAGE,
+    "RandomHeight": RANDOM_IMAGE,
+    "RandomRotation": RANDOM_IMAGE,
+    "RandomTranslation": RANDOM_IMAGE,
+    "RandomWidth": RANDOM_IMAGE,
+    "RandomZoom": RANDOM_IMAGE,
     "SeparableConv1D": SEPARABLE,
     "SeparableConv2D": SEPARABLE,
     "Conv1DTranspose": {"groups": (1,)},
@@ -132,8 +142,9 @@ OLD_CLASSES = {
     "UnifiedGRU": "GRU",
     "CuDNNLSTM": "LSTM",
     "CuDNNGRU": "GRU",
+    "Custom>CustomScaleLayer": "CustomScaleLayer",
 }
-"""Names of tf.keras 1.13 and of the layers for GPUs -> today's."""
+"""Names of tf.keras 1.13, of the layers for GPUs, and under which tf_keras registers its own -> today's."""
 
 
 def modern_entry(entry: dict[str, Any]) -> dict[str, Any]:

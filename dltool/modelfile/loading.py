@@ -67,7 +67,7 @@ def numbers_by_position(
         ModelFileError: more or fewer groups, or arrays in a group, than the config needs.
     """
     wanted = groups_of_slots(graph, order)
-    holding = [layer["arrays"] for layer in stored if layer["arrays"]]
+    holding = [numbers for numbers in map(weights_among, stored) if numbers]
     if len(holding) != len(wanted):
         raise ModelFileError(
             f"has weights for {len(holding)} layers, but its config has {len(wanted)} layers with weights"
@@ -86,6 +86,12 @@ def numbers_by_position(
         for name, number in zip(owners, arrays, strict=True):
             found.setdefault(name, []).append(number)
     return found
+
+
+def weights_among(layer: dict[str, Any]) -> list[int]:
+    """A layer's arrays without the states of random generators, which tf.keras 2.5 to 2.9 kept beside its weights."""
+    named = zip(layer["weights"], layer["arrays"], strict=True)
+    return [number for name, number in named if not name.rpartition("/")[2].startswith("StateVar")]
 
 
 def stored_owners(weights: list[tuple[str, int]], conversions: Conversions) -> list[str]:

@@ -55,20 +55,21 @@ def read_state(
     # Plain SGD of the new tf.keras optimizers always keeps momentums, which are not used.
     slots = optimizer.slots or (("momentum",) if optimizer.keras_class == "SGD" else ())
     for layout in layouts(optimizer, version, is_new):
-        places = place_arrays(entries, slots, trainable, layout)
+        places = place_arrays(entries, slots, trainable, layout, optimizer.use_ema)
         if places is None and not optimizer.slots:
-            places = place_arrays(entries, (), trainable, layout)
+            places = place_arrays(entries, (), trainable, layout, optimizer.use_ema)
         if places is not None:
             return load_state(source, model, optimizer, places, entries, layout)
     return None
 
 
 def place_arrays(
-    entries: list[Entry], slots: tuple[str, ...], trainable: list[Slot], layout: Layout
+    entries: list[Entry], slots: tuple[str, ...], trainable: list[Slot], layout: Layout, averaged: bool
 ) -> list[tuple[str, Slot, Entry]] | None:
     """Which array is which slot of which weight; None when number or shapes differ."""
     paired, grouped = slots[: layout.paired], slots[layout.paired :]
-    order = [(slot, weight) for weight in trainable for slot in paired]
+    order = [("average", weight) for weight in trainable] if averaged else []
+    order += [(slot, weight) for weight in trainable for slot in paired]
     order += [(slot, weight) for slot in grouped for weight in trainable]
     arrays = entries[layout.scalars :]
     dummies = len(trainable) if len(arrays) == len(order) + layout.trailing + len(trainable) else 0
@@ -76,7 +77,7 @@ def place_arrays(
         return None  # Keras 2.1 to 2.3 wrote vhat arrays of one number when amsgrad was off
     if len(arrays) != len(order) + layout.trailing + dummies or len(entries) < layout.scalars:
         return None
-    if any(entry.value is None for entry in entries[: layout.scalars]):
+    if any(entry.value is None or entry.shape for entry in entries[: layout.scalars]):
         return None
     if any(entry.shape != weight.spec.shape for entry, (_, weight) in zip(arrays, order, strict=False)):
         return None
@@ -93,7 +94,7 @@ def load_state(
 ) -> TrainingState:
     """Fill the slot vectors; weights that were frozen in the file keep the slot's start."""
     size = model.weights.num_trainable
-    slots = {name: np.full(size, optimizer.slot_start(name), np.float32) for name in optimizer.slots}
+    slots = {name: np.full(size, optimizer.slot_start(name), np.float32) for name in optimizer.kept}
     for name, weight, entry in places:
         if name in slots:
             source.load(entry, slots[name][weight.start : weight.stop].reshape(entry.shape))

@@ -71,10 +71,18 @@ def is_classes(value: Any) -> bool:
 
 
 def is_preprocessing(value: Any) -> bool:
-    sides = [value.get("height"), value.get("width")] if is_record(value) else []
-    words = [value.get("kind"), value.get("color"), value.get("resize")] if sides else [0]
-    return all(side is None or is_count(side) for side in sides) and all(
-        word is None or isinstance(word, str) for word in words
+    """Words and sides of images; a window and a horizon of at least 1, and columns, for a series."""
+    if not is_record(value):
+        return False
+    sides = [value.get(name) for name in ("height", "width")]
+    words = [value.get(name) for name in ("kind", "color", "resize", "target")]
+    columns = value.get("columns")
+    steps = [value.get(name) for name in ("window", "horizon")] if value.get("kind") == "series" else []
+    return (
+        all(side is None or is_count(side) for side in sides)
+        and all(word is None or isinstance(word, str) for word in words)
+        and all(is_count(step) and step > 0 for step in steps)
+        and (columns is None or (isinstance(columns, list) and bool(columns) and all(map(is_count, columns))))
     )
 
 

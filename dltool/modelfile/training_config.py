@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from dltool.engine.losses import LOSSES, Loss, loss
-from dltool.engine.metrics import METRICS, MeanMetric, metric
+from dltool.engine.metrics import METRICS, metric
 from dltool.engine.optimizers import Optimizer, optimizer
+from dltool.engine.rate_schedules import InverseTimeDecay
 from dltool.errors import UsageError
 from dltool.modelfile.graph_json import value_to_json
 from dltool.modelfile.saved import TrainingConfig
@@ -161,7 +162,7 @@ def read_optimizer(value: Any, version: str) -> Optimizer | None:
 
 
 def without_schedule(config: dict[str, Any]) -> dict[str, Any]:
-    """``InverseTimeDecay`` is the old ``decay``; other schedules stay as they are, and the engine refuses them."""
+    """``InverseTimeDecay`` is the old ``decay``; other schedules stay as they are."""
     rate = config.get("learning_rate")
     if (
         not isinstance(rate, dict)
@@ -226,9 +227,10 @@ def object_to_json(value: Loss | Optimizer) -> dict[str, Any]:
 def keras_training_config(config: TrainingConfig | None, output_names: tuple[str, ...]) -> dict[str, Any] | None:
     """A ``training_config`` that Keras 3 and tf_keras both compile, or None when that cannot be said in Keras's words.
 
-    Full loss names only ("mse" fails in Keras 3); ``loss_weights`` and ``optimizer_config`` must be there.
+    Full loss names only ("mse" fails in Keras 3); ``loss_weights`` and ``optimizer_config`` must be there. tf_keras has
+    no CTC and would refuse the whole file, so models of strings are opened without a compile step.
     """
-    if config is None or config.optimizer is None or any(one is None for one in config.losses):
+    if config is None or config.optimizer is None or any(one is None or one.per_row for one in config.losses):
         return None
     losses = [keras_loss(one) for one in config.losses]
     several = len(output_names) > 1
@@ -256,7 +258,7 @@ def keras_metric(value: str | dict[str, Any]) -> str | dict[str, Any]:
         return value
     name = METRICS.canonical(value if isinstance(value, str) else value["class_name"])
     config = {} if isinstance(value, str) else value.get("config", {})
-    if not config and issubclass(METRICS.get(name), MeanMetric):
+    if not config and getattr(METRICS.get(name), "by_name", False):
         return name
     return {"class_name": METRICS.get(name).keras_class, "config": {"name": name, **config}}
 
@@ -267,14 +269,20 @@ def keras_optimizer(value: Optimizer) -> dict[str, Any]:
     Keras 3 rejects ``decay``; the schedule needs its module for both generations to find it.
     """
     config = {
-        key: entry for key, entry in value.config().items() if entry is not None and key not in ("decay", "legacy")
+        key: entry
+        for key, entry in value.config().items()
+        if entry is not None and key not in ("decay", "legacy", "schedule")
     }
-    if value.decay:
-        schedule = {"initial_learning_rate": value.learning_rate, "decay_steps": 1, "decay_rate": value.decay}
+    schedule = value.schedule
+    if schedule is not None:
+        schedule = schedule.scaled(value.learning_rate / schedule.peak)
+    elif value.decay:
+        schedule = InverseTimeDecay(value.learning_rate, 1, value.decay)
+    if schedule is not None:
         config["learning_rate"] = {
             "module": "keras.optimizers.schedules",
-            "class_name": "InverseTimeDecay",
-            "config": {**schedule, "staircase": False},
+            "class_name": type(schedule).__name__,
+            "config": value_to_json(schedule.config()),
             "registered_name": None,
         }
     return {"class_name": value.keras_class, "config": config}

@@ -56,6 +56,9 @@ class Events:
     def finished(self, run: Run) -> None:
         """Training is over; ``run.stop`` says why if it ended early, ``run.best_epoch`` which weights are kept."""
 
+    def diverged(self, lines: Sequence[str]) -> None:
+        """The loss was not finite: what was found out about the step that failed."""
+
     def interrupted(self, run: Run, path: str) -> None:
         """A signal ended the training, and ``path`` holds all of it; "" when it could not be kept."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from dltool.engine.graph import Graph
+from dltool.engine.surgery import is_called
 from dltool.errors import UsageError
 from dltool.registry import nearest
 
@@ -14,7 +14,8 @@ def frozen(graph: Graph, text: str) -> Graph:
     """The graph with exactly those layers frozen that ``text`` names.
 
     Args:
-        text: ``"3"`` (the first three layers that have weights), ``"conv*,bn1"`` (names and patterns) or ``"none"``.
+        text: ``"3"`` (the first three layers that have weights), ``"conv*,bn1"`` (names and patterns, see
+            ``surgery.is_called``) or ``"none"``.
 
     Raises:
         UsageError: a name that no layer has, or nothing would be left to train.
@@ -39,7 +40,7 @@ def _chosen(weighted: list[str], text: str) -> set[str]:
         return set(weighted[: int(text)])
     found: set[str] = set()
     for pattern in filter(None, (part.strip() for part in text.split(","))):
-        matching = {name for name in weighted if fnmatchcase(name, pattern)}
+        matching = {name for name in weighted if is_called(name, pattern)}
         if not matching:
             close = nearest(pattern, weighted)
             advice = f"did you mean {close!r}?" if close else f"there are {_listed(weighted)}"

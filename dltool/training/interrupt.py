@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from dltool.training.callbacks import Callback, Events
 from dltool.training.run import Run
+
+PAUSED = "paused"
+"""Why a run stopped that will go on later as if it had not."""
 
 
 class StopOnSignal(Callback):
@@ -50,3 +55,20 @@ class StopOnSignal(Callback):
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+
+
+@contextmanager
+def leaving_on_sigterm() -> Iterator[None]:
+    """Within, SIGTERM raises SystemExit(143) as Ctrl-C raises KeyboardInterrupt, so that the same code tidies up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

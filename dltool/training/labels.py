@@ -74,7 +74,9 @@ def default_loss(head: Head, labels: np.ndarray | None = None) -> str:
         UsageError: class indices for several units without softmax: many losses are possible.
     """
     if head.activation == "softmax":
-        rows = labels is not None and not is_class_indices(labels) and labels.ndim > 1 and labels.shape[-1] > 1
+        one_per_step = labels is not None and labels.dtype.kind in "iu" and labels.ndim == len(head.shape)
+        alone = labels is None or one_per_step or is_class_indices(labels)
+        rows = not alone and labels.ndim > 1 and labels.shape[-1] > 1
         return "categorical_crossentropy" if rows else "sparse_categorical_crossentropy"
     if head.activation == "sigmoid":
         return "binary_crossentropy"
@@ -97,6 +99,11 @@ def target_form(loss: Loss, head: Head, labels: np.ndarray, source: str) -> str:
         DataError: a label does not fit; the message names its row.
     """
     labels = np.asarray(labels)
+    if len(labels) > 1 and labels.strides[0] == 0:
+        labels = labels[:1]  # one row stands for all, where rows are their own targets
+    if loss.per_row:
+        _check_strings(labels, head, source)
+        return "same"
     alone = labels.shape[1:] == head.shape[:-1] or (labels.shape[1:] == (*head.shape[:-1], 1) and head.size > 1)
     whole = labels.shape[1:] == tuple(head.shape)
     wants_index = isinstance(loss, SparseCategoricalCrossentropy)
@@ -113,6 +120,27 @@ def target_form(loss: Loss, head: Head, labels: np.ndarray, source: str) -> str:
         return "one_hot"
     _check_values(loss, head, labels, source)
     return "argmax" if wants_index else "same"
+
+
+def _check_strings(labels: np.ndarray, head: Head, source: str) -> None:
+    """Symbols (n, longest) from 1, filled up with 0, must have an output each and steps enough.
+
+    A string needs a step for each symbol, and one between equal neighbours, where the blank stands.
+    """
+    if len(head.shape) != 2 or labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"{source}: labels of shape {describe(labels.shape[1:])} are no strings for output {head.name!r} of shape "
+            f"{describe(head.shape)}; CTC takes texts, and an output of (steps, symbols + 1) as of --arch crnn"
+        )
+    _refuse((labels < 0) | (labels >= head.size), labels, source, f"the model has the symbols 1 to {head.size - 1}")
+    needed = (labels > 0).sum(axis=1) + ((labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] > 0)).sum(axis=1)
+    steps = head.shape[0]
+    if steps is not None and (needed > steps).any():
+        row = int((needed > steps).argmax())
+        raise DataError(
+            f"{source}: the string at row {row} needs {needed[row]} steps, and output {head.name!r} has {steps}; "
+            "take wider images, or a network with less pooling"
+        )
 
 
 def _check_finite(labels: np.ndarray, source: str) -> None:

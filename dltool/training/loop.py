@@ -105,11 +105,12 @@ def _train_epoch(
         prepared = objective.prepare(batch, training=True)
         loss = executor.train_step(prepared, run.step + 1, run.learning_rate, run.momentum)
         if not math.isfinite(loss):
+            run.failed = prepared
             raise _diverged(loss, run, loader, batch)
         run.step += 1
         run.batch += 1
         run.samples += len(batch)
-        run.batch_loss = loss
+        run.batch_loss, run.last_rows = loss, batch.rows
         averages.add(loss, prepared, executor.predictions, executor.masks)
         for call in batch_end:
             call(run)
@@ -177,7 +178,7 @@ def _finish_epoch(run: Run, logs: dict[str, float]) -> None:
     weights_sum = float(run.model.weights.vector.sum(dtype=np.float64))
     if not math.isfinite(logs.get("val_loss", 0.0)) or not math.isfinite(weights_sum):
         what = "weights are" if not math.isfinite(weights_sum) else f"val_loss is {logs['val_loss']}, which is"
-        raise DivergedError(f"training: after epoch {run.epoch} the {what} not finite; use a smaller --lr")
+        raise DivergedError(f"training: after epoch {run.epoch} the {what} not finite", "use a smaller --lr")
     logs["learning_rate"] = run.rate_at(run.step, run.learning_rate)
     run.history.append({"epoch": run.epoch, **logs})
     run.done, run.batch, run.samples = run.epoch, 0, 0
@@ -230,6 +231,6 @@ def _diverged(loss: float, run: Run, loader: Loader, batch: Batch) -> DivergedEr
         more = f" and {len(batch) - NAMED_ROWS} more" if len(batch) > NAMED_ROWS else ""
         rows = f" on {', '.join(names)}{more}"
     return DivergedError(
-        f"training: the loss is {loss} in epoch {run.epoch}, step {run.batch + 1} of {run.steps_per_epoch}{rows}; "
-        "use a smaller --lr, and look for wild values in the data"
+        f"training: the loss is {loss} in epoch {run.epoch}, step {run.batch + 1} of {run.steps_per_epoch}{rows}",
+        "use a smaller --lr, and look for wild values in the data",
     )

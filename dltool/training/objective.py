@@ -183,7 +183,9 @@ def make_objective(
 
 
 def usual_metrics(head: Head, rule: Loss) -> tuple[str, ...]:
-    """accuracy for classes; the mean absolute error for numbers (unless it is the loss itself)."""
+    """accuracy for classes; the mean absolute error for numbers (unless it is the loss itself); none for strings."""
+    if rule.per_row:
+        return ()
     if head.activation == "sigmoid" and head.size > 1 and isinstance(rule, BinaryCrossentropy):
         return ("binary_accuracy",)
     if head.num_classes is not None or "crossentropy" in rule.name:

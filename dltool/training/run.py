@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dltool.engine.batch import Batch
 from dltool.engine.model import Model
 
 
@@ -34,6 +35,8 @@ class Run:
         batch: batches done in this epoch.
         samples: rows done in this epoch.
         batch_loss: loss of the last batch, regularisation included; NaN before the first.
+        last_rows: rows of the last step, where they are known.
+        failed: the batch, as the losses take it, whose loss was not finite.
         done: the last epoch that ended, its validation included.
         validated: rows of ``num_validation`` that the validation after this epoch has seen.
         seconds: duration of the last finished epoch, validation included.
@@ -62,6 +65,8 @@ class Run:
     batch: int = 0
     samples: int = 0
     batch_loss: float = math.nan
+    last_rows: np.ndarray | None = None
+    failed: Batch | None = None
     done: int = 0
     validated: int = 0
     num_validation: int = 0

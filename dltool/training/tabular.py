@@ -7,6 +7,7 @@ the network, so that nobody needs to repeat it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,13 +33,14 @@ def with_normalization(graph: Graph) -> Graph:
 
     nodes = [*graph.nodes[:added], Node(Normalization(name=LAYER_NAME), (start,))]
     for node in graph.nodes[added:]:
-        nodes.append(Node(node.layer, tuple(added if i == start else moved(i) for i in node.inputs)))
+        nodes.append(replace(node, inputs=tuple(added if i == start else moved(i) for i in node.inputs)))
     return Graph(tuple(nodes), tuple(moved(o) for o in graph.outputs), graph.name)
 
 
 def with_scaled_output(graph: Graph, targets: np.ndarray) -> Graph:
-    """The graph with its one output scaled and shifted to the mean and deviation of ``targets`` (n, units)."""
-    mean, deviation = moments(lambda: iter([targets]))
+    """The graph with its one output scaled and shifted to the mean and deviation of ``targets`` (n, ..., units)."""
+    starts, columns = range(0, len(targets), CHUNK_ROWS), targets.shape[-1]
+    mean, deviation = moments(lambda: (targets[start : start + CHUNK_ROWS].reshape(-1, columns) for start in starts))
     scaling = Rescaling(tuple(deviation.tolist()), tuple(mean.tolist()), name=SCALING_NAME)
     return Graph((*graph.nodes, Node(scaling, graph.outputs)), (len(graph.nodes),), graph.name)
 

@@ -17,7 +17,14 @@ MOST_KEPT = 1 << 28
 """Scores are kept for the ROC curve up to 1 GB (float32)."""
 EXAMPLES = 3
 """So many rows are remembered of each kind of mistake."""
-LOWER_IS_BETTER = ("loss", "ece", "mean_squared_error", "mean_absolute_error")
+LOWER_IS_BETTER = (
+    "loss",
+    "ece",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "string_error_rate",
+    "character_error_rate",
+)
 """Of the names that are measured here; of all others more is better."""
 
 

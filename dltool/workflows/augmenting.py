@@ -6,6 +6,7 @@ import os
 
 from dltool.data.augment import Augment, parse
 from dltool.data.augment.preview import contact_sheet, value_span
+from dltool.data.dataset import Dataset
 from dltool.errors import UsageError
 from dltool.modelfile.atomic import check_target, replacing
 from dltool.settings import FitSettings
@@ -14,12 +15,17 @@ from dltool.workflows.fit_task import Task
 
 def chosen_augment(settings: FitSettings, task: Task) -> Augment | None:
     """What changes the training rows; None for nothing. Raises UsageError when it does not fit them."""
-    operations = parse(settings.augment or "")
+    return augment_for(settings.augment, settings.seed, task.train)
+
+
+def augment_for(text: str | None, seed: int, training: Dataset) -> Augment | None:
+    """What ``text`` makes of training rows; None for nothing. Raises UsageError when it does not fit them."""
+    operations = parse(text or "")
     if not operations:
         return None
-    augment = Augment(operations, settings.seed, value_span(task.train))
-    augment.check(task.train.input_shapes)
-    if augment.mixes and len(task.train.targets) > 1:
+    augment = Augment(operations, seed, value_span(training))
+    augment.check(training.input_shapes)
+    if augment.mixes and len(training.targets) > 1:
         raise UsageError(f"--augment: {augment.mixes[0].name} mixes labels, but the model has several outputs")
     return augment
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from dltool.architectures.catalog import architecture
+from dltool.architectures.catalog import architecture, options_of
 from dltool.architectures.literals import spec
 from dltool.architectures.words import from_words
 from dltool.data.capacity import available_bytes
-from dltool.data.dataset import Dataset
-from dltool.data.opening import OpenedData, open_data, preprocessing_for
-from dltool.engine.graph import Graph, describe
-from dltool.engine.layers import Shape
+from dltool.data.opening import OpenedData, open_data
+from dltool.data.windows import remembered_cut
+from dltool.engine.graph import Graph, Node, describe
+from dltool.engine.layers import Reshape
+from dltool.engine.layers.recurrence import Recurrent
 from dltool.engine.losses import LOSSES, Loss, loss
 from dltool.engine.metrics import METRICS, metric
 from dltool.engine.model import Model
@@ -31,6 +32,8 @@ from dltool.training.advice import Facts, most_important
 from dltool.training.labels import Head, default_loss, heads
 from dltool.training.objective import common_metrics
 from dltool.workflows.build_pattern import Pattern, model_like, read_pattern
+from dltool.workflows.data_kinds import INPUT, STRINGS, check_opened_tokens, cut_of, wanted_of
+from dltool.workflows.known import Known, known_from, known_of_pattern, reading_of
 from dltool.workflows.model_data import check_output_names, loss_of
 
 
@@ -47,20 +50,6 @@ class BuildResult:
     hints: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of the data before the model exists. ``labels`` are None where there are no data."""
-
-    shape: Shape | None
-    num_outputs: int | None
-    activation: str
-    classes: tuple[str, ...] | None = None
-    labels: np.ndarray | None = None
-    preprocessing: dict[str, Any] | None = None
-    rescale: bool = True
-    hints: tuple[str, ...] = ()
-
-
 def run(settings: BuildSettings) -> BuildResult:
     """Build and, unless ``settings.model`` is None, write the model.
 
@@ -73,15 +62,20 @@ def run(settings: BuildSettings) -> BuildResult:
     pattern = read_pattern(settings)
     opened = None
     if settings.data is not None and settings.data.data:
-        opened = open_dataset(settings.data) if pattern is None else _open_like(settings.data, pattern)
+        wants = wanted_of(settings.data, settings.arch, settings.loss)
+        opened = open_dataset(settings.data, 0, wants) if pattern is None else _open_like(settings.data, pattern, wants)
     result = build_model(settings, opened, pattern)
     if settings.model is not None:
         write(result.saved, settings.model, overwrite=settings.force)
     return result
 
 
-def open_dataset(data: DataSettings, seed: int = 0) -> OpenedData:
-    """The data of settings, opened; ``seed`` is that of the draw that a limit makes."""
+def open_dataset(data: DataSettings, seed: int = 0, wants: str | None = None) -> OpenedData:
+    """The data of settings, opened.
+
+    Args:
+        seed: of the draw that a limit makes. wants: see ``Request``.
+    """
     return open_data(
         data.data,
         labels=data.labels,
@@ -94,11 +88,13 @@ def open_dataset(data: DataSettings, seed: int = 0) -> OpenedData:
         skip_bad=data.skip_bad,
         multi_label=data.multi_label,
         groups=data.group,
+        wants=wants,
+        cut=cut_of(data),
         seed=seed,
     )
 
 
-def _open_like(data: DataSettings, pattern: Pattern) -> OpenedData:
+def _open_like(data: DataSettings, pattern: Pattern, wants: str | None) -> OpenedData:
     """The data as the pattern's one input takes them."""
     graph = pattern.graph
     if len(graph.inputs) > 1 or len(graph.outputs) > 1:
@@ -106,11 +102,13 @@ def _open_like(data: DataSettings, pattern: Pattern) -> OpenedData:
             f"--data: {pattern.source} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
             "only one of each can be fed"
         )
-    reading = _reading(data, pattern.shape, pattern.preprocessing)
-    if reading is not None:
+    reading, cut = reading_of(data, pattern.shape, pattern.preprocessing), remembered_cut(pattern.preprocessing)
+    if cut is not None and data.window is None:
+        data = replace(data, window=cut.window, horizon=cut.horizon, target_column=cut.columns)
+    if reading is not None and "height" in reading:
         size = (reading["height"], reading["width"])
         data = replace(data, image_size=size, color=reading["color"], resize=reading["resize"])
-    return open_dataset(data).adapt_to(pattern.shape)
+    return open_dataset(data, 0, wants).adapt_to(pattern.shape)
 
 
 def build_model(
@@ -122,8 +120,12 @@ def build_model(
         opened: what ``open_data`` gave, or None without data.
         pattern: the network to take, or None for words and architectures.
     """
-    known = known_from(settings, opened) if pattern is None else _known_of_pattern(settings, opened, pattern)
+    known = known_from(settings, opened) if pattern is None else known_of_pattern(settings, opened, pattern)
+    if known.preprocessing is not None and known.preprocessing.get("target") == INPUT and not settings.metrics:
+        settings = replace(settings, metrics=("mean_squared_error",))
     graph = _graph(settings, known) if pattern is None else pattern.graph
+    if opened is not None:
+        check_opened_tokens(opened, graph)
     _check_outputs(graph, settings, known)
     _check_memory(graph)
     if settings.model is not None:
@@ -152,94 +154,6 @@ def _check_memory(graph: Graph) -> None:
         )
 
 
-def known_from(settings: BuildSettings, opened: OpenedData | None) -> Known:
-    """Shape, number of outputs and head from the settings and the data; the settings must not contradict the data."""
-    if opened is None:
-        return _known_without_data(settings)
-    dataset = opened.train
-    shapes, classes, labels = dataset.input_shapes, dataset.classes, dataset.labels
-    if len(shapes) > 1 and settings.arch:
-        raise UsageError(f"--arch: takes one input but the data have {len(shapes)}; use layer words with named inputs")
-    shape = _shape_for(settings, dataset) if len(shapes) == 1 else None
-    if classes is not None and settings.classes is not None and settings.classes != len(classes):
-        raise UsageError(f"--classes: {settings.classes}, but the data have {len(classes)} classes; leave it out")
-    if classes is not None:
-        num_outputs, activation = len(classes), "softmax" if labels.ndim == 1 else "sigmoid"
-    else:
-        num_outputs = 1 if labels.ndim == 1 else int(labels.shape[-1])
-        activation = "linear"
-    scaled = _already_scaled(dataset)
-    hints = ("the values lie within 0..1 already, so no Rescaling layer was added",) if scaled else ()
-    return Known(
-        shape, num_outputs, activation, classes, labels, opened.preprocessing, settings.rescale and not scaled, hints
-    )
-
-
-def _shape_for(settings: BuildSettings, dataset: Dataset) -> Shape:
-    """The rows' shape; images without a channel axis get one where --input or an architecture wants it."""
-    shape = tuple(dataset.input_shapes[0])
-    deeper = (*shape, 1)
-    if settings.input is not None:
-        if tuple(settings.input) not in (shape, deeper):
-            wanted = describe(settings.input)
-            raise UsageError(f"--input: {wanted} does not fit the data's {describe(shape)}; leave it out")
-        return tuple(settings.input)
-    wants_images = settings.arch is not None and spec(settings.arch)[0] != "mlp"
-    return deeper if len(shape) == 2 and wants_images else shape
-
-
-def _known_without_data(settings: BuildSettings, like: dict[str, Any] | None = None) -> Known:
-    """One class means one sigmoid unit; several a softmax."""
-    data = settings.data or DataSettings()
-    names, count = data.class_names, settings.classes
-    if names is not None and count is not None and len(names) != count:
-        raise UsageError(f"--class-names: {len(names)} names for {count} classes; name each class")
-    count = count or (len(names) if names else None)
-    shape = settings.input
-    if shape is None and data.image_size is not None:
-        shape = (*data.image_size, 1 if data.color == "gray" else 3)
-    preprocessing = _reading(data, shape, like) if shape is not None else None
-    return Known(shape, count, "sigmoid" if count == 1 else "softmax", names, None, preprocessing, settings.rescale)
-
-
-def _known_of_pattern(settings: BuildSettings, opened: OpenedData | None, pattern: Pattern) -> Known:
-    """The same for a network that is there already; only what the data and options say about it is checked."""
-    fixed = replace(settings, input=pattern.shape)
-    if opened is not None:
-        return replace(known_from(fixed, opened), hints=())
-    known = _known_without_data(fixed, pattern.preprocessing)
-    return known if known.classes is not None else replace(known, classes=pattern.classes)
-
-
-def _reading(data: DataSettings, shape: Shape, like: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """How images are to be read for an image input; None for other inputs.
-
-    Args:
-        shape: of the input; sides of any size are the options' or those of ``like``.
-        like: how another model reads them.
-    """
-    if len(shape) == 3 and None in shape[:2]:
-        size = data.image_size or ((like["height"], like["width"]) if like else (None, None))
-        shape = (shape[0] or size[0], shape[1] or size[1], shape[2])
-    found = like or preprocessing_for(shape)
-    if found is None:
-        return None
-    if data.color not in (None, found["color"]):
-        raise UsageError(f"--color: {data.color} does not fit an input of {describe(shape)}; leave it out")
-    if data.image_size not in (None, (found["height"], found["width"])):
-        size = describe(data.image_size)
-        raise UsageError(f"--image-size: {size} does not fit an input of {describe(shape)}; leave it out")
-    return {**found, "resize": data.resize or found["resize"]}
-
-
-def _already_scaled(dataset: Dataset) -> bool:
-    """True for image-shaped arrays of floats within 0..1, judged by the first rows."""
-    if len(dataset.input_shapes) != 1 or len(dataset.input_shapes[0]) != 3:
-        return False
-    first = dataset.fetch(np.arange(min(len(dataset), 64), dtype=np.int64)).inputs[0]
-    return first.dtype != np.uint8 and bool(first.min() >= 0 and first.max() <= 1)
-
-
 def _graph(settings: BuildSettings, known: Known) -> Graph:
     if settings.words:
         return from_words(settings.words, known.shape, known.rescale)
@@ -247,9 +161,30 @@ def _graph(settings: BuildSettings, known: Known) -> Graph:
         raise UsageError("build: no layers given; write layer words or --arch cnn")
     if known.shape is None:
         raise UsageError("--input: missing; give the shape of one sample, as --input 28x28x1, or --data")
-    if known.num_outputs is None:
+    name, given = spec(settings.arch)
+    is_autoencoder = name == "autoencoder"
+    if known.num_outputs is None and not is_autoencoder:
         raise UsageError("--classes: missing; give the number of classes, or --data")
-    return architecture(settings.arch, known.shape, known.num_outputs, known.activation, known.rescale)
+    graph = architecture(
+        settings.arch,
+        known.shape,
+        known.num_outputs or 0,
+        known.activation,
+        known.rescale,
+        _decided(name, known, given),
+    )
+    if known.target_shape is None or is_autoencoder:
+        return graph
+    shaped = Node(Reshape(known.target_shape, name="targets"), graph.outputs)
+    return Graph((*graph.nodes, shaped), (len(graph.nodes),), graph.name)
+
+
+def _decided(name: str, known: Known, given: dict[str, Any]) -> dict[str, Any]:
+    """The options that the data decide and nobody gave. Raises UsageError where the architecture cannot follow."""
+    known_options = options_of(name)
+    if "every_step" in known.found and "every_step" not in known_options and name != "crnn":
+        raise UsageError(f"--arch {name}: gives one answer per row, but the labels have one per step; use lstm or gru")
+    return {key: value for key, value in known.found.items() if key in known_options and key not in given}
 
 
 def _check_outputs(graph: Graph, settings: BuildSettings, known: Known) -> None:
@@ -257,12 +192,17 @@ def _check_outputs(graph: Graph, settings: BuildSettings, known: Known) -> None:
     if known.num_outputs is None or len(graph.outputs) != 1:
         return
     head = heads(graph)[0]
-    if head.size == known.num_outputs or (head.num_classes == known.num_outputs and head.size == 1):
+    if known.target_shape is not None and tuple(head.shape) == known.target_shape:
+        return
+    is_binary = head.size == 1 and head.num_classes == known.num_outputs
+    if known.target_shape is None and (head.size == known.num_outputs or is_binary):
         return
     where = "--data" if known.labels is not None else "--classes"
     what = "classes" if known.classes is not None or known.labels is None else "numbers per row"
     units = f"{head.size} output{'' if head.size == 1 else 's'}"
     advice = f"end with dense:{known.num_outputs},{known.activation}"
+    if known.target_shape is not None:
+        advice += f" reshape:{describe(known.target_shape)}"
     if settings.from_config is not None or settings.like is not None:
         advice = "its network is taken as it is, 'dltool finetune' gives a trained one another head"
     raise UsageError(f"{where}: {known.num_outputs} {what}, but layer {head.name!r} gives {units}; {advice}")
@@ -281,7 +221,7 @@ def compile_step(
     metrics = tuple(map(chosen_metric, settings.metrics)) or (old.metrics if old is not None else ())
     rule = old.optimizer if old is not None and settings.optimizer is None else None
     if rule is None:
-        rule = chosen_optimizer(settings.optimizer, settings.learning_rate)
+        rule = chosen_optimizer(settings.optimizer or usual_optimizer(graph), settings.learning_rate)
     elif settings.learning_rate is not None:
         rule = replace(rule, learning_rate=settings.learning_rate)
     return TrainingConfig(
@@ -301,6 +241,8 @@ def _losses(
             return old.losses
         unknown = ", ".join(name for name, rule in zip(old.loss_names, old.losses, strict=True) if rule is None)
         raise UsageError(f"--loss: the model was compiled with {unknown}, which is not known; give --loss NAME")
+    if wanted_of(settings.data or DataSettings(), settings.arch, settings.loss) == STRINGS:
+        return (chosen_loss(settings.loss or "ctc"),)
     return tuple(_loss(settings.loss, head, labels) for head in heads(graph))
 
 
@@ -330,6 +272,15 @@ def chosen_optimizer(text: str | None, learning_rate: float | None) -> Optimizer
     with _naming("--optimizer"):
         rule = optimizer(_config(text or "adam", OPTIMIZERS))
     return rule if learning_rate is None else replace(rule, learning_rate=learning_rate)
+
+
+def usual_optimizer(graph: Graph) -> str:
+    """adam; for recurrent networks rmsprop, with each weight's gradient kept to a norm of 1, because they can explode.
+
+    Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
+    """
+    layers = [getattr(layer, "layer", layer) for layer in graph.layers.values()]
+    return "rmsprop:clipnorm=1.0" if any(isinstance(layer, Recurrent) for layer in layers) else "adam"
 
 
 @contextmanager

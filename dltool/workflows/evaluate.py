@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -21,13 +22,16 @@ from dltool.training.comparing import mcnemar, paired_means
 from dltool.training.loop import evaluate
 from dltool.training.measures import Measure
 from dltool.training.objective import Objective, class_indices, make_objective
+from dltool.training.strings import StringTally
 from dltool.training.tallies import LOWER_IS_BETTER, ClassTally, LabelTally, ValueTally
+from dltool.workflows.data_kinds import as_reconstruction, reconstructs
 from dltool.workflows.evaluation import Comparison, Confused, EvaluateResult, Gate, LossRow, OutputReport
 from dltool.workflows.model_data import open_for_model
 from dltool.workflows.plugin_record import differences
 from dltool.workflows.scoring import Progress, Reading, open_executor, readings
+from dltool.workflows.texts import StringReading, text_reading
 
-Tally = ClassTally | LabelTally | ValueTally
+Tally = ClassTally | LabelTally | ValueTally | StringTally
 MOST_PAIRS = 5
 """So many kinds of mistakes are reported."""
 
@@ -99,10 +103,19 @@ def prepare(path: str, settings: EvaluateSettings) -> Task:
 def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: EvaluateSettings) -> Task:
     """Check the labels and the limits, and make room for what will be counted."""
     dataset, notes = part_to_measure(opened)
+    own_targets = reconstructs(settings.data, saved)
+    if own_targets:
+        dataset = as_reconstruction(dataset, saved.model)
     labels = dataset.targets
-    objective = objective_for(saved, dataset, opened.label_sources)
-    found = readings(replace(saved, classes=opened.classes or saved.classes))
-    tallies = tuple(tally_for(reading, array, settings) for reading, array in zip(found, labels, strict=True))
+    objective = objective_for(saved, dataset, opened.label_sources, has_usual=not own_targets)
+    known = replace(saved, classes=opened.classes or saved.classes)
+    found, texts = readings(known), text_reading(known, settings.beam)
+    if own_targets:
+        tallies: tuple[Tally | None, ...] = (ValueTally(len(dataset), math.prod(dataset.shape)),)
+    elif isinstance(texts, StringReading):
+        found, tallies = (texts,), (StringTally(texts.names),)
+    else:
+        tallies = tuple(tally_for(reading, array, settings) for reading, array in zip(found, labels, strict=True))
     directions = metric_directions(objective, tallies)
     gates = tuple((known_metric(name, directions), limit) for name, limit in settings.fail_under)
     losses = np.zeros(len(dataset))
@@ -119,15 +132,15 @@ def part_to_measure(opened: OpenedData) -> tuple[Dataset, tuple[str, ...]]:
     return opened.train, ()
 
 
-def objective_for(saved: SavedModel, dataset: Dataset, sources: tuple[str, ...]) -> Objective:
-    """The file's loss, and the usual metrics of each output followed by the file's.
+def objective_for(saved: SavedModel, dataset: Dataset, sources: tuple[str, ...], has_usual: bool = True) -> Objective:
+    """The file's loss, and the usual metrics of each output (``has_usual``) followed by the file's.
 
     A loss that dltool does not know is replaced by the usual one.
     """
     config = saved.training_config
     given: dict = {"sources": sources}
     given |= {} if config is None else {"losses": config.losses, "loss_weights": config.loss_weights}
-    usual = make_objective(saved.model, dataset.targets, metrics=None, **given)
+    usual = make_objective(saved.model, dataset.targets, metrics=None if has_usual else (), **given)
     own = make_objective(saved.model, dataset.targets, metrics=() if config is None else config.metrics, **given)
     metrics = []
     for first, further in zip(usual.metrics, own.metrics, strict=True):
@@ -217,7 +230,9 @@ def _counting(task: Task) -> Callable[[Batch, tuple[np.ndarray, ...]], None]:
             values = rule(target, output)[0]
             task.row_losses[rows] += weight * values.reshape(len(values), -1).mean(axis=1, dtype=np.float64)
         for tally, reading, target, output in zip(task.tallies, task.readings, batch.targets, outputs, strict=True):
-            if isinstance(tally, ClassTally):
+            if isinstance(tally, StringTally):
+                tally.add(target, reading.symbols(output))
+            elif isinstance(tally, ClassTally):
                 probs = reading(output)
                 tally.add(class_indices(target), probs, reading.decide(probs))
             elif tally is not None:
@@ -240,7 +255,7 @@ def _reporting(progress: Progress, total: int) -> Callable[[Batch, tuple[np.ndar
 
 def _report(task: Task, index: int, logs: dict[str, float]) -> OutputReport:
     """One output's metrics: our own with their intervals, then the file's."""
-    tally, names, head = task.tallies[index], task.readings[index].names, task.readings[index].head
+    tally, names, head = task.tallies[index], task.readings[index].names, task.objective.heads[index]
     prefix = f"{head.name}_" if len(task.tallies) > 1 else ""
     own = tally.metrics() if tally is not None else {}
     logged = {f"{prefix}{metric.name}": metric.name for metric in task.objective.metrics[index]}

@@ -69,16 +69,28 @@ def num_bytes(num_rows: int, shape: tuple[int, ...]) -> int:
     return 4 * num_rows * math.prod(shape)
 
 
-def features_of(model: Model, datasets: Sequence[Dataset], batch_size: int, jobs: int | None, backend: str) -> list:
-    """The model's output for every row of every data set, as data sets in the same order of rows."""
-    size = max(1, min(batch_size, max(map(len, datasets))))
+def size_text(size: int) -> str:
+    """``960 B``, ``3.8 kB``, ``2.0 MB``, ``1.2 GB``."""
+    if size < 1000:
+        return f"{size} B"
+    power = next((power for power in (1, 2) if size < 999.95 * 1000**power), 3)
+    return f"{size / 1000**power:,.1f} {' kMG'[power]}B"
+
+
+def features_of(
+    model: Model, parts: Sequence[tuple[Dataset, np.ndarray]], batch_size: int, jobs: int | None, backend: str
+) -> list[Features]:
+    """The model's output for every row of every data set, as data sets in the same order of rows.
+
+    Args:
+        parts: each data set with the array (n, ...) float32 that is filled.
+    """
+    size = max(1, min(batch_size, max(len(dataset) for dataset, _ in parts)))
     with Executor(model, batch_size=size, jobs=jobs, backend=backend) as executor:
-        return [_features(executor, dataset, size) for dataset in datasets]
+        return [_features(executor, dataset, values, size) for dataset, values in parts]
 
 
-def _features(executor: Executor, dataset: Dataset, size: int) -> Features:
-    shape = executor.model.graph.output_shapes[0]
-    values = np.empty((len(dataset), *shape), np.float32)
+def _features(executor: Executor, dataset: Dataset, values: np.ndarray, size: int) -> Features:
     weights = None
     done = 0
     with Loader(dataset, size, shuffle=False) as loader:

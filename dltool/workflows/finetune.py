@@ -1,8 +1,8 @@
 """``dltool finetune``: a trained network gets a new head for other classes.
 
-Stage 1 trains the head on the frozen base, whose features are computed once where memory allows. Stage 2 trains base
-and head together at rates that rise with depth; frozen batch normalisation stays in inference mode. The best epoch of
-both stages is kept.
+Stage 1 trains the head on the frozen base, whose features are computed once where there is room. Stage 2 (several with
+``gradual``) trains base and head together at rates that rise with depth; frozen batch normalisation stays in inference
+mode. The best epoch of all stages is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from dltool.data.dataset import Dataset
 from dltool.data.opening import OpenedData
+from dltool.engine.graph import Graph
 from dltool.engine.process_lanes import LaneDied
 from dltool.engine.surgery import batch_normalisations
 from dltool.errors import DivergedError, UsageError
@@ -25,21 +26,27 @@ from dltool.settings import BuildSettings, FinetuneSettings, FitSettings
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.labels import target_form
 from dltool.version import __version__
+from dltool.workflows.augmenting import augment_for
 from dltool.workflows.build import chosen_optimizer, compile_step, open_dataset
+from dltool.workflows.feature_cache import Cache, check_features, planned_cache
+from dltool.workflows.features import num_bytes, size_text
 from dltool.workflows.finetune_stages import (
     Job,
     Stage,
     StageEvents,
+    has_own_validation,
     head_stage,
     objective_of,
+    rates_text,
     shortened,
-    unfrozen_stage,
+    thawed_stage,
 )
 from dltool.workflows.fit_task import divide
-from dltool.workflows.model_data import image_options
-from dltool.workflows.new_head import NewHead, exchange_head, unfrozen_graph
+from dltool.workflows.model_data import image_options, sized
+from dltool.workflows.new_head import NewHead, exchange_head, feature_shape, kept_part
 from dltool.workflows.plugin_record import KEY as PLUGINS
 from dltool.workflows.plugin_record import recorded
+from dltool.workflows.unfreezing import stages_after_head
 
 SPREAD = (0.01, 0.1, 1.0)
 """Rates of the network's thirds, as parts of the head's, where --lr does not say."""
@@ -56,7 +63,7 @@ SPLITS = {
 class FinetuneResult:
     """Attributes:
     path: the file that was written.
-    stages: one or two. history: one dict per epoch, numbered through both stages.
+    stages: one or more. history: one dict per epoch, numbered through all stages.
     seconds: from the first check to the written file.
     """
 
@@ -86,19 +93,19 @@ def run(settings: FinetuneSettings, events: StageEvents | None = None) -> Finetu
 
 
 def train_stages(job: Job, result: SavedModel, path: str) -> tuple[Stage, ...]:
-    """Train in one or two stages, and write the file. Raises DivergedError, LaneDied."""
-    stages: list[Stage] = []
+    """Train stage by stage, and write the file. Raises DivergedError, LaneDied."""
     try:
-        stages.append(head_stage(job))
-        if job.settings.epochs_unfrozen and not job.stopper.caught:
-            stages.append(unfrozen_stage(job))
+        head_stage(job)
+        for thaw in job.thaws:
+            if not job.stopper.caught:
+                thawed_stage(job, thaw)
     except DivergedError as error:
         raise DivergedError(f"{error}; {keep_best(job, result, path)}") from None
     except LaneDied as error:
         raise LaneDied(f"{error}; {keep_best(job, result, path)}") from error
-    finish(job, result, len(stages))
+    finish(job, result)
     write(result, path)
-    return tuple(stages)
+    return tuple(job.stages)
 
 
 def target(settings: FinetuneSettings) -> str:
@@ -108,20 +115,27 @@ def target(settings: FinetuneSettings) -> str:
         raise UsageError(f"-o: missing; name the new model, or give --force to replace {settings.model}")
     if settings.epochs < 1 or settings.batch_size < 1:
         raise UsageError("--epochs, --batch-size: must be at least 1; leave them out for the defaults")
+    if settings.gradual and not settings.epochs_unfrozen:
+        raise UsageError("--gradual: needs passes to share; give --epochs-unfrozen 1 or more")
+    check_features(settings)
     check_model_target(path, overwrite=settings.force)
     return path
 
 
 def prepare(settings: FinetuneSettings, saved: SavedModel, events: StageEvents) -> tuple[Job, SavedModel]:
     """Everything before the first batch: the job, and what will be written."""
-    opened = open_like(settings, saved)
-    new = exchange_head(settings, saved, opened)
+    kept = kept_part(settings, saved)
+    opened = open_like(settings, saved, kept)
+    new = exchange_head(settings, saved, kept, opened)
     result = SavedModel(new.model, opened.classes, opened.preprocessing, fingerprint=opened.train.fingerprint)
     training, validation, result.split = divide(as_fit(settings), result, opened)
     config = compiled(settings, saved, new, training)
     rates = settings.learning_rates or tuple(part * config.optimizer.learning_rate for part in SPREAD)
     job = Job(settings, new, opened, training, validation, config, rates, events, StopOnSignal(events))
-    unfrozen_graph(settings, new)  # refuses patterns that fit nothing, now
+    shaped = sized(new.model.with_graph(new.base), opened.input_shape).graph
+    job.thaws = stages_after_head(settings, new.base, shaped, new.fixed)
+    job.augment = augment_for(settings.augment, settings.seed, training)
+    job.cache = chosen_cache(job)
     objective_of(job, new.model, opened.train)  # refuses labels that do not fit, with their rows
     if validation is not None:
         objective = objective_of(job, new.model, training)
@@ -130,13 +144,32 @@ def prepare(settings: FinetuneSettings, saved: SavedModel, events: StageEvents) 
     return job, result
 
 
-def open_like(settings: FinetuneSettings, saved: SavedModel) -> OpenedData:
-    """The data, read as the base's images are, with classes of their own."""
-    graph = saved.model.graph
+def chosen_cache(job: Job) -> Cache | None:
+    """Where features go; None: the base runs in every epoch. Raises UsageError, OutputError."""
+    settings = job.settings
+    if job.augment is not None:
+        option = "--features" if settings.features is not None else "--precompute" if settings.precompute else ""
+        if option:
+            raise UsageError(
+                f"{option}: cannot be combined with --augment, because features are computed once from unchanged "
+                "pixels and every epoch would train on the same; leave one of the two out"
+            )
+        return None
+    rows = (len(job.opened.train), len(job.validation) if has_own_validation(job) else 0)
+    shape = feature_shape(job.new.base, job.opened.input_shape)
+    found = planned_cache(settings, rows, shape, 4 * job.new.model.weights.num_parameters)
+    if found is None and settings.precompute is None:
+        needed = size_text(num_bytes(sum(rows), shape))
+        job.notes = (f"features would need {needed}, for which there is no room: the base runs in every epoch",)
+    return found
+
+
+def open_like(settings: FinetuneSettings, saved: SavedModel, kept: Graph) -> OpenedData:
+    """The data, read as the base's images are (but in the size that was asked for), with classes of their own."""
     reading = image_options(settings.data, saved)
     size = (reading["height"], reading["width"]) if "height" in reading else settings.data.image_size
     wanted = replace(settings.data, image_size=size, color=reading.get("color"), resize=reading.get("resize"))
-    return open_dataset(wanted, settings.seed).adapt_to(graph.input_shapes[0])
+    return open_dataset(wanted, settings.seed).adapt_to(kept.input_shapes[0])
 
 
 def as_fit(settings: FinetuneSettings) -> FitSettings:
@@ -161,23 +194,28 @@ def compiled(settings: FinetuneSettings, saved: SavedModel, new: NewHead, traini
 # What is written and told
 
 
-def finish(job: Job, result: SavedModel, stages: int) -> None:
+def finish(job: Job, result: SavedModel) -> None:
     """Put into ``result`` what the file shall say.
 
     The compile step gets the smallest rate that trained, so that more training does not spoil the base. There is no
     optimizer state: rates by depth are no part of it.
     """
     settings = job.settings
-    graph = unfrozen_graph(settings, job.new)[0] if stages == 2 else job.new.frozen_graph
-    result.model = job.new.model.with_graph(graph)
-    rate = min(job.rates) if stages == 2 else job.rates[-1]
+    result.model = job.new.model.with_graph(job.new.thawed(job.free))
+    rate = min(job.rates) if job.free else job.rates[-1]
     result.training_config = replace(job.config, optimizer=replace(job.config.optimizer, learning_rate=rate))
     result.history = list(job.history)
-    kept = ("pop", "at", "head", "epochs", "epochs_unfrozen", "unfreeze", "bn_update", "batch_size", "seed")
+    kept = ("pop", "at", "epochs", "epochs_unfrozen", "unfreeze", "gradual", "bn", "preprocess", "batch_size", "seed")
     recipe = {name: getattr(settings, name) for name in kept} | {"head": list(settings.head)}
     monitor = "val_loss" if job.validation is not None else None
     best = job.best[0] if monitor and job.best else None
-    result.recipe = {"dltool": __version__, "finetune": recipe, "monitor": monitor, "best_epoch": best}
+    result.recipe = {
+        "dltool": __version__,
+        "finetune": recipe,
+        "augment": settings.augment,
+        "monitor": monitor,
+        "best_epoch": best,
+    }
     if settings.plugins:
         result.recipe[PLUGINS] = recorded(settings.plugins)
 
@@ -186,7 +224,7 @@ def keep_best(job: Job, result: SavedModel, path: str) -> str:
     """After a failure: write what was best; says what was done."""
     if job.best is None:
         return "no epoch was finished, so nothing was written"
-    finish(job, result, 2 if len(job.history) >= job.settings.epochs else 1)
+    finish(job, result)
     write(result, path)
     return f"{path} has the weights of epoch {job.best[0]}"
 
@@ -197,12 +235,29 @@ def understood(job: Job, result: SavedModel) -> list[str]:
     names = opened.classes or ()
     head = f"new head {' '.join(shortened(names, MOST_CLASSES))}" if names else "new head for numbers"
     norms = bool(batch_normalisations(job.new.base))
-    frozen = "" if not norms else "; batch normalisation " + ("follows" if settings.bn_update else "frozen")
+    frozen = "" if not norms else "; batch normalisation " + ("follows" if settings.bn == "update" else "frozen")
     unit = "images" if opened.kind == "images" else "rows"
     kind = SPLITS[split["kind"]].format(seed=settings.seed)
     parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
     return [
-        f"{settings.model}: {job.new.dropped} dropped, {head}{frozen}",
+        f"{settings.model}: {job.new.dropped}, {head}{frozen}",
         f"data    {', '.join(settings.data.data)}: {len(opened.train):,} {unit}; {parts}{kind}",
-        *(f"note    {note}" for note in (*opened.notes, *job.new.notes)),
+        *(f"note    {note}" for note in (*opened.notes, *job.new.notes, *job.notes)),
+        *plan(job),
     ]
+
+
+def plan(job: Job) -> list[str]:
+    """With --gradual: the stages to come, each with what it adds, at which rates."""
+    if not job.settings.gradual:
+        return []
+    rows = [("head only", job.settings.epochs, job.new.head_names)]
+    rows += [(f"and {thaw.words}", thaw.epochs, thaw.added) for thaw in job.thaws]
+    return [
+        f"plan    {number}  {what}, lr {rates_text(job, names)}, {counted_epochs(epochs)}"
+        for number, (what, epochs, names) in enumerate(rows, 1)
+    ]
+
+
+def counted_epochs(count: int) -> str:
+    return f"{count} epoch" + ("" if count == 1 else "s")

@@ -1,4 +1,4 @@
-"""The two stages of ``dltool finetune``: the head on the frozen base, then base and head together."""
+"""The stages of ``dltool finetune``: the head on the frozen base, then base and head together, at once or by blocks."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dltool.data.capacity import store_limit
-from dltool.data.dataset import Dataset
+from dltool.data.augment import Augment
+from dltool.data.dataset import Dataset, Subset
 from dltool.data.loader import Loader
 from dltool.data.opening import OpenedData
 from dltool.engine.executor import Executor
 from dltool.engine.graph import describe
 from dltool.engine.model import Model
 from dltool.engine.surgery import depth_rates, transplant, without_dropout
-from dltool.errors import UsageError
+from dltool.errors import DivergedError
 from dltool.modelfile.saved import TrainingConfig
 from dltool.settings import FinetuneSettings
+from dltool.training.autopsy import explained
 from dltool.training.callbacks import BestWeights, Events, Reporting
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import train
 from dltool.training.objective import Objective, make_objective
 from dltool.training.run import Run
-from dltool.workflows.features import features_of, num_bytes
+from dltool.workflows.feature_cache import Cache, feature_arrays
+from dltool.workflows.features import features_of
 from dltool.workflows.fit import held_out
 from dltool.workflows.model_data import sized
-from dltool.workflows.new_head import NewHead, feature_shape, unfrozen_graph
+from dltool.workflows.new_head import NewHead, feature_shape
 from dltool.workflows.plugin_record import own_callbacks
+from dltool.workflows.unfreezing import Thaw
 
 SMALL_HEAD = 200_000
 """Parameters below which a head on features is trained by one lane."""
@@ -38,7 +41,7 @@ class Stage:
     """One stage of the training, done.
 
     Attributes:
-        number: 1 or 2. what: what trained and how, in words.
+        number: counted from 1. what: what trained and how, in words.
         epochs: how many were trained. seconds: how long that took, features included.
         logs: what the best epoch so far measured; {} without any.
     """
@@ -59,7 +62,14 @@ class StageEvents(Events):
 
 @dataclass
 class Job:
-    """What is trained on what, all of it checked; ``new.model`` holds the weights all the time."""
+    """What is trained on what, all of it checked; ``new.model`` holds the weights all the time.
+
+    Attributes:
+        thaws: the stages after the head's. cache: where features go, None: the base runs in every epoch.
+        augment: what changes the training rows, or None.
+        free: layers of the base that train now, or trained last.
+        notes: sentences for the user. best: epoch and monitored value of the weights in place.
+    """
 
     settings: FinetuneSettings
     new: NewHead
@@ -70,38 +80,68 @@ class Job:
     rates: tuple[float, ...]
     events: StageEvents
     stopper: StopOnSignal
+    thaws: tuple[Thaw, ...] = ()
+    cache: Cache | None = None
+    augment: Augment | None = None
+    free: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     history: list[dict[str, float]] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
     best: tuple[int, float] | None = None
-    """Epoch and monitored value of the weights in place."""
 
 
 def objective_of(job: Job, model: Model, dataset: Dataset) -> Objective:
     config = job.config
     return make_objective(
-        model, [dataset.labels], losses=config.losses, metrics=config.metrics, sources=job.opened.label_sources
+        model,
+        [dataset.labels],
+        losses=config.losses,
+        metrics=config.metrics,
+        sources=job.opened.label_sources,
+        mixes=job.augment is not None and bool(job.augment.mixes),
     )
 
 
 def head_stage(job: Job) -> Stage:
     """Train the head alone."""
     start, settings, new = time.monotonic(), job.settings, job.new
-    names = new.head_names
-    if not precomputes(job):
-        graph = without_dropout(new.frozen_graph, new.base.layers)
+    if job.cache is None:
+        graph = without_dropout(new.thawed(()), new.base.layers)
         train_stage(job, new.model.with_graph(graph), (job.train, job.validation), {}, settings.epochs, settings.jobs)
-        return stage_done(job, 1, "head only", start)
-    base = sized(new.model.with_graph(new.base), job.opened.input_shape)
-    parts = [part for part in (job.train, job.validation) if part is not None]
-    found = features_of(base, parts, settings.batch_size, settings.jobs, settings.backend)
+        return stage_done(job, "head only", 0, start)
+    parts = feature_parts(job, job.cache)
     head = Model.build(new.head, settings.seed)
-    transplant(new.model, head, names)
+    transplant(new.model, head, new.head_names)
     try:
-        train_stage(job, head, (found[0], found[1] if len(found) > 1 else None), {}, settings.epochs, few_lanes(job))
+        train_stage(job, head, parts, {}, settings.epochs, few_lanes(job))
     finally:
-        transplant(head, new.model, names)
-    shape, rows = describe(found[0].input_shapes[0]), sum(map(len, found))
-    size = num_bytes(rows, found[0].input_shapes[0]) / 1e6
-    return stage_done(job, 1, f"head only, features computed once ({rows:,} x {shape}, {size:.1f} MB)", start)
+        transplant(head, new.model, new.head_names)
+    rows = len(job.opened.train) + (len(job.validation) if has_own_validation(job) else 0)
+    shape = describe(feature_shape(new.base, job.opened.input_shape))
+    return stage_done(job, f"head only, features computed once ({rows:,} x {shape}, {job.cache.words})", 0, start)
+
+
+def has_own_validation(job: Job) -> bool:
+    """Whether the validation rows are no part of those of --data."""
+    return job.validation is not None and not is_part(job, job.validation)
+
+
+def is_part(job: Job, dataset: Dataset) -> bool:
+    return isinstance(dataset, Subset) and dataset.dataset is job.opened.train
+
+
+def feature_parts(job: Job, cache: Cache) -> tuple[Dataset, Dataset | None]:
+    """The features of the training and the validation rows; those of --data are computed in their own order."""
+    settings, shape = job.settings, feature_shape(job.new.base, job.opened.input_shape)
+    base = sized(job.new.model.with_graph(job.new.base), job.opened.input_shape)
+    datasets = [job.opened.train, *([job.validation] if has_own_validation(job) else [])]
+    with feature_arrays(settings, cache, [(len(part), *shape) for part in datasets], datasets[0]) as arrays:
+        pairs = list(zip(datasets, arrays, strict=True))
+        found = features_of(base, pairs, settings.batch_size, settings.jobs, settings.backend)
+    training = Subset(found[0], job.train.rows) if is_part(job, job.train) else found[0]
+    if job.validation is None:
+        return training, None
+    return training, found[1] if len(found) > 1 else Subset(found[0], job.validation.rows)
 
 
 def few_lanes(job: Job) -> int | None:
@@ -110,29 +150,30 @@ def few_lanes(job: Job) -> int | None:
     return 1 if job.new.head.num_parameters < SMALL_HEAD else job.settings.jobs
 
 
-def precomputes(job: Job) -> bool:
-    """Whether the features are computed once. Raises UsageError when that was asked for and memory is too small."""
-    rows = len(job.train) + (len(job.validation) if job.validation is not None else 0)
-    needed = num_bytes(rows, feature_shape(job.new.base, job.opened.input_shape))
-    fits, wanted = needed <= store_limit(), job.settings.precompute
-    if wanted and not fits:
-        raise UsageError(
-            f"--precompute: the features of {rows:,} rows need {needed / 1e9:.1f} GB, which do not fit; "
-            "cut later with --pop or --at, or leave --precompute out"
-        )
-    return fits if wanted is None else wanted
-
-
-def unfrozen_stage(job: Job) -> Stage:
-    """Train head and base, every depth at its rate."""
+def thawed_stage(job: Job, thaw: Thaw) -> Stage:
+    """Train the head and what is free of the base, every depth at its rate."""
     start, settings, new = time.monotonic(), job.settings, job.new
-    graph, chosen = unfrozen_graph(settings, new)
+    job.free, graph, done = thaw.free, new.thawed(thaw.free), len(job.history)
     rates = depth_rates(graph, new.head_names, job.rates)
     parts = job.train, job.validation
-    train_stage(job, new.model.with_graph(graph), parts, rates, settings.epochs_unfrozen, settings.jobs)
-    what = "all layers" if settings.unfreeze == "all" else f"head and {', '.join(shortened(chosen))}"
-    low, high = min(job.rates), max(job.rates)
-    return stage_done(job, 2, f"{what}, lr {low:.0e}" + (f" .. {high:.0e}" if low < high else ""), start)
+    train_stage(job, new.model.with_graph(graph), parts, rates, thaw.epochs, settings.jobs)
+    trained = (*thaw.free, *new.head_names)
+    return stage_done(job, f"{thaw_words(settings, thaw)}, lr {rates_text(job, trained)}", done, start)
+
+
+def thaw_words(settings: FinetuneSettings, thaw: Thaw) -> str:
+    """What trains now: ``all layers``, ``head and b, c``, or with --gradual ``and b .. e (5 layers)``."""
+    if settings.gradual:
+        return f"and {thaw.words}"
+    return "all layers" if settings.unfreeze == "all" else f"head and {thaw.words}"
+
+
+def rates_text(job: Job, names: Iterable[str]) -> str:
+    """``1e-04 .. 1e-02``: the lowest and the highest rate of some layers."""
+    multipliers = depth_rates(job.new.model.graph, job.new.head_names, job.rates)
+    found = [job.rates[-1] * multipliers[name] for name in names if name in multipliers]
+    low, high = min(found), max(found)
+    return f"{low:.0e}" + (f" .. {high:.0e}" if low < high else "")
 
 
 def train_stage(
@@ -159,7 +200,7 @@ def train_stage(
             jobs=jobs,
             backend=settings.backend,
         ) as executor,
-        Loader(training, size, seed=settings.seed) as loader,
+        Loader(training, size, seed=settings.seed, change=job.augment) as loader,
         held_out(validation, size) as checking,
     ):
         best = BestWeights(objective.monitor(None, True) if validation is not None else None)
@@ -170,17 +211,19 @@ def train_stage(
         told = [best, job.stopper, *own_callbacks().values(), Reporting(job.events)]
         try:
             train(executor, loader, objective, record, told, checking)
+        except DivergedError as error:
+            raise explained(error, record, objective, training, job.events, settings.seed, best.last) from None
         finally:
             job.best = job.best if best.epoch is None else (best.epoch, best.value)
 
 
-def stage_done(job: Job, number: int, what: str, start: float) -> Stage:
+def stage_done(job: Job, what: str, done: int, start: float) -> Stage:
+    """Say that a stage is over, which began when so many epochs were done."""
     epoch = job.best[0] if job.best else 0
     logs = next((row for row in job.history if row["epoch"] == epoch), {})
-    before = job.settings.epochs if number == 2 else 0
-    stage = Stage(number, what, len(job.history) - before, time.monotonic() - start, dict(logs))
-    job.events.stage_end(stage)
-    return stage
+    job.stages.append(Stage(len(job.stages) + 1, what, len(job.history) - done, time.monotonic() - start, dict(logs)))
+    job.events.stage_end(job.stages[-1])
+    return job.stages[-1]
 
 
 def shortened(names: Iterable[str], most: int = 3) -> list[str]:

@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from dltool.data.capacity import available_bytes
 from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
@@ -28,6 +26,7 @@ from dltool.modelfile.lock import locked
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import FitSettings
+from dltool.training.autopsy import explained
 from dltool.training.callbacks import Callback, Events, Reporting
 from dltool.training.diagnosis import diagnose
 from dltool.training.loop import train
@@ -120,13 +119,13 @@ def run_in_memory(
     task = checked_task(decided(settings), None, None, replace(saved))
     vars(saved).update(vars(task.saved))
     task = replace(task, saved=saved)
-    vector = saved.model.weights.vector
-    before = vector.copy()
+    before, epochs = saved.model.weights.vector.copy(), len(saved.history)
     try:
         state = trained(settings, task, events, None, start, callbacks)
-    finally:
-        if not np.isfinite(vector).all():
-            vector[...] = before
+    except DivergedError:
+        if len(saved.history) == epochs:
+            saved.model.weights.vector[...] = before
+        raise
     return result_of(state, events, None, start)
 
 
@@ -250,7 +249,8 @@ def fit(
         try:
             train(executor, loader, objective, state.record, [*told, Reporting(events)], validation)
         except DivergedError as error:
-            raise DivergedError(f"{error}; {state.keep_best(path)}") from None
+            found = explained(error, state.record, objective, task.train, events, settings.seed, state.best.last)
+            raise DivergedError(str(found), state.keep_best(path)) from None
         except LaneDied as error:
             raise LaneDied(f"{error}; {state.keep_written(path)}") from error
         if state.is_finished:

@@ -97,4 +97,4 @@ def write_seconds(task: Task) -> float:
 
 def file_bytes(task: Task) -> int:
     """About what the file takes: the best weights, the last ones, and the optimizer's slots."""
-    return 4 * task.saved.model.weights.num_parameters * (2 + len(task.optimizer.slots))
+    return 4 * task.saved.model.weights.num_parameters * (2 + len(task.optimizer.kept))

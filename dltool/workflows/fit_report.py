@@ -36,7 +36,9 @@ def understood(settings: FitSettings, task: Task) -> list[str]:
         listed = f" ({', '.join(f'{c.name} {c.count:,}' for c in counts)})"
         fewest, most = min(c.count for c in counts), max(c.count for c in counts)
         text += listed if len(listed) <= LISTED else f" of {fewest:,} to {most:,}"
-    how = {"given": ", as given", "none": ""}.get(split["kind"], f", {split['kind']}, seed {settings.seed}")
+    how = {"given": ", as given", "none": "", "the last steps": ", the last steps"}.get(
+        split["kind"], f", {split['kind']}, seed {settings.seed}"
+    )
     parts = f"{split['train']:,} train / {split['validation']:,} val" if split["validation"] else "no validation rows"
     lines = [text, f"split   {parts}{how}", model_line(settings, task)]
     return lines + [f"note    {note}" for note in task.notes]
@@ -159,7 +161,7 @@ def memory_text(graph: Graph, optimizer: Optimizer, batch_size: int) -> str:
 def training_bytes(graph: Graph, optimizer: Optimizer, batch_size: int) -> tuple[int, int]:
     """About what a batch takes, and what the weights do with all that belongs to them."""
     batch = 8 * batch_size * sum(_size(shape) for shape in graph.shapes)
-    return batch, 4 * graph.num_parameters * (2 + NUM_SHARDS + len(optimizer.slots))
+    return batch, 4 * graph.num_parameters * (2 + NUM_SHARDS + len(optimizer.kept))
 
 
 def check_memory(graph: Graph, optimizer: Optimizer, batch_size: int, free: int) -> None:

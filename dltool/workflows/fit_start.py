@@ -152,6 +152,8 @@ def with_rate(settings: FitSettings, task: Task, rate: float) -> tuple[FitSettin
 
 def check_restarts(settings: FitSettings, task: Task) -> None:
     """Raise UsageError where there is nothing random to try."""
+    if settings.restarts > 1 and settings.init_from is not None:
+        raise UsageError("--restarts: draws weights anew, which --init-from has just taken; leave one of the two out")
     if settings.restarts > 1 and not task.resumed and (task.saved.history or task.saved.foreign):
         raise UsageError(
             f"--restarts: {settings.model} is not a fresh model, and its weights would be lost; leave it out"

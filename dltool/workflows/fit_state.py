@@ -12,7 +12,7 @@ from dltool.modelfile.saved import TrainingState
 from dltool.modelfile.writing import write
 from dltool.settings import FitSettings
 from dltool.training.callbacks import BestWeights, Callback
-from dltool.training.interrupt import StopOnSignal
+from dltool.training.interrupt import PAUSED, StopOnSignal
 from dltool.training.run import Run
 from dltool.version import __version__
 from dltool.workflows.fit_task import Task
@@ -53,7 +53,7 @@ class FitState:
     @property
     def is_finished(self) -> bool:
         """False for a run that was interrupted, or is still going on."""
-        return self.record.done >= self.record.epochs or self.record.stop not in ("", self.stopper.reason)
+        return self.record.done >= self.record.epochs or self.record.stop not in ("", PAUSED, self.stopper.reason)
 
     @property
     def history(self) -> list[dict[str, float]]:

@@ -14,6 +14,8 @@ from dltool.data.augment.base import Mixing
 from dltool.data.dataset import Concatenated, Dataset, Subset
 from dltool.data.opening import OpenedData
 from dltool.data.split import grouped_split, stratified_split
+from dltool.data.windows import Windows, time_split
+from dltool.engine.layers import Masking
 from dltool.engine.losses import Loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Optimizer
@@ -25,7 +27,16 @@ from dltool.training.freezing import frozen
 from dltool.training.labels import target_form
 from dltool.training.objective import Objective, class_weights, make_objective, soft
 from dltool.training.tabular import CHUNK_ROWS, adapt, with_normalization, with_scaled_output
-from dltool.workflows.build import build_model, chosen_metric, chosen_optimizer, compile_step, open_dataset
+from dltool.workflows.build import (
+    build_model,
+    chosen_metric,
+    chosen_optimizer,
+    compile_step,
+    open_dataset,
+    usual_optimizer,
+)
+from dltool.workflows.data_kinds import INPUT, as_reconstruction, check_range, reconstructs, wanted_of
+from dltool.workflows.init_weights import take_weights
 from dltool.workflows.model_data import naming_val_labels, open_for_model, output_weights
 from dltool.workflows.resuming import KEY, check_data, interrupted_run
 
@@ -73,41 +84,72 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None, saved: Sav
     if resumed is not None:
         return prepare_resumed(settings, resumed)
     is_new = saved is None and must_build(settings)
-    saved, opened, remarks = build_for(settings) if is_new else read_for(settings, saved)
-    saved.classes, saved.preprocessing = opened.classes, opened.preprocessing or saved.preprocessing
+    return as_task(settings, *(build_for(settings) if is_new else read_for(settings, saved)), is_new)
+
+
+def as_task(
+    settings: FitSettings, saved: SavedModel, opened: OpenedData, remarks: tuple[str, ...], is_new: bool
+) -> Task:
+    """What ``build_for`` (then it is new) or ``read_for`` gave, as a task."""
+    saved.classes, saved.preprocessing = opened.classes, remembered(settings, saved, opened)
     training, validation, saved.split = divide(settings, saved, opened)
     training, everything, added = with_extra(settings, saved, training, opened.train, saved.split)
-    if is_new and is_table(settings, opened):
+    if is_new and has_numbers(settings, saved, opened):
         adapt(saved.model, chunks_of(training), len(training))
     if settings.freeze is not None:
         saved.model = saved.model.with_graph(frozen(saved.model.graph, settings.freeze))
+    taken = take_weights(saved, settings.init_from) if settings.init_from is not None else ()
     earlier = saved.training_config.optimizer if saved.training_config else None
     saved.training_config = compiled(settings, saved, training.labels if len(training.targets) == 1 else None)
     saved.fingerprint = everything.fingerprint
+    if reconstructs(settings.data, saved):
+        opened, training, validation = with_own_targets(saved, opened, training, validation)
     objective = checked_objective(settings, saved, opened, training, validation)
+    if reconstructs(settings.data, saved):
+        check_range(objective.losses[0], training, settings.data.data[0])
     optimizer = saved.training_config.optimizer
     goes_on, note = continuation(saved, earlier, optimizer, settings.reset_optimizer)
-    notes = (*opened.notes, *added, *([note] if note else []))
+    notes = (*opened.notes, *added, *taken, *([note] if note else []))
     return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
 
 
-def prepare_resumed(settings: FitSettings, saved: SavedModel) -> Task:
+def prepare_resumed(settings: FitSettings, saved: SavedModel, opened: OpenedData | None = None) -> Task:
     """The same for a run that goes on: the file says it all, and the data must be those of the run.
+
+    Args:
+        opened: the data, where they are open already.
 
     Raises:
         DataError: they are not.
     """
-    opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
+    if opened is None:
+        opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
     training, validation, split = divide(settings, saved, opened)
     training, everything, added = with_extra(settings, saved, training, opened.train, split)
     fingerprint = validation.fingerprint if validation is not None else ""
     check_data(saved, everything, split, fingerprint, ", ".join(settings.data.data))
+    if reconstructs(settings.data, saved):
+        opened, training, validation = with_own_targets(saved, opened, training, validation)
     objective = checked_objective(settings, saved, opened, training, validation)
     done, batch = saved.state.epoch, saved.state.callbacks[KEY]["batch"]
     where = f"in epoch {done + 1} after {batch:,} batches" if batch else f"after epoch {done}"
     notes = (*opened.notes, *added, f"resumes {where}")
     rule = saved.training_config.optimizer
     return Task(saved, opened, training, validation, objective, rule, True, notes, resumed=True)
+
+
+def remembered(settings: FitSettings, saved: SavedModel, opened: OpenedData) -> dict[str, Any] | None:
+    """What the model file must remember of its rows."""
+    found = {**(saved.preprocessing or {}), **(opened.preprocessing or {})}
+    return {"kind": "array", **found, "target": INPUT} if reconstructs(settings.data, saved) else found or None
+
+
+def with_own_targets(
+    saved: SavedModel, opened: OpenedData, training: Dataset, validation: Dataset | None
+) -> tuple[OpenedData, Dataset, Dataset | None]:
+    """The data with each row as its own target."""
+    parts = [part and as_reconstruction(part, saved.model) for part in (opened.train, training, validation)]
+    return replace(opened, train=parts[0]), parts[1], parts[2]
 
 
 def must_build(settings: FitSettings) -> bool:
@@ -126,9 +168,13 @@ def must_build(settings: FitSettings) -> bool:
     return True
 
 
-def build_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
+def build_for(
+    settings: FitSettings, opened: OpenedData | None = None
+) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
     """A new model for the data, and hints; tables get layers that scale them."""
-    opened = open_dataset(settings.data, settings.seed)
+    wants = wanted_of(settings.data, settings.arch, settings.loss)
+    if opened is None:
+        opened = open_dataset(settings.data, settings.seed, wants)
     wanted = BuildSettings(
         model=None,
         arch=settings.arch,
@@ -141,29 +187,41 @@ def build_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str,
     )
     result = build_model(wanted, opened)
     saved = result.saved
-    if is_table(settings, opened):
+    opened = opened.adapt_to(saved.model.graph.input_shapes[0])
+    if has_numbers(settings, saved, opened):
         graph = with_normalization(saved.model.graph)
-        if opened.classes is None:
-            graph = with_scaled_output(graph, opened.train.labels)
+        if opened.classes is None and wants is None:
+            graph = with_scaled_output(graph, scaling_targets(settings, opened.train))
         saved.model = Model.build(graph, settings.seed)
     return saved, opened, result.hints
 
 
-def read_for(settings: FitSettings, saved: SavedModel | None) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
+def read_for(settings: FitSettings, saved: SavedModel | None = None) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
     """The model of the file, unless it is there already, and the data in its shape and class order."""
     saved = read(settings.model) if saved is None else saved
     return saved, open_for_model(settings.data, saved, settings.loss, settings.seed), ()
 
 
-def is_table(settings: FitSettings, opened: OpenedData) -> bool:
-    return settings.normalize and opened.kind == "arrays" and len(opened.input_shape) == 1
+def has_numbers(settings: FitSettings, saved: SavedModel, opened: OpenedData) -> bool:
+    """Whether a new network gets its numbers in any unit, from a table or a series, so that they are to be scaled."""
+    shape, layers = saved.model.graph.input_shapes[0], saved.model.graph.layers.values()
+    pads = any(isinstance(layer, Masking) for layer in layers)
+    return settings.normalize and opened.kind == "arrays" and not opened.has_tokens and len(shape) < 3 and not pads
+
+
+def scaling_targets(settings: FitSettings, dataset: Dataset) -> np.ndarray:
+    """The targets that decide how a new network's output is scaled: of a series only those before its validation."""
+    if isinstance(dataset, Windows) and not settings.val:
+        return time_split(dataset, validation_part(settings, dataset))[0].labels
+    return dataset.labels
 
 
 def chunks_of(dataset: Dataset) -> Callable[[], Iterator[np.ndarray]]:
-    """A function that gives the rows of a table anew, in chunks."""
+    """A function that gives the rows of a table, or the steps of sequences, anew, in chunks (numbers, columns)."""
+    columns = dataset.input_shapes[0][-1]
     starts = range(0, len(dataset), CHUNK_ROWS)
     pieces = [np.arange(start, min(start + CHUNK_ROWS, len(dataset))) for start in starts]
-    return lambda: (dataset.fetch(rows).inputs[0] for rows in pieces)
+    return lambda: (dataset.fetch(rows).inputs[0].reshape(-1, columns) for rows in pieces)
 
 
 def divide(
@@ -180,8 +238,11 @@ def divide(
             raise UsageError("--group: says how rows are split, but the validation data are given; leave it out")
         validation = open_validation(settings, saved) if settings.val else opened.valid
         return training, validation, {"kind": "given", "train": len(training), "validation": len(validation)}
-    if fraction is None:
-        fraction = VALIDATION_PART if len(training) >= FEWEST_TO_SPLIT or training.groups is not None else 0.0
+    fraction = validation_part(settings, training)
+    if isinstance(training, Windows) and fraction:
+        parts = time_split(training, fraction)
+        sizes = {"train": len(parts[0]), "validation": len(parts[1])}
+        return *parts, {"kind": "the last steps", "fraction": fraction, **sizes}
     if training.groups is not None:
         return divide_groups(settings, training, fraction)
     rows, held_out = stratified_split(training.labels, fraction, settings.seed)
@@ -190,6 +251,13 @@ def divide(
     sizes = {"train": len(rows), "validation": len(held_out)}
     how = {"kind": "stratified", "fraction": fraction, "seed": settings.seed, **sizes}
     return Subset(training, rows), Subset(training, held_out), how
+
+
+def validation_part(settings: FitSettings, training: Dataset) -> float:
+    """The part of the rows that is held out where no others are given."""
+    if settings.val_split is not None:
+        return settings.val_split
+    return VALIDATION_PART if len(training) >= FEWEST_TO_SPLIT or training.groups is not None else 0.0
 
 
 def divide_groups(settings: FitSettings, training: Dataset, fraction: float) -> tuple[Dataset, Dataset, dict[str, Any]]:
@@ -261,7 +329,8 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
         config = replace(config, metrics=tuple(map(chosen_metric, settings.metrics)))
     rule = old.optimizer if old is not None else None
     if settings.optimizer is not None or rule is None:
-        rule = chosen_optimizer(settings.optimizer, settings.learning_rate)
+        name = settings.optimizer or usual_optimizer(saved.model.graph)
+        rule = chosen_optimizer(name, settings.learning_rate)
     elif settings.learning_rate is not None:
         rule = replace(rule, learning_rate=settings.learning_rate)
     weights = output_weights(settings.loss_weights, saved.model.graph, config.loss_weights)
@@ -290,7 +359,7 @@ def limited(settings: FitSettings, rule: Optimizer) -> Optimizer:
     if settings.weight_decay is not None:
         rule = replace(rule, weight_decay=settings.weight_decay)
     if settings.schedule != "constant":
-        rule = replace(rule, decay=0.0)  # the schedule replaces it
+        rule = replace(rule, decay=0.0, schedule=None)  # the schedule replaces it
     return rule
 
 
@@ -342,7 +411,7 @@ def continuation(
     steps = {name: getattr(optimizer, name) for name in STEP_SIZES}
     same = type(earlier) is type(optimizer) and replace(earlier, **steps) == optimizer
     size = saved.model.weights.num_trainable
-    fits = {name: slot.size for name, slot in state.slots.items()} == dict.fromkeys(optimizer.slots, size)
+    fits = {name: slot.size for name, slot in state.slots.items()} == dict.fromkeys(optimizer.kept, size)
     if same and fits:
         after = f"epoch {state.epoch}" if state.epoch else f"step {state.step:,}"
         note = f"goes on after {after} with the state of {optimizer.name}"

@@ -18,6 +18,7 @@ from dltool.modelfile.saved import SavedModel
 from dltool.registry import nearest
 from dltool.settings import DataSettings
 from dltool.training.labels import Head, heads
+from dltool.workflows.data_kinds import CTC_NAMES, INPUT, STRINGS, check_opened_tokens, cut_of, reconstructs
 
 
 @contextmanager
@@ -50,7 +51,8 @@ def open_for_model(
     (head,), (shape,) = heads(graph), graph.input_shapes
     names = class_names(data, saved)
     reading = image_options(data, saved)
-    wanted = wanted_labels(saved, head, loss_of(loss, head.name))
+    wanted = INPUT if reconstructs(data, saved) else wanted_labels(saved, head, loss_of(loss, head.name))
+    num_classes = head.size - 1 if wanted == STRINGS else head.num_classes
     if data.multi_label and wanted != "labels":
         raise UsageError(
             f"--multi-label: output {head.name!r} ({head.activation}, {head.size} units) gives one answer per row; "
@@ -63,8 +65,9 @@ def open_for_model(
         color=reading.get("color"),
         resize=reading.get("resize"),
         class_names=names,
-        num_classes=None if names else head.num_classes,
+        num_classes=None if names else num_classes,
         wants=wanted,
+        cut=cut_of(data, saved),
         multi_label=data.multi_label,
         groups=data.group,
         limit=data.limit,
@@ -78,7 +81,7 @@ def open_for_model(
             f"{data.data[0]}: has {len(opened.classes)} classes, but the model's output {head.name!r} is a number "
             f"({head.activation}); end the model with softmax, or say --loss"
         )
-    return opened.adapt_to(shape)
+    return check_opened_tokens(opened.adapt_to(shape), graph)
 
 
 def _open_several(data: DataSettings, saved: SavedModel, loss: str | tuple[str, ...] | None, seed: int) -> OpenedData:
@@ -89,13 +92,16 @@ def _open_several(data: DataSettings, saved: SavedModel, loss: str | tuple[str, 
             raise UsageError(
                 f"{option}: the model has several inputs or outputs, whose classes are numbers; leave it out"
             )
+    for option, given in (("--window", data.window), ("--target", data.target)):
+        if given:
+            raise UsageError(f"{option}: the model has several inputs or outputs; leave it out, and name their arrays")
     outputs = [
         OutputLabels(head.name, head.num_classes, wanted_labels(saved, head, loss_of(loss, head.name), number))
         for number, head in enumerate(heads(graph))
     ]
     request = Request(groups=data.group, limit=data.limit, seed=seed)
     opened = open_named(data.data, label_files(data), graph.input_names, outputs, request)
-    return opened.adapt_inputs(graph.input_shapes)
+    return check_opened_tokens(opened.adapt_inputs(graph.input_shapes), graph)
 
 
 def label_files(data: DataSettings) -> tuple[str, ...]:
@@ -151,7 +157,8 @@ def class_names(data: DataSettings, saved: SavedModel) -> tuple[str, ...] | None
         raise UsageError(
             f"--class-names: {', '.join(names)}, but the model's classes are {', '.join(saved.classes)}; leave it out"
         )
-    count = heads(saved.model.graph)[0].num_classes
+    head = heads(saved.model.graph)[0]
+    count = head.size - 1 if reads_strings(saved) else head.num_classes
     if count is not None and len(names) != count:
         raise UsageError(f"--class-names: {len(names)} names, but the model has {count} classes; name each once")
     return names
@@ -165,6 +172,10 @@ def wanted_labels(saved: SavedModel, head: Head, loss: str | None, number: int =
     Args:
         number: of the head among the model's outputs.
     """
+    if reads_strings(saved, loss):
+        return STRINGS
+    if head.num_classes is not None and len(head.shape) == 2:
+        return "steps"
     if head.num_classes is not None:
         return "labels" if head.activation == "sigmoid" and head.size > 1 else "classes"
     config = saved.training_config
@@ -172,9 +183,17 @@ def wanted_labels(saved: SavedModel, head: Head, loss: str | None, number: int =
     return None if "crossentropy" in name.lower().replace("_", "") else "values"
 
 
+def reads_strings(saved: SavedModel, loss: str | None = None) -> bool:
+    """Whether the model's one output is read as a string: its loss is CTC."""
+    config = saved.training_config
+    name = loss or (config.loss_names[0] if config is not None and config.loss_names else "")
+    return name.partition(":")[0] in CTC_NAMES
+
+
 def image_options(data: DataSettings, saved: SavedModel) -> dict[str, Any]:
     """Size, colour and resize: as said, else the model's own, else from its input shape. {} when nothing is known."""
-    found = dict(saved.preprocessing or preprocessing_for(saved.model.graph.input_shapes[0]) or {})
+    usual = preprocessing_for(saved.model.graph.input_shapes[0]) or {}
+    found = {**usual, **(saved.preprocessing or {})}
     if data.image_size is not None:
         found["height"], found["width"] = data.image_size
     if data.color is not None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-
-import numpy as np
 
 from dltool.architectures.literals import split_outside
-from dltool.architectures.words import NORMALISES, from_words
+from dltool.architectures.words import from_words
 from dltool.data.opening import OpenedData
 from dltool.engine.graph import Graph, describe
-from dltool.engine.layers import Rescaling
 from dltool.engine.model import Model
 from dltool.engine.surgery import (
     after_popping,
@@ -19,20 +16,18 @@ from dltool.engine.surgery import (
     cut,
     graft,
     head_start,
-    insert_after_input,
     node_named,
     renamed,
+    resized,
     transplant,
     weighted_layers,
     with_trainable,
 )
 from dltool.errors import UsageError
 from dltool.modelfile.saved import SavedModel
-from dltool.registry import nearest
 from dltool.settings import FinetuneSettings
 from dltool.training.labels import heads
-
-PIXEL_SCALE = 1 / 255
+from dltool.workflows.pixel_scaling import set_weights, with_scaling
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,8 @@ class NewHead:
     model: the base with the new head; the base's weights are in place.
     base: the part that stays, its output being the features.
     head: the new part alone, on an input of the features' shape; its layers have the same names in ``model``.
-    dropped: what went, in words: "10-class head".
+    dropped: what went, in words: "10-class head dropped".
+    fixed: layers of the base that never train: what was put before it for its pixels.
     notes: sentences for the user.
     """
 
@@ -49,6 +45,7 @@ class NewHead:
     base: Graph
     head: Graph
     dropped: str
+    fixed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -57,52 +54,72 @@ class NewHead:
         (start,) = self.head.inputs
         return [name for name in self.head.layers if name != self.head.nodes[start].name]
 
-    @property
-    def frozen_graph(self) -> Graph:
-        """The whole with the base frozen."""
-        return with_trainable(self.model.graph, dict.fromkeys(weighted_layers(self.base), False))
+    def thawed(self, names: Iterable[str]) -> Graph:
+        """The whole with only these layers of the base free."""
+        return with_trainable(self.model.graph, {name: name in names for name in weighted_layers(self.base)})
 
 
-def exchange_head(settings: FinetuneSettings, saved: SavedModel, opened: OpenedData) -> NewHead:
-    """Cut the base and put a head for the data on top.
+def kept_part(settings: FinetuneSettings, saved: SavedModel) -> Graph:
+    """What stays of the network, for images of the size that was asked for.
 
     Raises:
-        UsageError: the cut or the head's words do not fit; the message names the option.
+        UsageError: the cut does not fit, or layers that stay have weights for another size.
     """
-    graph = saved.model.graph
+    graph, size = saved.model.graph, settings.data.image_size
     if len(graph.inputs) != 1:
         raise UsageError(f"{settings.model}: has {len(graph.inputs)} inputs; finetune takes models with one")
     base = cut(graph, place_of_cut(settings, graph))
-    notes: list[str] = []
-    if wants_rescaling(settings, saved, opened):
-        name = "rescaling" if "rescaling" not in base.layers else "rescaling_pixels"
-        base = insert_after_input(base, Rescaling(PIXEL_SCALE, name=name))
-        notes.append(f"{settings.model} does not scale pixels itself: 0..255 become 0..1 (--no-rescale for none)")
+    shape = base.input_shapes[0]
+    if size is None or len(shape) != 3 or shape[:2] == size or None in shape[:2]:
+        return base
+    try:
+        return resized(base, (*size, shape[2]))
+    except UsageError as error:
+        raise UsageError(f"--image-size: {error}") from None
+
+
+def exchange_head(settings: FinetuneSettings, saved: SavedModel, kept: Graph, opened: OpenedData) -> NewHead:
+    """Put a head for the data on the part of the network that stays, and before it what its pixels need.
+
+    Raises:
+        UsageError: the head's words or the preprocessing do not fit; the message names the option.
+    """
+    graph = saved.model.graph
+    base, scaling, note = with_scaling(settings, saved, kept, opened)
     shape = feature_shape(base, opened.input_shape)
     head = renamed(head_graph(settings, shape, opened), base.layers)
     whole = graft(base, head)
     check_outputs(settings, whole, opened)
     model = Model.build(whole, settings.seed)
-    transplant(saved.model, model, [name for name in base.layers if name in graph.layers])
-    return NewHead(model, base, head, describe_head(graph), tuple(notes))
+    transplant(saved.model, model, kept.layers)
+    set_weights(model, scaling)
+    dropped = "nothing" if settings.pop == 0 else describe_head(graph)
+    notes = (note, probabilities_note(settings, base), inference_note(settings, base))
+    fixed = () if scaling is None else (scaling,)
+    return NewHead(model, base, head, f"{dropped} dropped", fixed, tuple(filter(None, notes)))
+
+
+def inference_note(settings: FinetuneSettings, base: Graph) -> str:
+    """What to say when statistics shall follow the data that the file keeps as they are."""
+    norms = batch_normalisations(base)
+    still = {node.name for node in base.nodes if node.inference and node.name in norms}
+    if settings.bn == "freeze" or not still:
+        return ""
+    return f"{settings.model} calls {len(still)} of {len(norms)} batch normalisations with training=False: they stay"
+
+
+def probabilities_note(settings: FinetuneSettings, base: Graph) -> str:
+    """What to say when a head stands on a head."""
+    count = heads(base)[0].num_classes if settings.pop == 0 else None
+    if count is None:
+        return ""
+    return f"--pop 0 keeps the old head: the new one sees its {count} probabilities only; leave --pop out for features"
 
 
 def place_of_cut(settings: FinetuneSettings, graph: Graph) -> int:
     if settings.at is not None:
         return node_named(graph, settings.at)
     return head_start(graph) if settings.pop is None else after_popping(graph, settings.pop)
-
-
-def wants_rescaling(settings: FinetuneSettings, saved: SavedModel, opened: OpenedData) -> bool:
-    """Whether pixels 0..255 would meet a network of others that begins without a layer that scales them.
-
-    Models that dltool built for images say how they are read; what they have or lack is meant.
-    """
-    graph = saved.model.graph
-    readers = [graph.nodes[index].layer for index in graph.consumers[graph.inputs[0]]]
-    scales = any(type(layer).__name__ in NORMALISES for layer in readers)
-    first = opened.train.fetch(np.arange(1)).inputs[0]
-    return settings.rescale and not scales and saved.preprocessing is None and first.dtype == np.uint8
 
 
 def feature_shape(base: Graph, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -154,34 +171,3 @@ def describe_head(graph: Graph) -> str:
     if head.num_classes is not None:
         return f"{head.num_classes}-class head"
     return f"head of {head.size} number{'' if head.size == 1 else 's'}"
-
-
-def unfrozen_graph(settings: FinetuneSettings, new: NewHead) -> tuple[Graph, list[str]]:
-    """The whole with the chosen layers of the base free, and their names; batch normalisation only as asked."""
-    chosen = unfrozen_layers(settings, new.base)
-    flags = {name: name in chosen for name in weighted_layers(new.base)}
-    return with_trainable(new.model.graph, flags), chosen
-
-
-def unfrozen_layers(settings: FinetuneSettings, base: Graph) -> list[str]:
-    """Names of the base's layers that train in the second stage, in the order of depth.
-
-    Raises:
-        UsageError: a pattern that fits no layer, or a number that is none.
-    """
-    still = set() if settings.bn_update else set(batch_normalisations(base))
-    names = [name for name in weighted_layers(base) if name not in still]
-    text = settings.unfreeze
-    if text == "all":
-        return names
-    if text.isdigit():
-        if int(text) == 0:
-            raise UsageError("--unfreeze: 0 layers would not change the base; give --epochs-unfrozen 0 instead")
-        return names[-int(text) :]
-    patterns = [part.strip() for part in text.split(",") if part.strip()]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            close = nearest(pattern, names)
-            advice = f"did you mean {close!r}?" if close else f"give all, a number, or names like {names[-1:] or 'x'}"
-            raise UsageError(f"--unfreeze: {pattern!r} fits no layer of the base that can train; {advice}")
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -13,16 +13,20 @@ from dltool.data.folder import ignored_notes
 from dltool.data.headers import unusual_notes
 from dltool.data.inputs import InputRow, Inputs
 from dltool.data.opening import named, open_inputs, open_named_inputs
+from dltool.data.tokens import token_error
 from dltool.engine.graph import describe
 from dltool.errors import DataError, UsageError
 from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import PredictSettings
+from dltool.workflows.data_kinds import cut_of, token_inputs
+from dltool.workflows.drawing import Pictures, drawn
 from dltool.workflows.layer_output import up_to_layer
 from dltool.workflows.model_data import class_names, image_options
 from dltool.workflows.scoring import Progress, Reading, open_executor
 from dltool.workflows.sorting import Sorter, check_inputs, folder_names
+from dltool.workflows.texts import StepReading, StringReading, text_reading
 
 UNSURE = "?"
 """The label of a row whose probability is below the least one that was asked for."""
@@ -109,14 +113,14 @@ def run(
 
 def run_in_memory(saved: SavedModel, settings: PredictSettings, progress: Progress | None = None) -> PredictResult:
     """The same for a model in memory. Raises UsageError."""
-    reading = None
+    reading, cut = None, cut_of(settings.data, saved)
     if settings.layer is not None:
         saved = replace(saved, model=up_to_layer(saved.model, settings.layer))
     elif len(saved.model.graph.outputs) == 1:
         saved = replace(saved, classes=class_names(settings.data, saved))
-        reading = Reading(saved)
+        reading = text_reading(saved, settings.beam) or Reading(saved)
     names = reading.names if reading is not None else None
-    check_options(settings, names)
+    check_options(settings, names, isinstance(reading, StringReading | StepReading))
     graph = saved.model.graph
     options = image_options(settings.data, saved)
     pixels = options if {"height", "width", "color"} <= set(options) else None
@@ -124,10 +128,12 @@ def run_in_memory(saved: SavedModel, settings: PredictSettings, progress: Progre
         inputs = open_named_inputs(settings.inputs, graph.input_names, graph.input_shapes)
     else:
         paths = [named(path, graph.input_names)[1] for path in settings.inputs]
-        inputs = open_inputs(paths, pixels, graph.input_shapes[0])
+        inputs = open_inputs(paths, pixels, graph.input_shapes[0], window=cut.window if cut is not None else None)
     rows = predictions(settings, saved, reading if names is not None else None, inputs, progress)
     if settings.sort_into is not None:
         rows = linked(rows, Sorter(settings.sort_into, folder_names(names)))
+    if settings.pictures is not None:
+        rows = drawn(rows, Pictures(settings.pictures, saved.model, settings.force))
     return PredictResult(
         classes=names,
         output_names=graph.output_names,
@@ -139,11 +145,15 @@ def run_in_memory(saved: SavedModel, settings: PredictSettings, progress: Progre
     )
 
 
-def check_options(settings: PredictSettings, names: tuple[str, ...] | None) -> None:
-    """Raises UsageError for options about labels where there are none, and for what cannot be sorted."""
+def check_options(settings: PredictSettings, names: tuple[str, ...] | None, texts: bool = False) -> None:
+    """Raises UsageError for options about labels where there are none or ``texts``, and for what cannot be sorted."""
     asked = {"--probs": settings.probs, "--top": settings.top > 1, "--min-prob": settings.min_prob > 0}
     asked |= {"--sort-into": settings.sort_into is not None}
     option = next((name for name, given in asked.items() if given), None)
+    if texts and option not in (None, "--min-prob"):
+        raise UsageError(f"{option}: the model reads a text in each row, not one class; leave it out")
+    if settings.beam is not None and names is None:
+        raise UsageError("--beam: the model reads no strings; leave it out")
     if names is None and option is not None:
         what = f"layer {settings.layer!r} gives features" if settings.layer else "the model gives numbers"
         raise UsageError(f"{option}: {what}, not classes; leave it out")
@@ -152,29 +162,42 @@ def check_options(settings: PredictSettings, names: tuple[str, ...] | None) -> N
 
 
 def predictions(
-    settings: PredictSettings, saved: SavedModel, reading: Reading | None, inputs: Inputs, progress: Progress | None
+    settings: PredictSettings,
+    saved: SavedModel,
+    reading: Reading | StringReading | StepReading | None,
+    inputs: Inputs,
+    progress: Progress | None,
 ) -> Iterator[PredictRow]:
     """The rows, batch by batch. The executor comes before the threads that read, because its lanes may be forked."""
-    shape = row_shape(saved, inputs)
+    shape, vocabularies = row_shape(saved, inputs), token_inputs(saved.model.graph)
     done, started = 0, False
     with open_executor(saved, shape, inputs.num_rows, settings) as executor:
         for rows in inputs.batches(executor.batch_size):
-            checked = [_checked(row, shape) for row in rows]
+            checked = [_checked(row, shape, vocabularies) for row in rows]
             good = [(row.value, *row.others) for row in checked if row.error is None]
             outputs = executor.forward(tuple(map(_stacked, zip(*good, strict=True))), started) if good else ()
             started = started or bool(good)
-            probs = reading(outputs[0]) if reading is not None and good else None
+            found = read_outputs(reading, outputs, executor) if good else []
             place = 0
             for row in checked:
                 if row.error is not None:
                     yield PredictRow(row.name, error=str(row.error))
                 else:
-                    found = tuple(output[place] for output in outputs)
-                    yield described(reading, row.name, found, None if probs is None else probs[place], settings)
+                    given = tuple(output[place] for output in outputs)
+                    yield described(reading, row.name, given, found[place], settings)
                     place += 1
             done += len(rows)
             if progress is not None:
                 progress(done, inputs.num_rows)
+
+
+def read_outputs(
+    reading: Reading | StringReading | StepReading | None, outputs: tuple[np.ndarray, ...], executor: Any
+) -> Sequence[Any]:
+    """Of each row: probabilities of classes, or a text and its probability; None where the model gives numbers."""
+    if reading is None:
+        return [None] * len(outputs[0])
+    return reading(outputs[0]) if isinstance(reading, Reading) else reading(outputs[0], executor.masks[0])
 
 
 def linked(rows: Iterator[PredictRow], sorter: Sorter) -> Iterator[PredictRow]:
@@ -202,15 +225,24 @@ def row_shape(saved: SavedModel, inputs: Inputs) -> tuple[int, ...]:
 
 
 def described(
-    reading: Reading | None,
+    reading: Reading | StringReading | StepReading | None,
     path: str,
     outputs: tuple[np.ndarray, ...],
-    probs: np.ndarray | None,
+    found: Any,
     settings: PredictSettings,
 ) -> PredictRow:
-    """One row's outputs, as label and probabilities where the model tells classes apart."""
-    if reading is None or probs is None:
+    """One row's outputs, as label and probabilities where the model tells classes apart, or as the text it reads.
+
+    Args:
+        found: what ``read_outputs`` gave for the row.
+    """
+    if reading is None:
         return PredictRow(path, outputs=outputs)
+    if not isinstance(reading, Reading):
+        text, chance = found
+        said = text if chance >= settings.min_prob else UNSURE
+        return PredictRow(path, said, chance, ((said, chance),), outputs=outputs)
+    probs: np.ndarray = found
     order = np.argsort(-probs, kind="stable")
     if reading.threshold is not None:
         said = int(reading.decide(probs[None])[0])
@@ -220,10 +252,15 @@ def described(
     return PredictRow(path, best[0][0], best[0][1], best, probs, outputs)
 
 
-def _checked(row: InputRow, shape: tuple[int, ...]) -> InputRow:
-    """The row, as an error when it does not have the shape that the lanes were planned for."""
-    if row.value is None or row.value.shape == tuple(shape):
+def _checked(row: InputRow, shape: tuple[int, ...], vocabularies: dict[int, int]) -> InputRow:
+    """The row, as an error when it has another shape than the lanes were planned for, or tokens without an entry."""
+    if row.value is None:
         return row
+    if row.value.shape == tuple(shape):
+        values = (row.value, *row.others)
+        errors = (token_error(values[number][np.newaxis], size) for number, size in vocabularies.items())
+        error = next(filter(None, errors), None)
+        return row if error is None else InputRow(row.name, None, DataError(f"{row.name}: {error[1]}"))
     message = f"{row.name}: is {describe(row.value.shape)}, the rows before are {describe(shape)}; predict it alone"
     return InputRow(row.name, None, DataError(message))
 

@@ -1,7 +1,8 @@
 """``dltool pseudo-label``: score unlabelled rows, accept what validation rows show to be reliable, write a list.
 
 The list, ``path,label,weight`` as CSV, is what ``dltool fit --extra`` takes; a row's weight is the precision to expect
-of its class. Relative paths in it count from the list's own folder.
+of its class. Relative paths in it count from the list's own folder. ``settings.into`` gets links to the accepted files
+as a tree of class folders.
 """
 
 from __future__ import annotations
@@ -9,106 +10,48 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from dltool.data.dataset import Dataset
 from dltool.errors import DataError, ShortError, UsageError
 from dltool.modelfile.atomic import check_target
 from dltool.modelfile.reading import read
+from dltool.modelfile.saved import SavedModel
 from dltool.settings import PseudoLabelSettings
 from dltool.training.confusion import wilson_interval
 from dltool.training.objective import class_indices
 from dltool.training.pseudo_labels import (
-    MOST_DIVERGENCE,
-    Drift,
     Precision,
     Scores,
     accepted,
     drifts,
     find_thresholds,
     given_thresholds,
-    jensen_shannon,
     precisions,
     rows_needed,
     together,
 )
-from dltool.workflows.finetune_stages import shortened
-from dltool.workflows.model_data import label_names
+from dltool.workflows.model_data import class_names, label_names
 from dltool.workflows.path_lists import Row, write_list
-from dltool.workflows.pseudo_scoring import Pool, Progress, labelled, score, score_pool
+from dltool.workflows.pseudo_result import ClassResult, PseudoLabelResult
+from dltool.workflows.pseudo_scoring import Examined, Labelled, Pool, Progress, examine, labelled, score_pool
+from dltool.workflows.sorting import Sorter, check_inputs, folder_names
 
-SCHEMA = "dltool.pseudo-label/1"
 DEFAULT_PRECISION = 0.95
 
 
 @dataclass(frozen=True)
-class ClassResult:
-    """One class.
+class Task:
+    """What labels what, all of it opened. ``names`` are those of the classes; ``sorter`` makes links, None: no."""
 
-    Attributes:
-        threshold: the least probability accepted; infinity accepts none. accepted: how many rows were.
-        precision: of the accepted validation rows. expected: that of the accepted rows of the pool; a class with few
-            validation rows is expected to be like the others.
-        share: the class's part of the accepted rows. train_share: its part of the labelled ones.
-    """
-
-    name: str
-    threshold: float
-    accepted: int
-    precision: Precision
-    expected: float
-    share: float
-    train_share: float
-
-
-@dataclass(frozen=True)
-class PseudoLabelResult:
-    """Attributes:
-    rows: (path, label, weight) of every accepted row, in the order of the input.
-    scored: rows that could be read. failed: what is wrong with the others.
-    classes: in the order of the model's outputs.
-    precision: to expect of all accepted rows together; interval: what the validation rows leave open, at 95 %.
-    accuracy, majority: of the model, and of the most frequent class, on the validation rows.
-    drifts: the pool against the validation rows.
-    notes: sentences for the user.
-    """
-
-    rows: tuple[tuple[str, str, float], ...]
-    scored: int
-    failed: tuple[str, ...]
-    classes: tuple[ClassResult, ...]
-    precision: float
-    interval: tuple[float, float]
-    accuracy: float
-    majority: float
-    drifts: tuple[Drift, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What speaks against using the list."""
-        return (*drift_warnings(self.drifts), *(missing_warning(self.classes) or balance_warning(self.classes)))
-
-    def as_json(self) -> dict[str, Any]:
-        """The documented form of ``--json``."""
-        return {
-            "schema": SCHEMA,
-            "scored": self.scored,
-            "accepted": len(self.rows),
-            "failed": len(self.failed),
-            "precision": {"value": self.precision, "low": self.interval[0], "high": self.interval[1]},
-            "accuracy": self.accuracy,
-            "majority": self.majority,
-            "classes": [_class_as_json(found) for found in self.classes],
-            "drift": {d.what: {"divergence": d.divergence, "warned": d.is_warned} for d in self.drifts},
-            "warnings": list(self.warnings),
-        }
+    saved: SavedModel
+    names: tuple[str, ...]
+    known: Labelled
+    sorter: Sorter | None
 
 
 def run(settings: PseudoLabelSettings, progress: Progress | None = None) -> PseudoLabelResult:
-    """Label a pool and, with ``settings.output``, write the list.
+    """Label a pool and write what ``settings.output`` and ``settings.into`` name.
 
     Raises:
         UsageError: the model gives no classes, or options contradict each other.
@@ -116,58 +59,103 @@ def run(settings: PseudoLabelSettings, progress: Progress | None = None) -> Pseu
         ShortError: no row was accepted, or none could be read; nothing is written.
     """
     check(settings)
+    task = prepared(settings)
+    result = label(settings, task, examine(settings, task.saved, task.known.validation), progress)
+    write_result(settings, result, settings.force)
+    link_result(task, result)
+    return result
+
+
+def check(settings: PseudoLabelSettings) -> None:
+    """Raise what can be found out without opening the model."""
+    if settings.threshold is not None and settings.min_precision is not None:
+        raise UsageError("--threshold: cannot be combined with --min-precision; give one of the two")
+    if settings.min_precision is not None and not 0 < settings.min_precision < 1:
+        raise UsageError(f"--min-precision: {settings.min_precision} is no part of 1; give a number like 0.95")
+    check_pool(settings)
+    if settings.output is not None:
+        check_target(settings.output, overwrite=settings.force)
+    if settings.into is not None:
+        check_inputs(settings.unlabelled, "--into")
+        Sorter(settings.into, {}, "--into")
+
+
+def check_pool(settings: PseudoLabelSettings) -> None:
+    if not settings.unlabelled:
+        raise UsageError("--unlabelled: missing; give a folder of images, as --unlabelled pool/")
+    for path in settings.unlabelled:
+        if not os.path.exists(path):
+            raise DataError(f"{path}: does not exist; check the path of --unlabelled")
+
+
+def prepared(settings: PseudoLabelSettings) -> Task:
+    """The model and the labelled rows. Raises UsageError for a model without classes."""
+    saved, names = classifier(settings)
+    known = labelled(settings, saved)
+    found = (known.opened.train if known.opened else known.validation).classes
+    if saved.classes is None and found is not None and len(found) == len(names):
+        names = found
+    sorter = None
+    if settings.into is not None:
+        sorter = Sorter(settings.into, folder_names(names, "--into"), "--into")
+        sorter.check_empty(settings.force)
+    return Task(saved, names, known, sorter)
+
+
+def classifier(settings: PseudoLabelSettings) -> tuple[SavedModel, tuple[str, ...]]:
+    """The model and the names of its classes. Raises UsageError where it has none."""
     saved = read(settings.model, with_state=False)
+    count = len(saved.model.graph.outputs)
+    if count > 1:
+        raise UsageError(f"{settings.model}: has {count} outputs; pseudo-label needs a classifier with one")
+    saved.classes = class_names(settings.data, saved)
     names = label_names(saved)
     if names is None:
         raise UsageError(f"{settings.model}: gives numbers, not classes; pseudo-label needs a classifier")
-    opened, validation = labelled(settings, saved)
-    seen, right = score(settings, saved, validation)
-    check_model(settings, validation, right, names)
-    thresholds = chosen_thresholds(settings, seen, right, names)
-    pool = score_pool(settings, names, opened, progress)
+    return saved, names
+
+
+def label(
+    settings: PseudoLabelSettings, task: Task, examined: Examined, progress: Progress | None
+) -> PseudoLabelResult:
+    """What the model says of the pool; nothing is written. ``examined`` is the model on the validation rows."""
+    names, known, right = task.names, task.known, examined.right
+    counts = np.bincount(class_indices(known.validation.labels), minlength=len(names))
+    check_model(settings, counts, right, names)
+    thresholds = chosen_thresholds(settings, examined.seen, right, names)
+    pool = score_pool(settings, known.files, examined.judge, progress)
     rows = accepted(pool.scores, thresholds, settings.max_per_class)
     if not len(rows):
         raise ShortError(
             f"{settings.unlabelled[0]}: no row of {len(pool.scores):,} reaches its threshold; give a lower "
             "--threshold or --min-precision, or train the model longer"
         )
-    labels = class_indices((opened.train if opened else validation).labels)
-    measured = precisions(seen, right, thresholds)
-    classes = per_class(names, thresholds, measured, pool.scores.predicted[rows], labels)
-    counts = np.bincount(class_indices(validation.labels))
-    result = PseudoLabelResult(
+    measured = precisions(examined.seen, right, thresholds)
+    classes = per_class(names, thresholds, measured, pool.scores.predicted[rows], known.labels)
+    return PseudoLabelResult(
         rows=tuple(listed(pool, rows, classes)),
         scored=len(pool.scores),
         failed=tuple(pool.failed),
         classes=classes,
         precision=sum(c.accepted * c.expected for c in classes) / len(rows),
         interval=together(measured).interval,
-        accuracy=float(right.mean()),
+        accuracy=examined.accuracy,
         majority=float(counts.max() / counts.sum()),
-        drifts=tuple(drifts(seen, pool.scores, len(names))),
-        notes=(f"left out {pool.num_known:,} rows that are labelled in --data",) if pool.num_known else (),
+        drifts=tuple(drifts(examined.seen, pool.scores, len(names))),
+        temperature=examined.temperature,
+        notes=pool.notes,
     )
-    if settings.output is not None:
-        write_list(result.rows, settings.output, settings.force)
-    return result
 
 
-def check(settings: PseudoLabelSettings) -> None:
-    if settings.threshold is not None and settings.min_precision is not None:
-        raise UsageError("--threshold: cannot be combined with --min-precision; give one of the two")
-    if settings.min_precision is not None and not 0 < settings.min_precision < 1:
-        raise UsageError(f"--min-precision: {settings.min_precision} is no part of 1; give a number like 0.95")
-    if not settings.unlabelled:
-        raise UsageError("--unlabelled: missing; give a folder of images, as --unlabelled pool/")
-    for path in settings.unlabelled:
-        if not os.path.exists(path):
-            raise DataError(f"{path}: does not exist; check the path of --unlabelled")
-    if settings.output is not None:
-        check_target(settings.output, overwrite=settings.force)
+def check_model(settings: PseudoLabelSettings, counts: np.ndarray, right: np.ndarray, names: tuple[str, ...]) -> None:
+    """Refuse what cannot give good labels.
 
+    Too few validation rows: fewer than ``rows_needed``, or none of a class. Not better than always naming the most
+    frequent class: Wilson's 95 % interval of the accuracy reaches down to that class's share.
 
-def check_model(settings: PseudoLabelSettings, validation: Dataset, right: np.ndarray, names: tuple[str, ...]) -> float:
-    """Refuse what cannot give good labels; returns the share of the most frequent class."""
+    Args:
+        counts: (classes,) validation rows. right: (n,) whether the model is.
+    """
     source = settings.val[0] if settings.val else settings.data.data[0]
     precision = settings.min_precision or (DEFAULT_PRECISION if settings.threshold is None else 0.5)
     if len(right) < rows_needed(precision):
@@ -176,7 +164,6 @@ def check_model(settings: PseudoLabelSettings, validation: Dataset, right: np.nd
             f"{source}: {len(right)} validation rows are too few {what} a precision of {precision:g}; "
             f"give at least {rows_needed(precision)}"
         )
-    counts = np.bincount(class_indices(validation.labels), minlength=len(names))
     if not counts.all():
         raise DataError(
             f"{source}: no validation row is of class {names[int(counts.argmin())]!r}; each class needs some, so that "
@@ -196,6 +183,25 @@ def chosen_thresholds(
     if settings.threshold is not None:
         return given_thresholds(settings.threshold, names)
     return find_thresholds(seen, right, len(names), settings.min_precision or DEFAULT_PRECISION)
+
+
+def write_result(settings: PseudoLabelSettings, result: PseudoLabelResult, overwrite: bool) -> None:
+    """Write the list, if one was named. Raises UsageError before that where what shall be linked is no file."""
+    if settings.into is not None:
+        for path, _, _ in result.rows:
+            if not os.path.isfile(path):
+                raise UsageError(f"--into: {path} is no file that can be linked; leave --into out and take the list")
+    if settings.output is not None:
+        write_list(result.rows, settings.output, overwrite)
+
+
+def link_result(task: Task, result: PseudoLabelResult) -> None:
+    """Make the links, if a folder was named for them; those of an earlier list go."""
+    if task.sorter is None:
+        return
+    task.sorter.clear()
+    for path, name, _ in result.rows:
+        task.sorter.link(path, name)
 
 
 # What is told
@@ -225,49 +231,3 @@ def listed(pool: Pool, rows: np.ndarray, classes: tuple[ClassResult, ...]) -> It
     for row in rows.tolist():
         found = classes[pool.scores.predicted[row]]
         yield pool.paths[row], found.name, round(found.expected, 4)
-
-
-def drift_warnings(found: tuple[Drift, ...]) -> list[str]:
-    return [
-        f"the pool differs from the validation rows in {d.what} (divergence {d.divergence:.3f}, above "
-        f"{MOST_DIVERGENCE:g}); the estimated precision may not hold, so look at some accepted rows"
-        for d in found
-        if d.is_warned
-    ]
-
-
-def missing_warning(classes: tuple[ClassResult, ...]) -> list[str]:
-    """Whether classes are left out. 9,000 rows of five of MNIST's digits took a network from 95 to 87 %."""
-    names = [found.name for found in classes if not found.accepted and found.train_share]
-    if not names:
-        return []
-    return [
-        f"no row of class {', '.join(shortened(names))} is accepted, and a training with such a list unlearns what it "
-        "lacks; give a lower --min-precision or a --threshold"
-    ]
-
-
-def balance_warning(classes: tuple[ClassResult, ...]) -> list[str]:
-    """Whether the accepted rows would shift the class balance of the training set."""
-    shares = np.array([found.share for found in classes])
-    known = np.array([found.train_share for found in classes])
-    if jensen_shannon(shares, known) < MOST_DIVERGENCE:
-        return []
-    worst = classes[int(np.abs(shares - known).argmax())]
-    return [
-        f"the accepted rows are out of balance: {worst.share:.0%} {worst.name}, of the labelled rows "
-        f"{worst.train_share:.0%}; --max-per-class N limits it"
-    ]
-
-
-def _class_as_json(found: ClassResult) -> dict[str, Any]:
-    low, high = found.precision.interval
-    return {
-        "class": found.name,
-        "threshold": found.threshold if np.isfinite(found.threshold) else None,
-        "accepted": found.accepted,
-        "expected": found.expected,
-        "precision": {"value": found.precision.value, "low": low, "high": high, "n": found.precision.total},
-        "share": found.share,
-        "train_share": found.train_share,
-    }

@@ -8,6 +8,7 @@ from dltool.errors import UsageError
 
 IMAGES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3), (33, 47, 4)]
 CONVOLUTIONAL = ["lenet", "cnn", "vgg-small", "resnet-small", "resnet9"]
+SEQUENTIAL = ["lstm", "gru", "textcnn"]
 
 
 def kinds(graph):
@@ -26,7 +27,7 @@ def test_images_of_all_sizes(name, shape):
 
 
 def test_the_list_is_complete():
-    assert set(ARCHITECTURES) == {"mlp", *CONVOLUTIONAL}
+    assert set(ARCHITECTURES) == {"mlp", *CONVOLUTIONAL, *SEQUENTIAL, "crnn", "autoencoder"}
 
 
 @pytest.mark.parametrize("name", ["mlp", *CONVOLUTIONAL])
@@ -68,6 +69,51 @@ def test_cnn_grows_with_the_image_and_not_its_dense_layer():
         assert before_flatten[:2] == ((7, 7) if size == 28 else (8, 8))
 
 
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_sequences_of_tokens_of_numbers_and_of_rows_of_images(name):
+    tokens = architecture(f"{name}:vocabulary=50,embedding=6", (9,), 3, "softmax")
+    assert kinds(tokens)[1] == "Embedding"
+    assert tokens.specs["embedding"][0].shape == (50, 6)
+    assert (tokens.masks[1] is not None) == (name != "textcnn")
+    for shape in ((9,), (9, 4), (9, 5, 3)):
+        graph = architecture(name, shape, 3, "softmax", rescale=True)
+        assert graph.output_shapes == ((3,),)
+        assert ("Rescaling" in kinds(graph)) == (len(shape) == 3)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_recurrent_networks_answer_at_every_step_in_both_directions(name):
+    graph = architecture(
+        f"{name}:units=4,layers=2,bidirectional=true,every_step=true,masking=true", (7, 2), 5, "softmax"
+    )
+    assert graph.output_shapes == ((7, 5),)
+    assert kinds(graph) == ["InputLayer", "Masking", *["Bidirectional", "Dropout"] * 2, "Dense"]
+    assert graph.masks[graph.outputs[0]] == (7,)
+
+
+def test_lstm_has_the_weights_of_four_gates():
+    graph = architecture("lstm:units=5", (8, 3), 2, "softmax")
+    assert graph.num_parameters == 4 * (3 * 5 + 5 * 5 + 5) + 5 * 2 + 2
+
+
+@pytest.mark.parametrize(("shape", "steps"), [((28, 224, 1), 56), ((64, 100, 3), 25), ((40, 13), 40)])
+def test_crnn_gives_logits_for_every_fourth_column_or_every_step(shape, steps):
+    graph = architecture("crnn:width=4,units=8", shape, 11, "softmax", rescale=True)
+    assert graph.output_shapes == ((steps, 11),)
+    assert graph.nodes[-1].layer.activation == "linear"
+
+
+@pytest.mark.parametrize(
+    ("shape", "convolutional"),
+    [((28, 28, 1), True), ((32, 48, 3), True), ((33, 47, 3), False), ((20,), False), ((9, 3), False)],
+)
+def test_autoencoder_gives_its_input_back_through_few_numbers(shape, convolutional):
+    graph = architecture("autoencoder:units=6", shape, 0, "linear")
+    assert graph.output_shapes == (shape,)
+    assert graph.shapes[[node.name for node in graph.nodes].index("code")] == (6,)
+    assert ("Conv2D" in kinds(graph)) == convolutional
+
+
 def test_dropout_zero_leaves_the_layer_out():
     graph = architecture("cnn:dropout=0", (28, 28, 1), 10, "softmax")
     assert not any(isinstance(node.layer, Dropout) for node in graph.nodes)
@@ -83,6 +129,18 @@ def test_dropout_zero_leaves_the_layer_out():
         ("cnn:dropout=1", (8, 8, 1), "--arch cnn: dropout=1 must be a number from 0 to below 1"),
         ("cnn:width", (8, 8, 1), "cnn:width: 'width' is no key=value; write cnn:key=value,key=value"),
         ("cnn:width=1,width=2", (8, 8, 1), "cnn:width=1,width=2: width is given twice; give it once"),
+        (
+            "lstm:vocabulary=9",
+            (5, 2),
+            "--arch lstm: vocabulary is for rows of whole numbers, but the input is 5x2; leave it out",
+        ),
+        ("gru:units=0", (5, 2), "--arch gru: units=0 must be a whole number from 1 to 100000"),
+        (
+            "crnn",
+            (3, 9, 1),
+            "--arch crnn: needs images of one size, at least 4x4, but the input is 3x9x1; give --image-size",
+        ),
+        ("autoencoder", (None, 4), "--arch autoencoder: needs inputs of one size but gets ?x4; say it"),
         ("cnn", (20,), "--arch cnn: needs images (height x width x channels) but the input is 20; use mlp"),
     ],
 )

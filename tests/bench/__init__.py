@@ -9,6 +9,7 @@ child         one contender's process: builds its steps, then runs them when tol
 machine       CPU load, memory of a process tree, BLAS
 duel          the interleaved rounds and their figures
 learning_rates   the rate of lr-find beside a grid (a program of its own, as the next)
+tuning        what tune finds beside a grid made by hand
 pseudo_labels    what unlabelled images bring
 frozen_base      how much faster finetune is on features computed once
 commands      how long whole commands take, cold

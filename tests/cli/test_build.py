@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from dltool.cli.main import main
+from dltool.names import ARCHITECTURES
 
 CLASSIC = [
     "conv2d:32,3,relu",
@@ -82,8 +83,7 @@ def test_a_wide_summary_stays_within_80_columns(capsys):
         (
             ["m.h5"],
             2,
-            "build: no layers given; write layer words, --arch cnn|lenet|mlp|resnet-small|resnet9|vgg-small, "
-            "--from or --like",
+            f"build: no layers given; write layer words, --arch {'|'.join(ARCHITECTURES)}, --from or --like",
         ),
         (["m.h5", "dense:3", "--arch", "cnn"], 2, "--arch: cannot be combined with layer words (dense:3); give one of"),
         (

@@ -32,7 +32,7 @@ def test_the_stages_are_told_line_by_line(base, capsys):
     assert lines[2].split() == ["epoch", "loss", "acc", "val_loss", "val_acc", "lr", "time"]
     assert [line.split()[0] for line in lines[3:6]] == ["1/3", "2/3", "3/3"]
     assert re.fullmatch(
-        r"stage 1  head only, features computed once \(120 x 6, 0\.0 MB\)  3 epochs  [0-9.]+s  val_acc [01]\.\d{3}",
+        r"stage 1  head only, features computed once \(120 x 6, 2\.9 kB\)  3 epochs  [0-9.]+s  val_acc [01]\.\d{3}",
         lines[6],
     )
     assert [line.split()[0] for line in lines[7:9]] == ["4/5", "5/5"]
@@ -72,7 +72,26 @@ def test_a_log_has_no_escape_codes(base, run_dltool):
         (["no.h5", "--data", "x.npy", "-o", "n.h5"], 4, "no.h5: no such file; give a model that dltool or Keras wrote"),
         ([], 2, "-o: missing; name the new model, or give --force to replace base.h5"),
         (["-o", "n.h5", "--pop", "1", "--at", "a"], 2, "--pop: cannot be combined with --at; give one of the two"),
-        (["-o", "n.h5", "--pop", "0"], 2, "--pop: 0 is out of range; give a whole number from 1 up"),
+        (["-o", "n.h5", "--pop", "-1"], 2, "--pop: -1 is out of range; give a whole number from 0 up"),
+        (
+            ["-o", "n.h5", "--gradual", "--epochs-unfrozen", "0"],
+            2,
+            "--gradual: needs passes to share; give --epochs-un",
+        ),
+        (
+            ["-o", "n.h5", "--augment", "mixup=0.2", "--precompute"],
+            2,
+            "--precompute: cannot be combined with --augment, ",
+        ),
+        (
+            ["-o", "n.h5", "--augment", "mixup=0.2", "--features", "f.npy"],
+            2,
+            "--features: cannot be combined with --aug",
+        ),
+        (["-o", "n.h5", "--features", "f.npy", "--no-precompute"], 2, "--features: cannot be combined with --no-preco"),
+        (["-o", "n.h5", "--features", "x.npy"], 5, "x.npy: exists; use --force to replace it"),
+        (["-o", "n.h5", "--features", "no/f.npy"], 5, "no/f.npy: the folder no does not exist"),
+        (["-o", "n.h5", "--preprocess", "caffe"], 2, "--preprocess: caffe is for colour images, but rows are 2"),
         (["-o", "n.h5", "--at", "aa"], 2, "--at: the model has no layer 'aa'; did you mean 'a'?"),
         (["-o", "n.h5", "--head", "dens:2"], 2, "--head: dens:2: "),
         (["-o", "n.h5", "--lr", "1e-3,x"], 2, "--lr: 'x' is not a number above 0"),

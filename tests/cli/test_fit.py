@@ -111,6 +111,9 @@ def test_no_escape_codes_in_a_log(table, run_dltool):
         ([*WHOLE, "--clip-norm", "1", "--clip-value", "1"], 2, "--clip-value: cannot be combined with --clip-norm"),
         (["--weight-decay", "-1"], 2, "--weight-decay: -1 is out of range; give a number from 0 up"),
         ([*WHOLE, "--freeze", "dens"], 2, "--freeze: no layer with weights is called 'dens'; did you mean 'dense'?"),
+        ([*WHOLE, "--init-from", "no.h5"], 4, "no.h5: no such file; --init-from takes a model that dltool or Keras"),
+        ([*WHOLE, "--init-from", "x.npy"], 4, "x.npy: is "),
+        ([*WHOLE, "--init-from", "x.npy", "--restarts", "2"], 2, "--restarts: draws weights anew, which --init-from"),
         ([*WHOLE, "--checkpoint", "e{epoc}.h5"], 2, "--checkpoint: {epoc} in 'e{epoc}.h5' is not known; did you mean"),
         ([*WHOLE, "--checkpoint", "no/c.h5"], 5, "no/c.h5: the folder no does not exist; create it first"),
         ([*WHOLE, "--log", "log.txt"], 2, "--log: log.txt is neither .csv nor .jsonl; name it so"),
@@ -182,3 +185,38 @@ def test_a_resumed_run_takes_what_is_not_said_from_the_file(table, run_dltool, c
     assert main(["fit", "m.h5", "--data", "x.npy", "--resume"]) == 0
     assert capsys.readouterr().err == "m.h5: the run is finished, nothing is left to resume\n"
     assert Path("m.h5").read_bytes() == before
+
+
+def test_a_training_that_diverges_says_where_and_why_in_its_last_lines(table, capsys):
+    words = ["fit", "m.h5", *table, "--arch", "mlp:units=4,layers=1", "--lr", "1e25", "--optimizer", "sgd"]
+    assert main(words) == 6
+    lines = capsys.readouterr().err.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("autopsy  "))
+    assert re.fullmatch(r"autopsy  epoch 1, step \d of 4, lr 1e\+25", lines[start])
+    assert re.match(r"batch    x\.npy\[\d+\], x\.npy\[\d+\], x\.npy\[\d+\] and 13 more", lines[start + 1])
+    assert re.match(r"first    [\d,]+ of [\d,]+ outputs of layer 'dense(_1)?' are not finite", lines[start + 2])
+    assert any(line.startswith("weights  up to  dense ") for line in lines[start:])
+    assert lines[-1].startswith("dltool: error: training: the loss is nan in epoch 1, step ")
+    assert lines[-1].endswith("use a smaller --lr, as 0.01; no epoch was finished, so nothing was written")
+    assert main([*words, "-q"]) == 6
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_end_that_gives_no_probabilities_is_named_with_its_rows(table, capsys):
+    np.save("x.npy", -np.abs(np.load("x.npy")) - 1)
+    build = ["build", "m.h5", "--input", "2", "dense:2,relu,kernel_initializer=ones", "--loss"]
+    assert main([*build, "sparse_categorical_crossentropy", "-q"]) == 0
+    capsys.readouterr()
+    assert main(["fit", "m.h5", *table]) == 6
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "sparse_categorical_crossentropy of output 'dense' is not finite in 16 of 16 rows, because it needs" in line
+    assert "; end the network with softmax, or give --loss sparse_categorical_crossentropy:from_logits=true" in line
+
+
+def test_a_row_that_is_not_a_number_is_named_before_anything_trains(table, capsys):
+    rows = np.load("x.npy")
+    rows[17, 1] = np.nan
+    np.save("x.npy", rows)
+    assert main(["fit", "m.h5", *table, "--arch", "mlp"]) == 3
+    assert "x.npy: NaN at row 17, column 1" in capsys.readouterr().err
+    assert not Path("m.h5").exists()

@@ -20,6 +20,7 @@ STEPS = [
     "predict m.h5 test --top 2",
     "summary m.h5",
     "lr-find m.h5 --data train --steps 40 --max 100",
+    "tune best.h5 --data train --arch mlp --try lr=0.01..0.1 --try optimizer=adam,sgd:momentum=0.9 --trials 3",
     "pseudo-label m.h5 --unlabelled test --val train --threshold 0.4 -o pool.csv",
     "fit m.h5 --data train --extra pool.csv --epochs 1",
     "finetune m.h5 --data other -o tuned.h5 --epochs 2 --epochs-unfrozen 1",

@@ -23,7 +23,42 @@ CASES = [
     ("auc", {"curve": "PR"}, "binary"),
     ("mean_absolute_error", {}, "numbers"),
     ("mean_squared_error", {}, "numbers"),
+    ("auc", {"multi_label": True}, "labels"),
+    ("root_mean_squared_error", {}, "numbers"),
+    ("mean_absolute_percentage_error", {}, "numbers"),
+    ("mean_squared_logarithmic_error", {}, "amounts"),
+    ("log_cosh_error", {}, "numbers"),
+    ("poisson", {}, "amounts"),
+    ("cosine_similarity", {}, "numbers"),
+    ("r2_score", {"class_aggregation": "variance_weighted_average"}, "numbers"),
+    ("pearson_correlation", {}, "numbers"),
+    ("concordance_correlation", {}, "numbers"),
+    ("binary_crossentropy", {}, "labels"),
+    ("categorical_crossentropy", {}, "one_hot"),
+    ("sparse_categorical_crossentropy", {}, "classes"),
+    ("crossentropy", {}, "classes"),
+    ("crossentropy", {}, "binary"),
+    ("kl_divergence", {}, "one_hot"),
+    ("hinge", {}, "labels"),
+    ("squared_hinge", {}, "labels"),
+    ("categorical_hinge", {}, "one_hot"),
+    ("true_positives", {"thresholds": 0.4}, "labels"),
+    ("false_positives", {}, "labels"),
+    ("true_negatives", {}, "binary"),
+    ("false_negatives", {}, "labels"),
+    ("precision_at_recall", {"recall": 0.9}, "labels"),
+    ("recall_at_precision", {"precision": 0.9, "num_thresholds": 20}, "labels"),
+    ("sensitivity_at_specificity", {"specificity": 0.9, "class_id": 2}, "labels"),
+    ("specificity_at_sensitivity", {"sensitivity": 0.9}, "binary"),
+    ("binary_io_u", {"threshold": 0.4, "target_class_ids": (1,)}, "binary"),
+    ("io_u", {"num_classes": 4, "target_class_ids": (1, 2), "sparse_y_pred": False}, "classes"),
+    ("mean_io_u", {"num_classes": 4, "sparse_y_pred": False}, "classes"),
+    ("one_hot_io_u", {"num_classes": 4, "target_class_ids": (0, 3)}, "one_hot"),
+    ("one_hot_mean_io_u", {"num_classes": 4}, "one_hot"),
 ]
+COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+"""Sums of weights, not means."""
+
 every_case = pytest.mark.parametrize(("name", "config", "kind"), CASES)
 ROWS = 12
 
@@ -44,6 +79,7 @@ def data(kind):
         "one_hot": np.eye(4, dtype=np.float32)[classes],
         "labels": rng.integers(0, 2, (ROWS, 4)),
         "numbers": rng.normal(size=(ROWS, 4)).astype(np.float32),
+        "amounts": rng.integers(1, 9, (ROWS, 4)).astype(np.float32),
     }
     return targets[kind], outputs
 
@@ -86,7 +122,8 @@ def test_equal_weights_change_nothing(name, config, kind):
     plain, weighted = make(name, config), make(name, config)
     plain.update(y_true, y_pred)
     weighted.update(y_true, y_pred, np.full(ROWS, 3.0))
-    assert weighted.result() == pytest.approx(plain.result(), rel=1e-6)
+    factor = 3.0 if name in COUNTS else 1.0
+    assert weighted.result() == pytest.approx(factor * plain.result(), rel=1e-6)
 
 
 @every_case

@@ -13,18 +13,23 @@ from dltool.engine.layers import (
     BatchNormalization,
     Bidirectional,
     Concatenate,
+    Conv1D,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Embedding,
     Flatten,
+    GlobalAveragePooling1D,
     GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
     GlobalMaxPooling2D,
     LeakyReLU,
     Masking,
     MaxPooling2D,
     ReLU,
     Rescaling,
+    Reshape,
     ZeroPadding2D,
 )
 
@@ -101,9 +106,22 @@ def sequences() -> Graph:
     x = b.input((6, 5))
     y = b.add(LSTM(9, go_backwards=True), b.add(LSTM(8, return_sequences=True), x))
     masked = b.add(Masking(), b.add(ReLU(threshold=1.5), x))
+    after = b.add(GRU(7, return_sequences=True, go_backwards=True), masked)
+    before = b.add(GRU(5, reset_after=False, return_sequences=True), b.add(LSTM(6, return_sequences=True), masked))
+    z = b.add(GRU(9), b.add(Concatenate(), after, before))
+    y = b.add(Concatenate(), y, z, b.add(GRU(70, reset_after=False), x))
     z = b.add(LSTM(4, dropout=0.3), b.add(Bidirectional(GRU(3, return_sequences=True)), masked))
     z = b.add(Dense(7, activation="tanh", activity_regularizer="l2"), b.add(Concatenate(), y, z))
     return b.graph(b.add(Dense(10, activation="softmax"), z))
+
+
+def decoder() -> Graph:
+    """A dense layer reshaped to an image, which convolutions read with a border."""
+    b = GraphBuilder()
+    x = b.add(Reshape((7, 7, 32)), b.add(Dense(7 * 7 * 32, activation="relu"), b.input((5,))))
+    x = b.add(Conv2D(32, 3, padding="same", activation="relu"), x)
+    x = b.add(Conv2D(8, 5, padding="same"), b.add(Reshape((14, 14, 8)), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(GlobalAveragePooling2D(), x)))
 
 
 def mobile() -> Graph:
@@ -119,6 +137,18 @@ def mobile() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), x))
 
 
+def reader() -> Graph:
+    """A table that is read twice, convolutions of its rows, and a table with a mask before an LSTM."""
+    b = GraphBuilder()
+    x = b.add(Rescaling(3.0), b.input((7,)))
+    table = Embedding(9, 70, name="table")
+    y = b.add(Conv1D(12, 3, padding="same", activation="relu"), b.add(table, x))
+    y = b.add(GlobalMaxPooling1D(), b.add(Conv1D(6, 2, strides=2, activation="tanh"), y))
+    again = b.add(GlobalAveragePooling1D(), b.add(table, b.add(Rescaling(-1.0), x)))
+    z = b.add(LSTM(5), b.add(Embedding(6, 3, mask_zero=True, embeddings_regularizer="l2"), x))
+    return b.graph(b.add(Dense(10, activation="softmax"), b.add(Concatenate(), y, again, z)))
+
+
 NETWORKS = {
     "perceptron": perceptron,
     "classic": classic,
@@ -127,6 +157,8 @@ NETWORKS = {
     "mixed": mixed,
     "mobile": mobile,
     "sequences": sequences,
+    "reader": reader,
+    "decoder": decoder,
 }
 
 

@@ -16,6 +16,7 @@ from dltool.engine.layers import (
     GlobalAveragePooling2D,
     InputLayer,
     Rescaling,
+    Softmax,
 )
 from dltool.engine.model import Model
 from dltool.engine.surgery import (
@@ -26,8 +27,10 @@ from dltool.engine.surgery import (
     graft,
     head_start,
     insert_after_input,
+    is_called,
     node_named,
     renamed,
+    resized,
     transplant,
     weighted_layers,
     with_trainable,
@@ -74,6 +77,30 @@ def names(graph):
             ),
             "features",
         ),
+        (
+            chain(
+                Conv2D(4, 3, name="features"),
+                Dropout(0.5),
+                Conv2D(5, 1),
+                Activation("relu"),
+                GlobalAveragePooling2D(),
+                Activation("softmax"),
+                shape=(6, 6, 3),
+            ),
+            "features",
+        ),
+        (
+            chain(
+                Conv2D(4, 3, name="features"),
+                Dropout(0.5),
+                Conv2D(5, 1),
+                Activation("relu"),
+                GlobalAveragePooling2D(),
+                Softmax(),
+                shape=(6, 6, 3),
+            ),
+            "features",
+        ),
     ],
 )
 def test_the_usual_head_is_the_last_dense_with_what_belongs_to_it(graph, kept):
@@ -84,6 +111,9 @@ def test_another_end_is_refused_with_the_options_that_help():
     graph = chain(Conv2D(3, 3), BatchNormalization(), shape=(6, 6, 3))
     with pytest.raises(UsageError, match=r"ends with BatchNormalization 'batch_normalization', .* give --pop N or"):
         head_start(graph)
+    features = chain(Conv2D(3, 3), GlobalAveragePooling2D(name="gap"), Activation("relu"), shape=(6, 6, 3))
+    with pytest.raises(UsageError, match=r"ends with GlobalAveragePooling2D 'gap', .* --pop 0 keeps all of it"):
+        head_start(features)
 
 
 def test_popping_counts_layers_from_the_end():
@@ -208,3 +238,56 @@ def test_rates_go_by_depth_and_the_head_has_the_last():
     # The head has the last rate even where it is most of the network.
     assert depth_rates(graph, ["d1", "d2", "d3", "d4", "d5", "d6"], (1e-4, 1e-2))["d1"] == 1
     assert set(depth_rates(graph, [], (0.5,)).values()) == {1.0}
+
+
+def nested():
+    """Two models inside a model: ``left`` and ``right`` each have a ``conv``; ``left`` ends with ``left/pool``."""
+    builder = GraphBuilder()
+    x = builder.add(Conv2D(3, 3, name="left/conv"), builder.input((8, 8, 1)))
+    x = builder.add(Conv2D(3, 3, name="left/inner/last"), x)
+    middle = builder.add(GlobalAveragePooling2D(name="left/pool"), x)
+    y = builder.add(GlobalAveragePooling2D(name="right/gap"), builder.add(Conv2D(2, 3, name="right/conv"), x))
+    return builder.graph(builder.add(Dense(2, name="head"), builder.add(Add(name="sum"), middle, middle)), y)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "called"),
+    [
+        ("left/conv", {"left/conv"}),
+        ("conv", {"left/conv", "right/conv"}),
+        ("left", {"left/conv", "left/inner/last", "left/pool"}),
+        ("inner/*", {"left/inner/last"}),
+        ("*a*", {"left/inner/last", "right/gap", "head"}),
+        ("con", set()),
+    ],
+)
+def test_any_part_of_the_way_to_a_nested_layer_names_it(pattern, called):
+    assert {name for name in nested().layers if is_called(name, pattern)} - {"input_layer"} == called
+
+
+def test_a_nested_layer_is_found_by_its_end_and_a_nested_model_by_where_it_is_left():
+    graph = nested()
+    assert graph.nodes[node_named(graph, "last")].name == "left/inner/last"
+    assert graph.nodes[node_named(graph, "inner/last")].name == "left/inner/last"
+    assert graph.nodes[node_named(graph, "right")].name == "right/gap"
+    with pytest.raises(UsageError, match="--at: 'conv' may be 'left/conv' or 'right/conv'; give the whole name"):
+        node_named(graph, "conv")
+    with pytest.raises(UsageError, match="--at: 'left' may be 'left/inner/last' or 'left/pool'"):
+        node_named(graph, "left")
+    with pytest.raises(UsageError, match="--at: the model has no layer 'lst'; did you mean 'last'"):
+        node_named(graph, "lst")
+
+
+def test_a_convolutional_network_takes_another_size_and_keeps_its_weights():
+    graph = chain(Conv2D(2, 3), BatchNormalization(), GlobalAveragePooling2D(), Dense(3), shape=(8, 8, 1))
+    larger = resized(graph, (12, 9, 1))
+    assert larger.input_shapes == ((12, 9, 1),) and larger.shapes[1] == (10, 7, 2)
+    assert larger.specs == graph.specs
+
+
+def test_what_stands_against_another_size_is_named():
+    flat = chain(Conv2D(2, 3), Flatten(), Dense(3, name="fc"), shape=(4, 4, 1))
+    with pytest.raises(UsageError, match="6x6x1 instead of 4x4x1: layer 'fc' has weights for 8 and would get 32; keep"):
+        resized(flat, (6, 6, 1))
+    with pytest.raises(UsageError, match=r"2x2x1 instead of 4x4x1: layer 'conv2d'.* is too small"):
+        resized(flat, (2, 2, 1))

@@ -31,12 +31,6 @@ EXECUTORS = [
     Executor,
 ]
 
-NOT_YET = {
-    "opt_adam_ema": "moving averages of weights",
-    "opt_schedule_piecewise": "piecewise schedules",
-}
-"""Cases of our layers, losses and optimizers that use what the engine does not have."""
-
 CLASS_WEIGHTS = {
     "loss_cce_class_weight": np.array([1.0, 2.5, 0.5]),
     "loss_scce_class_weight": np.array([1.0, 2.5, 0.5]),
@@ -66,7 +60,7 @@ def folder() -> Path | None:
 @cache
 def index() -> dict[str, dict]:
     cases = json.loads((folder() / "INDEX.json").read_text())
-    return {case["name"]: case for case in cases if case["name"] not in NOT_YET}
+    return {case["name"]: case for case in cases}
 
 
 def loss_names(case: dict) -> list[str]:

@@ -1,12 +1,23 @@
 """Small models and hand-made files for the tests of model files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from dltool.engine.graph import GraphBuilder
-from dltool.engine.layers import Add, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Normalization
+from dltool.engine.graph import Graph, GraphBuilder
+from dltool.engine.layers import (
+    Add,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    MaxPooling2D,
+    Normalization,
+)
 from dltool.engine.losses import loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import Adam
@@ -23,6 +34,17 @@ def images() -> Model:
     x = b.add(Dropout(0.25), x)
     x = b.add(Flatten(), x)
     return Model.build(b.graph(b.add(Dense(3, activation="softmax"), x)), seed=1)
+
+
+def still() -> Model:
+    """Normalisation and dropout that were called with ``training=False``."""
+    b = GraphBuilder("still")
+    x = b.add(Conv2D(4, 3, name="conv"), b.input((8, 8, 1), "picture"))
+    x = b.add(BatchNormalization(name="norm"), x)
+    x = b.add(GlobalAveragePooling2D(name="pool"), b.add(Dropout(0.5, name="drop"), x))
+    graph = b.graph(b.add(Dense(3, activation="softmax", name="dense"), x))
+    nodes = tuple(replace(node, inference=node.layer.trains_differently) for node in graph.nodes)
+    return Model.build(Graph(nodes, graph.outputs, graph.name), seed=3)
 
 
 def residual() -> Model:

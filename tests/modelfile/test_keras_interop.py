@@ -26,7 +26,7 @@ from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
 from tests.contracts.layer_cases import CASES
-from tests.modelfile.models import images, residual, trained
+from tests.modelfile.models import images, residual, still, trained
 
 pytestmark = pytest.mark.interop
 
@@ -107,6 +107,7 @@ def states() -> Model:
 
 def models() -> dict[str, SavedModel]:
     found = {"images": trained(images()), "twins": trained(residual()), "states": SavedModel(states())}
+    found["still"] = SavedModel(still())
     found |= {name: SavedModel(model) for name, model in single_layers().items()}
     for name in OPTIMIZERS.names():
         found[f"compiled_{name}"] = compiled(name)
@@ -169,6 +170,12 @@ def arrays_in(path) -> list[np.ndarray]:
         return [arrays[name] for name in sorted(arrays.files)]
 
 
+def uncut() -> set[str]:
+    """Models that Keras 3 passes through a layer which cuts them; users are told."""
+    found = {name: keras_differences(model.graph) for name, model in single_layers().items()}
+    return {name for name, told in found.items() if any("uncut at inference" in sentence for sentence in told)}
+
+
 def predictions(folder, name, file) -> tuple[np.ndarray, ...]:
     with ReferenceExecutor(read(folder / file).model, batch_size=4) as executor:
         return executor.forward(tuple(arrays_in(folder / f"{name}.npz")))
@@ -200,7 +207,7 @@ def test_keras_predicts_the_same(opened):
     package, folder, verdicts = opened
     wrong = {}
     for name in verdicts:
-        if verdicts[name] != "ok":
+        if verdicts[name] != "ok" or (package == "keras" and name in uncut()):
             continue
         for found, expected in zip(
             arrays_in(folder / f"{name}.out.npz"), predictions(folder, name, f"{name}.h5"), strict=True
@@ -216,7 +223,7 @@ def test_keras_predicts_the_same(opened):
 def test_keras_3_opens_archives_and_networks_with_weights_and_predicts_the_same(opened):
     """Its own formats can say more: also what the file for both generations cannot, but for hard_sigmoid."""
     _, folder, verdicts = opened
-    names = {name for name, verdict in verdicts.items() if verdict == "ok"}
+    names = {name for name, verdict in verdicts.items() if verdict == "ok"} - uncut()
     assert len(names) > 60
     for name in names:
         for number in (0, 1):

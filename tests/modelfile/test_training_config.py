@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from dltool.engine.losses import CategoricalCrossentropy, Huber, MeanSquaredError
+from dltool.engine.losses import CTC, CategoricalCrossentropy, Huber, MeanSquaredError
 from dltool.engine.optimizers import SGD, Adagrad, Adam, Nadam, RMSprop
+from dltool.engine.rate_schedules import CosineDecay, PiecewiseConstantDecay, PolynomialDecay
+from dltool.modelfile.keras3 import simplify
 from dltool.modelfile.saved import TrainingConfig
 from dltool.modelfile.training_config import (
     keras_training_config,
@@ -63,8 +65,20 @@ def test_metrics_of_all_spellings_come_once_and_unknown_ones_apart():
         ("Adagrad", {"lr": 0.1, "decay": 0.0}, "2.1.0", Adagrad(0.1, initial_accumulator_value=0.0)),
         ("Adagrad", {"learning_rate": 0.1}, "3.0.0", Adagrad(0.1)),
         ("MyAdam", {"learning_rate": 0.1}, "3.0.0", None),
-        ("Adam", {"learning_rate": 0.1, "use_ema": True}, "3.0.0", None),
+        ("Adam", {"learning_rate": 0.1, "use_ema": True}, "3.0.0", Adam(0.1, use_ema=True)),
         ("Adam", {"learning_rate": {"class_name": "CosineDecay", "config": {}}}, "3.0.0", None),
+        ("Adam", {"learning_rate": {"class_name": "CosineDecay", "config": 3}}, "3.0.0", None),
+        (
+            "Adam",
+            {
+                "learning_rate": {
+                    "class_name": "PiecewiseConstantDecay",
+                    "config": {"boundaries": ["a"], "values": [1, {}]},
+                }
+            },
+            "3.0.0",
+            None,
+        ),
         ("Adam", {"learning_rate": "fast"}, "3.0.0", None),
     ],
 )
@@ -99,6 +113,22 @@ def test_a_config_survives_json():
     assert training_from_json(json.loads(json.dumps(training_to_json(config)))) == config
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        PiecewiseConstantDecay([100, 200], [0.1, 0.01, 0.001]),
+        CosineDecay(0.0, 50, alpha=0.1, warmup_target=0.1, warmup_steps=5),
+        PolynomialDecay(0.1, 50, 0.001, cycle=True),
+    ],
+)
+def test_schedules_and_moving_averages_inside_optimizers_survive_both_forms(schedule):
+    rule = Adam(schedule.peak, schedule=schedule, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=10)
+    config = make(optimizer=rule)
+    assert training_from_json(json.loads(json.dumps(training_to_json(config)))) == config
+    written = json.loads(json.dumps(keras_training_config(config, ("out",))["optimizer_config"]))
+    assert read_optimizer(simplify(written), "3.15.0") == rule
+
+
 def test_keras_gets_full_names_and_no_key_that_it_rejects():
     config = make(metrics=("accuracy", "auc", "mae"), optimizer=SGD(0.5, decay=0.1))
     written = keras_training_config(config, ("out",))
@@ -117,3 +147,9 @@ def test_what_keras_has_no_words_for_is_not_written():
     assert keras_training_config(None, ("out",)) is None
     assert keras_training_config(make(losses=(None,)), ("out",)) is None
     assert keras_training_config(make(optimizer=None), ("out",)) is None
+
+
+def test_the_loss_of_strings_is_kept_from_keras_because_tf_keras_would_refuse_the_file():
+    config = TrainingConfig((CTC(),), ("ctc",), (1.0,), optimizer=Adam())
+    assert keras_training_config(config, ("dense",)) is None
+    assert training_from_json(json.loads(json.dumps(training_to_json(config)))) == config

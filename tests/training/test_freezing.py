@@ -55,3 +55,12 @@ def test_what_is_not_named_is_thawed(graph):
 def test_what_names_no_layer_or_all_is_refused(graph, text, message):
     with pytest.raises(UsageError, match=f"--freeze: .*{message}"):
         frozen(graph, text)
+
+
+def test_layers_of_nested_models_are_frozen_by_any_part_of_their_way():
+    builder = GraphBuilder()
+    x = builder.add(Dense(3, name="base/block/one"), builder.input((2,)))
+    x = builder.add(Dense(3, name="base/two"), x)
+    graph = builder.graph(builder.add(Dense(2, name="out"), x))
+    assert still(frozen(graph, "base")) == {"base/block/one", "base/two"}
+    assert still(frozen(graph, "one")) == {"base/block/one"}

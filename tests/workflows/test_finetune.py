@@ -113,7 +113,7 @@ def test_new_classes_are_learnt_and_the_file_says_everything(world, tmp_path):
     )
     assert heard.epochs == [(n, 8) for n in range(1, 9)] + [(n, 12) for n in range(9, 13)]
     assert [stage.what for stage in result.stages] == [
-        "head only, features computed once (60 x 16, 0.0 MB)",
+        "head only, features computed once (60 x 16, 3.8 kB)",
         "all layers, lr 1e-04 .. 1e-02",
     ]
     assert [(stage.number, stage.epochs) for stage in heard.stages] == [(1, 8), (2, 4)]
@@ -138,11 +138,23 @@ def test_features_computed_once_train_the_same_head_as_running_the_base_each_tim
     assert [row["loss"] for row in first.history] == pytest.approx([row["loss"] for row in second.history], abs=1e-4)
 
 
-def test_features_that_do_not_fit_are_not_kept_unless_that_was_asked(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("dltool.workflows.finetune_stages.store_limit", lambda: 60 * 16 * 4 - 1)
-    result = finetune.run(settings(world, tmp_path / "n.h5", epochs=1, epochs_unfrozen=0))
+def test_features_that_memory_does_not_hold_lie_on_the_disk_while_they_are_needed(world, tmp_path, monkeypatch):
+    finetune.run(settings(world, tmp_path / "m.h5", epochs=3, epochs_unfrozen=0))
+    monkeypatch.setattr("dltool.workflows.feature_cache.store_limit", lambda: 60 * 16 * 4 - 1)
+    result = finetune.run(settings(world, tmp_path / "n.h5", epochs=3, epochs_unfrozen=0))
+    assert result.stages[0].what == "head only, features computed once (60 x 16, 3.8 kB on disk)"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "n.h5"]
+    assert (tmp_path / "m.h5").read_bytes() == (tmp_path / "n.h5").read_bytes()
+
+
+def test_features_that_fit_nowhere_are_not_kept_unless_that_was_asked(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("dltool.workflows.feature_cache.store_limit", lambda: 0)
+    monkeypatch.setattr("dltool.workflows.feature_cache.has_room", lambda folder, size: False)
+    heard = Heard()
+    result = finetune.run(settings(world, tmp_path / "n.h5", epochs=1, epochs_unfrozen=0), heard)
     assert result.stages[0].what == "head only"
-    with pytest.raises(UsageError, match=r"--precompute: the features of 60 rows need 0\.0 GB, which do not fit"):
+    assert "note    features would need 3.8 kB, for which there is no room: the base runs in every epoch" in heard.lines
+    with pytest.raises(UsageError, match=r"--precompute: the features of 60 rows need 3\.8 kB, which fit neither into"):
         finetune.run(settings(world, tmp_path / "m.h5", precompute=True))
     assert not (tmp_path / "m.h5").exists()
 
@@ -161,7 +173,7 @@ def test_unfrozen_layers_move_at_their_depths_rate_and_batch_normalisation_stays
 
 
 def test_bn_update_lets_statistics_follow_the_new_data(world, tmp_path):
-    finetune.run(settings(world, tmp_path / "n.h5", bn_update=True, val_split=0.0))
+    finetune.run(settings(world, tmp_path / "n.h5", bn="update", val_split=0.0))
     norm = "batch_normalization"
     before, after = weights_of(world / "base.h5", norm)[norm], weights_of(tmp_path / "n.h5", norm)[norm]
     assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))

@@ -8,29 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dltool.errors import DataError, OutputError, ShortError, UsageError
 from dltool.modelfile.reading import read
 from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, DataSettings, EvaluateSettings, FitSettings, PseudoLabelSettings
 from dltool.workflows import build, evaluate, fit, pseudo_label
-from tests.workflows.pictures import picture_folder
-
-CLOSE = {"dark": 80, "mid": 128, "bright": 176}
-"""Brightness of classes that a model often tells apart: noise of +-20 in each pixel, and of the whole picture below."""
-
-
-def uneven(root: Path, classes: dict[str, int], per_class: int, seed: int, shift: int = 0) -> Path:
-    """Pictures whose brightness scatters around their class's, so that some are told wrongly."""
-    random = np.random.default_rng(seed)
-    for name, brightness in classes.items():
-        (root / name).mkdir(parents=True)
-        for number in range(per_class):
-            level = brightness + shift + random.normal(0, 16)
-            pixels = np.clip(level + random.integers(-20, 21, (8, 8)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{number}.png")
-    return root
+from tests.workflows.pictures import CLOSE, picture_folder, pool, uneven
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +36,6 @@ def world(tmp_path_factory):
         )
     )
     return root
-
-
-def pool(folder: Path, seed: int, shift: int = 0, per_class: int = 120) -> Path:
-    """``folder/dark-7.png``: unlabelled, but the name tells."""
-    uneven(folder / "by_class", CLOSE, per_class, seed, shift)
-    for name in CLOSE:
-        for path in (folder / "by_class" / name).iterdir():
-            path.rename(folder / f"{name}-{path.name}")
-    shutil.rmtree(folder / "by_class")
-    return folder
 
 
 def settings(world: Path, **options) -> PseudoLabelSettings:
@@ -172,7 +146,7 @@ def test_thresholds_can_be_given_per_class(world):
 
 
 def test_accepted_rows_out_of_balance_are_warned_of(world):
-    (warning,) = pseudo_label.run(settings(world, threshold="dark=0.5,bright=0.5,mid=0.9")).warnings
+    (warning,) = pseudo_label.run(settings(world, threshold="dark=0.5,bright=0.5,mid=0.9", calibrate=False)).warnings
     assert warning.startswith("the accepted rows are out of balance: ")
     assert warning.endswith(" mid, of the labelled rows 33%; --max-per-class N limits it")
 
@@ -195,13 +169,29 @@ def test_without_val_the_part_that_fit_held_out_is_used(world):
         pseudo_label.run(settings(world, val=(), data=DataSettings()))
 
 
+def test_what_was_held_out_by_groups_must_be_given(world, tmp_path):
+    saved = read(str(world / "m.h5"))
+    saved.split = {**saved.split, "kind": "grouped"}
+    write(saved, tmp_path / "g.h5")
+    with pytest.raises(UsageError, match=r"--val: missing, and what .*g.h5 held out went by groups \(--group\); give"):
+        pseudo_label.run(replace(settings(world, val=()), model=str(tmp_path / "g.h5")))
+
+
+def test_a_model_without_class_names_takes_those_of_the_data(world, tmp_path):
+    saved = read(str(world / "m.h5"))
+    saved.classes = None
+    write(saved, tmp_path / "nameless.h5")
+    nameless = pseudo_label.run(replace(settings(world), model=str(tmp_path / "nameless.h5")))
+    assert nameless.rows == pseudo_label.run(settings(world)).rows
+
+
 def test_a_list_of_paths_is_a_pool_too_and_labelled_files_are_left_out(world, tmp_path):
     names = [world / "pool" / f"dark-{i}.png" for i in range(30)] + [world / "train" / "dark" / "0.png"]
     wanted = tmp_path / "list.csv"
     wanted.write_text("path\n" + "\n".join(os.path.relpath(name, tmp_path) for name in names) + "\n", encoding="utf-8")
     result = pseudo_label.run(settings(world, unlabelled=(str(wanted),), threshold="0"))
     assert result.scored == len(result.rows) == 30
-    assert result.notes == ("left out 1 rows that are labelled in --data",)
+    assert result.notes == ("left out 1 row that is labelled already",)
 
 
 def test_unreadable_pictures_are_named_and_left_out(world, tmp_path):

@@ -84,7 +84,7 @@ class Site:
         layer: the layer, without its activation.
         node: index of the graph's node, keys random streams.
         batch_size: the most rows of a batch.
-        training: whether this is a training program.
+        training: whether this is a training program. inference: the layer computes as at inference even then.
         seed: of the random streams.
         exact: no algorithm whose rounding errors exceed a direct computation's.
         relu: apply max(0, .) to the output; the output's sign then tells the gradient.
@@ -134,6 +134,12 @@ class Site:
     output_mask: Buffer | None = None
     states: tuple[np.ndarray, ...] = ()
     penalties: np.ndarray | None = None
+    inference: bool = False
+
+    @property
+    def in_training(self) -> bool:
+        """True when the layer computes as in training: batch statistics, dropout."""
+        return self.training and not self.inference
 
     @property
     def joins(self) -> bool:
@@ -178,6 +184,8 @@ class Kernel:
     """True when weight gradients are sums per shard in ``site.partials``; False: written into ``site.gradients``."""
     can_mask_input = False
     """True when ``site.masks_input`` is honoured."""
+    makes_mask = False
+    """True when it computes the output's mask where ``site.makes_mask``."""
     runs_in_bands = False
     """True when the forward phase can work on a band of image rows (``piece.banded``)."""
 

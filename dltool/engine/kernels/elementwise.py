@@ -201,7 +201,12 @@ def plan_rescaling(site: Site) -> Kernel | None:
     return RescalingKernel(site) if np.ndim(site.layer.scale) == 0 and np.ndim(site.layer.offset) == 0 else None
 
 
-planner(Dropout)(DropoutKernel)
+@planner(Dropout)
+def plan_dropout(site: Site) -> Kernel | None:
+    """The layer's own arithmetic where elements share their fate; few numbers are drawn then."""
+    return DropoutKernel(site) if site.layer.noise_shape is None else None
+
+
 planner(Flatten)(CopyKernel)
 planner(Reshape)(CopyKernel)
 planner(ZeroPadding2D)(ZeroPaddingKernel)

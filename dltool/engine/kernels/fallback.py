@@ -21,7 +21,7 @@ class ReferenceKernel(Kernel):
 
     def __init__(self, site: Site):
         super().__init__(site)
-        self.couples_batch = site.layer.couples_batch and site.training
+        self.couples_batch = site.layer.couples_batch and site.in_training
         self.sums_shards = not self.couples_batch
         self.runs_in_bands = isinstance(site.layer, Activation) and activation(site.layer.activation).elementwise
 
@@ -41,7 +41,7 @@ class ReferenceKernel(Kernel):
         inputs = tuple(buffer.interior(piece) for buffer in site.x)
         x = inputs if site.joins else inputs[0]
         y, saved, key = site.y.interior(piece), piece.workspace.saved, self.key(piece)
-        draws = site.training and site.layer.is_random
+        draws = site.in_training and site.layer.is_random
         given = [None if buffer is None else buffer.image(piece) for buffer in site.masks]
         made = site.output_mask.image(piece) if site.makes_mask else None
         states = tuple(array[piece.start : piece.stop] for array in site.states)
@@ -49,7 +49,7 @@ class ReferenceKernel(Kernel):
         def run() -> None:
             stream = Stream(site.seed, int(site.clock[0]), site.node, piece.start) if draws else None
             masks = tuple(None if mask is None else mask > 0 for mask in given)
-            call = Call(site.training, stream, masks=masks, state=states or None, total_rows=piece.total)
+            call = Call(site.in_training, stream, masks=masks, state=states or None, total_rows=piece.total)
             value, backward = site.layer.forward(x, site.weights, call)
             np.copyto(y, value)
             if site.penalties is not None:

@@ -314,6 +314,8 @@ def plan_normalization(site: Site) -> Kernel | None:
     layer, rank = site.layer, len(site.output_shape)
     if layer.channel_axis(rank + 1) != rank or rank not in (1, 3):
         return None
-    if site.training and layer.trainable:
+    if site.in_training and layer.trainable:
         return BatchNormalizationKernel(site)
+    if site.training and site.trains_weights:
+        return None  # gamma and beta train on moving statistics; the kernel below has no gradients for them
     return FrozenNormalizationKernel(site)

@@ -1,6 +1,7 @@
 """All layers, one module per family; importing this package fills the ``LAYERS`` registry."""
 
 from dltool.engine.layers.advanced_activations import ELU, PReLU, Softmax, ThresholdedReLU
+from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, StochasticDepth
 from dltool.engine.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from dltool.engine.layers.base import LAYERS, Call, Layer, Shape, WeightSpec
 from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
@@ -46,6 +47,17 @@ from dltool.engine.layers.pooling_nd import (
     GlobalMaxPooling3D,
     MaxPooling1D,
     MaxPooling3D,
+)
+from dltool.engine.layers.random_images import (
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomHeight,
+    RandomRotation,
+    RandomTranslation,
+    RandomWidth,
+    RandomZoom,
 )
 from dltool.engine.layers.recurrent import GRU, LSTM, Part, SimpleRNN
 from dltool.engine.layers.resizing import (
@@ -93,6 +105,7 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CustomScaleLayer",
     "Dense",
     "DepthwiseConv2D",
     "Dot",
@@ -111,6 +124,7 @@ __all__ = [
     "InputLayer",
     "Layer",
     "LayerNormalization",
+    "LayerScale",
     "LeakyReLU",
     "Masking",
     "MaxPooling1D",
@@ -124,6 +138,15 @@ __all__ = [
     "PReLU",
     "Part",
     "Permute",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomHeight",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomWidth",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -137,6 +160,7 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "StochasticDepth",
     "Subtract",
     "ThresholdedReLU",
     "TimeDistributed",

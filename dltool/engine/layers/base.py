@@ -98,8 +98,15 @@ class Layer:
     """True when the output has the mask of the (first) input; else it has none, unless ``mask_shape`` says so."""
     couples_batch: ClassVar[bool] = False
     """True when, in training, a row's output depends on other rows (batch normalisation)."""
+    idle_at_inference: ClassVar[bool] = False
+    """True when the output at inference is the input."""
     is_random: ClassVar[bool] = False
     """True when training draws random numbers from ``call.stream``."""
+
+    @property
+    def trains_differently(self) -> bool:
+        """True when the layer computes something else in training than at inference."""
+        return self.couples_batch or self.is_random
 
     def output_shape(self, shape: Any) -> Shape:
         """The output's shape for an input shape (a tuple of shapes when the layer joins). Raises UsageError."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, normalize
+from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, describe, normalize
 from dltool.engine.layers.spatial import check_positions
 from dltool.errors import UsageError
 
@@ -44,14 +44,19 @@ def rate(name: str, value: Any) -> float:
 class Dropout(Layer):
     """In training sets a share ``rate`` of the elements to zero and scales the rest up; else passes x on.
 
+    ``noise_shape`` makes elements share their fate: (None, 1, 1, 1) drops whole samples, as networks with stochastic
+    depth do. Its first entry, the batch, must be None.
+
     Deviation from Keras: one random byte decides on one element, so the rate used is ``rate`` rounded to 1/256 (and at
     most 255/256), and the scale 256 / (256 - threshold) belongs to that rate: the mean stays exact.
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 
     rate: float
+    noise_shape: tuple[int | None, ...] | None = None
 
     is_random: ClassVar[bool] = True
+    idle_at_inference: ClassVar[bool] = True
 
     keeps_mask: ClassVar[bool] = True
 
@@ -59,6 +64,10 @@ class Dropout(Layer):
         normalize(self, rate=float(self.rate))
         if not 0 <= self.rate <= 1:
             raise UsageError(f"dropout rate {self.rate:g}: must lie between 0 and 1, e.g. 0.5")
+        if self.noise_shape is not None:
+            normalize(self, noise_shape=tuple(self.noise_shape))
+            if self.noise_shape[:1] != (None,):
+                raise UsageError(f"noise_shape {self.noise_shape}: the batch's entry, the first, must be None")
 
     @property
     def threshold(self) -> int:
@@ -70,10 +79,24 @@ class Dropout(Layer):
         """What kept elements are multiplied with."""
         return kept_scale(self.rate)
 
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.noise_shape is not None:
+            fits = len(self.noise_shape) == len(shape) + 1
+            if not fits or any(
+                wanted not in (None, 1, size) for wanted, size in zip(self.noise_shape[1:], shape, strict=True)
+            ):
+                raise UsageError(f"noise_shape {self.noise_shape} does not fit its input {describe(shape)}")
+        return shape
+
+    def drawn_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the random bytes for an array of ``shape``."""
+        wanted = self.noise_shape or (None,) * len(shape)
+        return tuple(size if one is None else one for one, size in zip(wanted, shape, strict=True))
+
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         if not call.training or self.threshold == 0:
             return x, lambda dy: (dy, ())
-        factor = kept(call.stream.random_bytes(x.shape), self.rate, x.dtype)
+        factor = kept(call.stream.random_bytes(self.drawn_shape(x.shape)), self.rate, x.dtype)
         return x * factor, lambda dy: (dy * factor, ())
 
 
@@ -85,6 +108,7 @@ class GaussianNoise(Layer):
     stddev: float
 
     is_random: ClassVar[bool] = True
+    idle_at_inference: ClassVar[bool] = True
     keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -109,6 +133,7 @@ class GaussianDropout(Layer):
     rate: float
 
     is_random: ClassVar[bool] = True
+    idle_at_inference: ClassVar[bool] = True
     keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -135,6 +160,7 @@ class AlphaDropout(Layer):
     rate: float
 
     is_random: ClassVar[bool] = True
+    idle_at_inference: ClassVar[bool] = True
     keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -159,6 +185,7 @@ class SpatialDropout(Layer):
 
     rank: ClassVar[int] = 1
     is_random: ClassVar[bool] = True
+    idle_at_inference: ClassVar[bool] = True
     keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ class ActivityRegularization(Layer):
     l2: float = 0.0
 
     keeps_mask: ClassVar[bool] = True
+    idle_at_inference: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         normalize(self, l1=float(self.l1), l2=float(self.l2))

@@ -79,7 +79,12 @@ class Metric:
 
 @dataclass
 class MeanMetric(Metric):
-    """The weighted mean of a value per position; subclasses say which."""
+    """The weighted mean of a value per position; subclasses say which.
+
+    ``by_name``: both generations of Keras know the metric by its registered name.
+    """
+
+    by_name: ClassVar[bool] = True
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """(n, ...) numbers, one per position."""

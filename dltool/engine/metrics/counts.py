@@ -20,6 +20,16 @@ from dltool.errors import UsageError
 EPSILON = 1e-7
 
 
+def single_threshold(metric: Any) -> float | None:
+    """The threshold of a metric for which Keras may hold a list of one. Raises UsageError for several."""
+    given = metric.thresholds
+    if not isinstance(given, list | tuple):
+        return given
+    if len(given) != 1:
+        raise UsageError(f"metric {metric.registered}: {len(given)} thresholds; give one number")
+    return given[0]
+
+
 @dataclass
 class CountMetric(Metric):
     """Weighted counts of right and wrong yes-guesses per output column: true and false positives, false negatives."""
@@ -50,10 +60,7 @@ class ThresholdCount(CountMetric):
     class_id: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.thresholds, list | tuple):
-            if len(self.thresholds) != 1:
-                raise UsageError(f"metric {self.registered}: {len(self.thresholds)} thresholds; give one number")
-            (self.thresholds,) = self.thresholds
+        self.thresholds = single_threshold(self)
         super().__post_init__()
 
     def guesses(self, y_pred: Array) -> Array:
@@ -69,6 +76,81 @@ class ThresholdCount(CountMetric):
         pick = slice(None) if self.class_id is None else self.class_id
         hits, others = (float(np.sum(np.atleast_1d(counts)[pick])) for counts in (self._hits, others))
         return ratio(hits, hits + others)
+
+
+@dataclass
+class PlainCount(CountMetric):
+    """How many outputs, or what weight of them, fall into one cell of the table; yes means above ``thresholds``."""
+
+    thresholds: float | None = None
+
+    counted: ClassVar[str] = ""
+    """The attribute with the counts."""
+
+    def __post_init__(self) -> None:
+        self.thresholds = single_threshold(self)
+        super().__post_init__()
+
+    def guesses(self, y_pred: Array) -> Array:
+        return y_pred > (0.5 if self.thresholds is None else self.thresholds)
+
+    def result(self) -> float:
+        return float(np.sum(getattr(self, self.counted)))
+
+
+@METRICS.register("true_positives", "TruePositives")
+@dataclass
+class TruePositives(PlainCount):
+    """How many yes-guesses are right."""
+
+    keras_class: ClassVar[str] = "TruePositives"
+    registered: ClassVar[str] = "true_positives"
+    short: ClassVar[str] = "tp"
+    counted: ClassVar[str] = "_hits"
+
+
+@METRICS.register("false_positives", "FalsePositives")
+@dataclass
+class FalsePositives(PlainCount):
+    """How many yes-guesses are wrong."""
+
+    keras_class: ClassVar[str] = "FalsePositives"
+    registered: ClassVar[str] = "false_positives"
+    short: ClassVar[str] = "fp"
+    counted: ClassVar[str] = "_false_alarms"
+    higher_is_better: ClassVar[bool] = False
+
+
+@METRICS.register("false_negatives", "FalseNegatives")
+@dataclass
+class FalseNegatives(PlainCount):
+    """How many no-guesses are wrong."""
+
+    keras_class: ClassVar[str] = "FalseNegatives"
+    registered: ClassVar[str] = "false_negatives"
+    short: ClassVar[str] = "fn"
+    counted: ClassVar[str] = "_misses"
+    higher_is_better: ClassVar[bool] = False
+
+
+@METRICS.register("true_negatives", "TrueNegatives")
+@dataclass
+class TrueNegatives(PlainCount):
+    """How many no-guesses are right."""
+
+    keras_class: ClassVar[str] = "TrueNegatives"
+    registered: ClassVar[str] = "true_negatives"
+    short: ClassVar[str] = "tn"
+    counted: ClassVar[str] = "_rejections"
+
+    def reset(self) -> None:
+        super().reset()
+        self._rejections: Array | float = 0.0
+
+    def update(self, y_true: Array, y_pred: Array, weights: Array | None = None) -> None:
+        super().update(y_true, y_pred, weights)
+        truth = rows_of(np.asarray(y_true), y_pred) != 0
+        self._rejections = self._rejections + column_sums(~truth & ~self.guesses(y_pred), weights)
 
 
 @METRICS.register("precision", "Precision")

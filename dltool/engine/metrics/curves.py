@@ -22,8 +22,9 @@ from dltool.errors import UsageError
 class AUC(Metric):
     """Area under the ROC curve (``curve="PR"``: precision over recall), from counts at fixed thresholds, as Keras.
 
-    Outputs are taken as probabilities; several columns are pooled. The thresholds are ``num_thresholds`` even ones
-    from just below 0 to just above 1, or the given ``thresholds`` between these two.
+    Outputs are taken as probabilities; several columns are pooled, or with ``multi_label`` averaged. The thresholds
+    are ``num_thresholds`` even ones from just below 0 to just above 1, or the given ``thresholds`` between these two.
+    ``num_labels`` is kept for Keras, which needs it; the outputs say it here.
     Source for the interpolation of "PR": Davis and Goadrich, The relationship between precision-recall and ROC curves,
     2006.
     """
@@ -32,13 +33,13 @@ class AUC(Metric):
     curve: str = "ROC"
     summation_method: str = "interpolation"
     thresholds: tuple[float, ...] | None = None
+    multi_label: bool = False
+    num_labels: int | None = None
 
     keras_class: ClassVar[str] = "AUC"
     registered: ClassVar[str] = "auc"
     short: ClassVar[str] = "auc"
     fixed: ClassVar[dict[str, Any]] = {
-        "multi_label": False,
-        "num_labels": None,
         "label_weights": None,
         "from_logits": False,
     }
@@ -58,19 +59,25 @@ class AUC(Metric):
         super().__post_init__()
 
     def reset(self) -> None:
-        # Per bucket between two thresholds: weights of the positive and of the negative outputs that fall there.
-        self._positive = np.zeros(self.num_thresholds)
-        self._negative = np.zeros(self.num_thresholds)
+        # Per column (one when they are pooled) and bucket between two thresholds: weights of the positive and of the
+        # negative outputs that fall there.
+        self._positive = np.zeros((1, self.num_thresholds))
+        self._negative = np.zeros((1, self.num_thresholds))
 
     def update(self, y_true: Array, y_pred: Array, weights: Array | None = None) -> None:
+        columns = y_pred.shape[-1] if self.multi_label else 1
         truth = (rows_of(np.asarray(y_true), y_pred) != 0).reshape(-1)
-        buckets = self._buckets(y_pred.reshape(-1))
+        buckets = self._buckets(y_pred.reshape(-1)) + np.arange(y_pred.size) % columns * self.num_thresholds
         per_output = None
         if weights is not None:
             per_output = np.repeat(np.asarray(weights, np.float64), y_pred.size // len(y_pred))
-        for counts, mask in ((self._positive, truth), (self._negative, ~truth)):
-            chosen = None if per_output is None else per_output[mask]
-            counts += np.bincount(buckets[mask], chosen, minlength=self.num_thresholds)
+        self._positive = self._positive + self._counts(buckets, truth, per_output, columns)
+        self._negative = self._negative + self._counts(buckets, ~truth, per_output, columns)
+
+    def _counts(self, buckets: Array, mask: Array, per_output: Array | None, columns: int) -> Array:
+        """(columns, thresholds) weights of the outputs of ``mask`` in each bucket."""
+        chosen = None if per_output is None else per_output[mask]
+        return np.bincount(buckets[mask], chosen, minlength=columns * self.num_thresholds).reshape(columns, -1)
 
     def _buckets(self, p: Array) -> Array:
         """Index of the highest threshold below each output."""
@@ -81,8 +88,11 @@ class AUC(Metric):
         return np.fmax(scaled, 0).astype(np.int64)  # fmax: NaN says no
 
     def result(self) -> float:
+        return float(np.mean([self._of_column(*counts) for counts in zip(self._positive, self._negative, strict=True)]))
+
+    def _of_column(self, positive: Array, negative: Array) -> float:
         # An output says yes at every threshold below it: sums from the top.
-        tp, fp = (np.cumsum(counts[::-1])[::-1] for counts in (self._positive, self._negative))
+        tp, fp = (np.cumsum(counts[::-1])[::-1] for counts in (positive, negative))
         fn, tn = tp[0] - tp, fp[0] - fp
         recall = ratios(tp, tp + fn)
         if self.curve == "ROC":

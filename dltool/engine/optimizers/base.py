@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dltool.engine.rate_schedules import RATE_SCHEDULES, RateSchedule, rate_schedule
 from dltool.errors import UsageError
 from dltool.registry import Registry
 
@@ -21,12 +22,11 @@ OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
 
 # Entries of Keras configs that dltool accepts with these values only, because they then change nothing.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "use_ema": (False, None),
     "loss_scale_factor": (None,),
     "gradient_accumulation_steps": (None, 1),
 }
 
-_IGNORED = ("name", "ema_momentum", "ema_overwrite_frequency", "jit_compile", "is_legacy_optimizer")
+_IGNORED = ("name", "jit_compile", "is_legacy_optimizer")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Optimizer:
         weight_decay: fraction per unit of rate: ``w -= weight_decay * rate * w`` before the step.
         clipnorm, clipvalue, global_clipnorm: limits, see ``stepping.clip_gradients``.
         decay: Keras 2's time decay: the rate at step t is ``rate / (1 + decay * (t - 1))``.
+        schedule: how the rate goes with the steps of all runs; shares of its peak multiply the rate.
+        use_ema: keep a moving average of the weights, ``ema_momentum`` of it and the rest of the new weights after
+            every step; every ``ema_overwrite_frequency`` steps the weights become the average. As in Keras 3 the
+            average starts at the weights after step 1. Deviation: the end of a training does not overwrite the
+            weights, because the best epoch's are kept; ask for that with a frequency.
         legacy: use the arithmetic of tf.keras <= 2.10 where it differs (RMSprop, Nadam).
         keras_class: Keras's class name.
     """
@@ -52,10 +57,18 @@ class Optimizer:
     global_clipnorm: float | None = field(default=None, kw_only=True)
     decay: float = field(default=0.0, kw_only=True)
     legacy: bool = field(default=False, kw_only=True)
+    schedule: RateSchedule | None = field(default=None, kw_only=True)
+    use_ema: bool = field(default=False, kw_only=True)
+    ema_momentum: float = field(default=0.99, kw_only=True)
+    ema_overwrite_frequency: int | None = field(default=None, kw_only=True)
 
     keras_class: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "schedule", rate_schedule(self.schedule))
+        object.__setattr__(self, "use_ema", bool(self.use_ema))
+        _check(self, "ema_momentum", lambda v: 0 <= v <= 1, "a number from 0 to 1")
+        _check(self, "ema_overwrite_frequency", lambda v: v is None or v >= 1, "a number of steps from 1")
         _check(self, "learning_rate", lambda v: v >= 0 and math.isfinite(v), "a number from 0")
         for name in ("clipnorm", "clipvalue", "global_clipnorm"):
             _check(self, name, lambda v: v is None or v > 0, "a number above 0")
@@ -76,12 +89,24 @@ class Optimizer:
         """Names of the running averages, as Keras names them; one number per weight each."""
         raise NotImplementedError(type(self).__name__)
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of all that is kept from step to step, one number per weight each: slots and moving average."""
+        return (*self.slots, "average") if self.use_ema else self.slots
+
+    def averaging(self, step: int) -> tuple[float, bool]:
+        """How much of the moving average stays at a step, and whether the weights then become the average."""
+        often = self.ema_overwrite_frequency
+        return (self.ema_momentum if step > 1 else 0.0), bool(often) and step % often == 0
+
     def slot_start(self, slot: str) -> float:
         """What a slot is filled with before the first step."""
         return 0.0
 
     def rate_at(self, step: int, rate: float) -> float:
-        """The learning rate of a step (counted from 1) after the old time decay."""
+        """The learning rate of a step (counted from 1) after the optimizer's own schedule or old time decay."""
+        if self.schedule is not None:
+            return rate * self.schedule.after(step - 1) / self.schedule.peak
         return rate / (1.0 + self.decay * (step - 1)) if self.decay else rate
 
     def coefficients(self, step: int, rate: float, memory: dict[str, float]) -> Coefficients:
@@ -100,8 +125,17 @@ class Optimizer:
         raise NotImplementedError(type(self).__name__)
 
     def config(self) -> dict[str, Any]:
-        """The fields by Keras's names (``legacy`` and ``decay`` are dltool's way to keep Keras 2's arithmetic)."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """The fields by Keras's names (``legacy`` and ``decay`` are dltool's way to keep Keras 2's arithmetic).
+
+        Without those of the moving average and the schedule where there is none.
+        """
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        unused = () if self.use_ema else ("use_ema", "ema_momentum", "ema_overwrite_frequency")
+        unused += () if self.schedule is not None else ("schedule",)
+        found = {key: value for key, value in found.items() if key not in unused}
+        if self.schedule is not None:
+            found["schedule"] = {"class_name": type(self.schedule).__name__, "config": self.schedule.config()}
+        return found
 
 
 def optimizer(value: str | dict | Optimizer) -> Optimizer:
@@ -122,10 +156,15 @@ def optimizer(value: str | dict | Optimizer) -> Optimizer:
     known = {f.name for f in fields(cls)}
     arguments = {}
     for key, entry in (value.get("config") or {}).items():
-        if isinstance(entry, dict):
+        if key == "learning_rate" and isinstance(entry, dict) and entry.get("class_name") in RATE_SCHEDULES:
+            arguments["schedule"] = rate_schedule(entry)
+            arguments["learning_rate"] = arguments["schedule"].peak
+        elif key == "schedule":
+            arguments[key] = entry
+        elif isinstance(entry, dict):
             kind = entry.get("class_name")
             raise UsageError(f"optimizer {cls.keras_class}: {key} {kind!r} is not supported; give a number")
-        if key in known:
+        elif key in known:
             arguments[key] = entry
         elif key in _NEUTRAL and entry not in _NEUTRAL[key]:
             raise UsageError(f"optimizer {cls.keras_class}: {key}={entry!r} is not supported; leave it out")

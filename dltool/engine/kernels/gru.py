@@ -1,0 +1,223 @@
+"""The GRU of both kinds; see ``kernels.recurrent`` for how it walks.
+
+With gates u, r and the candidate c, ``h' = u * h + (1 - u) * c``; c's product with the state is multiplied by r after
+it (``reset_after``) or before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dltool.engine.buffers import Piece
+from dltool.engine.kernels.base import Kernel, Run, Site, planner
+from dltool.engine.kernels.convolution import chain, product_into
+from dltool.engine.kernels.products import bind_product
+from dltool.engine.kernels.recurrent import HALF, ONE, WalkKernel, is_usual
+from dltool.engine.kernels.tricks import ones
+from dltool.engine.layers.recurrent import GRU
+from dltool.engine.memory import shared_zeros
+
+
+class GRUKernel(WalkKernel):
+    """Kept besides: inner (units), what c's product with the state was, or r * h; later the gradient of the former."""
+
+    scales = (0.5, 0.5, 1)
+
+    def __init__(self, site: Site):
+        self.reset_after = site.layer.reset_after
+        self.bias_rows = 2 if self.reset_after else 1
+        super().__init__(site)
+        self.inner = shared_zeros((site.batch_size, self.steps, self.units))
+
+    def bind_forward(self, piece: Piece) -> Run | None:
+        site, u, rows = self.site, self.units, piece.span(len(piece))
+        if rows.start == rows.stop:
+            return None
+        x, y = site.x[0].interior(piece)[rows], site.y.interior(piece)[rows]
+        gates, entering, inner = (a[rows] for a in (self.gates, self.entering, self.inner))
+        flat, flat_gates = x.reshape(-1, x.shape[-1]), gates.reshape(-1, 3 * u)
+        state = piece.temp("gru h", (len(x), u))
+        product = piece.temp("gru product", (len(x), 3 * u))
+        sequences = site.layer.return_sequences
+        off, read_mask = self.bind_mask(piece, rows)
+        multiply = bind_product(flat, self.kernel, flat_gates, piece)
+        advance = self.after_step(product) if self.reset_after else self.before_step(product, len(x), piece)
+
+        def run() -> None:
+            if read_mask is not None:
+                read_mask()
+            multiply()
+            np.add(flat_gates, self.bias[0], out=flat_gates)
+            state[...] = 0
+            for t in self.order:
+                np.copyto(entering[:, t], state)
+                advance(state, gates[:, t], inner[:, t])
+                update, candidate = gates[:, t, :u], gates[:, t, 2 * u :]
+                np.subtract(state, candidate, out=state)  # h' = c + u * (h - c)
+                np.multiply(state, update, out=state)
+                np.add(state, candidate, out=state)
+                if off is not None:
+                    np.copyto(state, entering[:, t], where=off[t])
+                if sequences:
+                    np.copyto(y[:, self.place(t)], state)
+            if not sequences:
+                np.copyto(y, state)
+
+        return run
+
+    def after_step(self, product: np.ndarray):
+        """One step's gates from ``z``, where r multiplies c's finished product with the state."""
+        u = self.units
+
+        def advance(state: np.ndarray, z: np.ndarray, inner: np.ndarray) -> None:
+            np.matmul(state, self.recurrent, out=product)
+            np.add(product, self.bias[1], out=product)
+            np.copyto(inner, product[:, 2 * u :])
+            both, candidate = product[:, : 2 * u], product[:, 2 * u :]
+            np.add(both, z[:, : 2 * u], out=both)
+            sigmoid(both)
+            np.multiply(candidate, both[:, u:], out=candidate)
+            np.add(candidate, z[:, 2 * u :], out=candidate)
+            np.tanh(candidate, out=candidate)
+            np.copyto(z, product)
+
+        return advance
+
+    def before_step(self, product: np.ndarray, count: int, piece: Piece):
+        """The same where r multiplies the state before c's product."""
+        u = self.units
+        both = piece.temp("gru both", (count, 2 * u))
+        reset = piece.temp("gru reset", (count, u))
+        candidate = piece.temp("gru candidate", (count, u))
+
+        def advance(state: np.ndarray, z: np.ndarray, inner: np.ndarray) -> None:
+            np.matmul(state, self.recurrent[:, : 2 * u], out=both)
+            np.add(both, z[:, : 2 * u], out=both)
+            sigmoid(both)
+            np.multiply(both[:, u:], state, out=reset)
+            np.copyto(inner, reset)
+            np.matmul(reset, self.recurrent[:, 2 * u :], out=candidate)
+            np.add(candidate, z[:, 2 * u :], out=candidate)
+            np.tanh(candidate, out=z[:, 2 * u :])
+            np.copyto(z[:, : 2 * u], both)
+
+        return advance
+
+    def bind_backward(self, piece: Piece) -> Run | None:
+        site, u, rows = self.site, self.units, piece.span(len(piece))
+        if rows.start == rows.stop:
+            return None
+        dy = site.dy.interior(piece)[rows]
+        gates, entering, inner = (a[rows] for a in (self.gates, self.entering, self.inner))
+        count = rows.stop - rows.start
+        dh, held = (piece.temp(f"gru {name}", (count, u)) for name in ("dh", "held"))
+        dz = piece.temp("gru dz", (count, 3 * u))
+        off = None if self.off is None else self.off[rows]
+        sequences = site.layer.return_sequences
+        finish = self._bind_dx(piece, rows)
+        retreat = self.after_back(count, piece) if self.reset_after else self.before_back(count, piece)
+
+        def run() -> None:
+            np.copyto(dh, 0 if sequences else dy)
+            for t in reversed(self.order):
+                if sequences:
+                    np.add(dh, dy[:, self.place(t)], out=dh)
+                if off is not None:
+                    np.copyto(held, dh)
+                    np.copyto(dh, 0, where=off[:, t])  # then all that comes of it is 0
+                retreat(dh, dz, gates[:, t], entering[:, t], inner[:, t])
+                np.copyto(gates[:, t], dz)
+                if off is not None:
+                    np.copyto(dh, held, where=off[:, t])
+            if finish is not None:
+                finish()
+
+        return run
+
+    def candidate_back(self, dh: np.ndarray, dz: np.ndarray, gates: np.ndarray, h: np.ndarray) -> None:
+        """The gradients of u and c before their activations into ``dz``, and dh times u."""
+        u = self.units
+        update, candidate = gates[:, :u], gates[:, 2 * u :]
+        du, dc = dz[:, :u], dz[:, 2 * u :]
+        np.subtract(ONE, update, out=dc)
+        np.multiply(dc, update, out=du)
+        np.multiply(dc, dh, out=dc)
+        np.multiply(du, dh, out=du)
+        np.multiply(dh, update, out=dh)
+        slope = dz[:, u : 2 * u]  # free until the gradient of r comes
+        np.multiply(candidate, candidate, out=slope)
+        np.subtract(ONE, slope, out=slope)
+        np.multiply(dc, slope, out=dc)
+        np.subtract(h, candidate, out=slope)
+        np.multiply(du, slope, out=du)
+
+    def after_back(self, count: int, piece: Piece):
+        u, transposed = self.units, self.site.weights[1].T
+        dinner, more = piece.temp("gru dinner", (count, 3 * u)), piece.temp("gru more", (count, u))
+
+        def retreat(dh: np.ndarray, dz: np.ndarray, gates: np.ndarray, h: np.ndarray, inner: np.ndarray) -> None:
+            self.candidate_back(dh, dz, gates, h)
+            reset, dr, dc = gates[:, u : 2 * u], dz[:, u : 2 * u], dz[:, 2 * u :]
+            np.subtract(ONE, reset, out=dr)
+            np.multiply(dr, reset, out=dr)
+            np.multiply(dr, inner, out=dr)
+            np.multiply(dr, dc, out=dr)
+            np.copyto(dinner[:, : 2 * u], dz[:, : 2 * u])
+            np.multiply(dc, reset, out=dinner[:, 2 * u :])
+            np.copyto(inner, dinner[:, 2 * u :])
+            np.matmul(dinner, transposed, out=more)
+            np.add(dh, more, out=dh)
+
+        return retreat
+
+    def before_back(self, count: int, piece: Piece):
+        u, weights = self.units, self.site.weights[1]
+        of_gates, of_candidate = weights[:, : 2 * u].T, weights[:, 2 * u :].T
+        through, more = (piece.temp(f"gru {name}", (count, u)) for name in ("through", "more"))
+
+        def retreat(dh: np.ndarray, dz: np.ndarray, gates: np.ndarray, h: np.ndarray, inner: np.ndarray) -> None:
+            self.candidate_back(dh, dz, gates, h)
+            reset, dr = gates[:, u : 2 * u], dz[:, u : 2 * u]
+            np.matmul(dz[:, 2 * u :], of_candidate, out=through)
+            np.subtract(ONE, reset, out=dr)
+            np.multiply(dr, reset, out=dr)
+            np.multiply(dr, h, out=dr)
+            np.multiply(dr, through, out=dr)
+            np.multiply(through, reset, out=through)
+            np.add(dh, through, out=dh)
+            np.matmul(dz[:, : 2 * u], of_gates, out=more)
+            np.add(dh, more, out=dh)
+
+        return retreat
+
+    def bind_weights(self, piece: Piece) -> Run:
+        site, total, add, u = self.site, len(piece), self.site.accumulates, self.units
+        x = site.x[0].interior(piece)
+        flat, dz = x.reshape(-1, x.shape[-1]), self.gates[:total].reshape(-1, 3 * u)
+        entering, inner = (a[:total].reshape(-1, u) for a in (self.entering, self.inner))
+        part, of_state = piece.span(flat.shape[1]), piece.span(u)
+        of_gates, of_candidate = site.gradients[1][of_state, : 2 * u], site.gradients[1][of_state, 2 * u :]
+        runs = product_into(entering[:, of_state].T, dz[:, : 2 * u], of_gates, add, piece)
+        pair = (entering, inner) if self.reset_after else (inner, dz[:, 2 * u :])
+        runs += product_into(pair[0][:, of_state].T, pair[1], of_candidate, add, piece)
+        if part.start < part.stop:
+            runs += product_into(flat[:, part].T, dz, site.gradients[0][part], add, piece)
+        if site.layer.use_bias and piece.tile == piece.num_tiles - 1:
+            rows, bias = ones(len(dz)), site.gradients[2].reshape(self.bias_rows, -1)
+            runs += product_into(rows, dz, bias[0], add, piece)
+            if self.reset_after:
+                runs += product_into(rows, dz[:, : 2 * u], bias[1, : 2 * u], add, piece)
+                runs += product_into(rows, inner, bias[1, 2 * u :], add, piece)
+        return chain(*runs)
+
+
+def sigmoid(z: np.ndarray) -> None:
+    """In place, for z that is halved already."""
+    np.tanh(z, out=z)
+    np.multiply(z, HALF, out=z)
+    np.add(z, HALF, out=z)
+
+
+@planner(GRU)
+def plan_gru(site: Site) -> Kernel | None:
+    return GRUKernel(site) if is_usual(site) else None

@@ -1,0 +1,165 @@
+"""Records what Keras computes, for layers whose numbers are not among the recorded cases: a few kB per case.
+
+    python -m tests.golden.record            all cases
+    python -m tests.golden.record NAME ...   some
+
+needs keras, tf_keras and tensorflow, and writes ``recorded/NAME.k2.npz`` (tf_keras) and ``recorded/NAME.k3.npz``
+(Keras 3) where the generation has the layers. A file holds ``config`` (``model.to_json()``), ``w0, w1, ...`` (weights,
+in Keras's order), ``x`` (four rows), ``pred`` and, unless the layers draw random numbers in training, ``train_pred``,
+``y``, ``loss`` (mean squared error) and ``grad0, ...`` of the trainable weights. ``recorded/affine.npz`` holds images
+seen through affine maps, as the moving layers see them. A new case is a row in CASES.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = Path(__file__).parent / "recorded"
+ROWS = 4
+MODULES = {"k2": "tf_keras", "k3": "keras"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """``layers`` makes the layers after the input, given ``keras.layers``."""
+
+    layers: Callable[[Any], list[Any]]
+    shape: tuple[int, ...]
+    generations: tuple[str, ...] = ("k2", "k3")
+    is_random: bool = False
+
+
+IMAGE, VOLUME, SEQUENCE = (6, 5, 3), (4, 5, 4, 2), (5, 3)
+
+CASES = {
+    "random_images": Case(
+        lambda layers: [
+            layers.RandomFlip("horizontal"),
+            layers.RandomRotation(0.1, fill_mode="constant", fill_value=3.0),
+            layers.RandomZoom((-0.2, 0.1), 0.3, interpolation="nearest"),
+            layers.RandomTranslation(0.1, (-0.1, 0.2), fill_mode="wrap"),
+            layers.RandomContrast(0.2),
+            layers.RandomBrightness((-0.1, 0.4), value_range=(0.0, 1.0)),
+        ],
+        IMAGE,
+        is_random=True,
+    ),
+    "random_crop": Case(lambda layers: [layers.RandomCrop(4, 4)], (8, 6, 2), ("k2",), is_random=True),
+    "random_crop_enlarging": Case(lambda layers: [layers.RandomCrop(9, 7)], IMAGE, ("k2",), is_random=True),
+    "random_size": Case(
+        lambda layers: [layers.RandomHeight(0.3), layers.RandomWidth((0.1, 0.2)), layers.GlobalMaxPooling2D()],
+        IMAGE,
+        ("k2",),
+        is_random=True,
+    ),
+    "dropout_noise_shape": Case(
+        lambda layers: [layers.Dropout(0.4, noise_shape=(None, 1, 1, 3))], IMAGE, is_random=True
+    ),
+    "noises": Case(
+        lambda layers: [
+            layers.GaussianNoise(0.2),
+            layers.GaussianDropout(0.2),
+            layers.AlphaDropout(0.2),
+            layers.SpatialDropout2D(0.3),
+            layers.TimeDistributed(layers.SpatialDropout1D(0.3)),
+        ],
+        IMAGE,
+        is_random=True,
+    ),
+    "spatial_dropout_3d": Case(lambda layers: [layers.SpatialDropout3D(0.3)], VOLUME, is_random=True),
+    "convolution_3d": Case(
+        lambda layers: [layers.Conv3D(3, (2, 3, 1), strides=(1, 2, 1), padding="same", activation="tanh")], VOLUME
+    ),
+    "pooling_3d": Case(
+        lambda layers: [
+            layers.ZeroPadding3D(((1, 0), (0, 1), (1, 1))),
+            layers.AveragePooling3D(2, strides=1, padding="same"),
+            layers.Cropping3D(((1, 0), (0, 1), (0, 0))),
+            layers.MaxPooling3D((1, 2, 2)),
+            layers.UpSampling3D((2, 1, 2)),
+            layers.Conv3D(2, 1),
+        ],
+        VOLUME,
+    ),
+    "global_average_3d": Case(lambda layers: [layers.GlobalAveragePooling3D(), layers.Dense(2)], VOLUME),
+    "global_max_3d": Case(lambda layers: [layers.GlobalMaxPooling3D(keepdims=True), layers.Dense(2)], VOLUME),
+    "convolution_lstm": Case(
+        lambda layers: [layers.ConvLSTM2D(2, 2, padding="same", return_sequences=True, go_backwards=True)], VOLUME
+    ),
+    "resizing": Case(
+        lambda layers: [
+            layers.Conv2D(2, 1),
+            layers.Resizing(9, 4),
+            layers.CenterCrop(5, 3),
+            layers.Resizing(4, 7, interpolation="nearest"),
+        ],
+        IMAGE,
+    ),
+    "unit_normalization": Case(lambda layers: [layers.Dense(4), layers.UnitNormalization(axis=1)], SEQUENCE),
+    "thresholded_relu": Case(lambda layers: [layers.Dense(6), layers.ThresholdedReLU(0.4)], SEQUENCE, ("k2",)),
+}
+
+
+def main(names: list[str]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name in names or CASES:
+        for generation in CASES[name].generations:
+            arrays = recorded(importlib.import_module(MODULES[generation]), CASES[name])
+            np.savez_compressed(FOLDER / f"{name}.{generation}.npz", **arrays)
+            print(name, generation)
+    if not names:
+        np.savez_compressed(FOLDER / "affine.npz", **affine_maps())
+
+
+def recorded(keras: Any, case: Case) -> dict[str, np.ndarray]:
+    """The arrays of one case by one generation of Keras."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(7)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.layers.Input(case.shape), *case.layers(keras.layers)])
+    model.set_weights([rng.normal(0, 0.5, w.shape).astype(np.float32) for w in model.get_weights()])
+    x = rng.normal(0.5, 1.0, (ROWS, *case.shape)).astype(np.float32)
+    found = {"config": np.array(model.to_json()), "x": x, "pred": np.asarray(model(x, training=False))}
+    found |= {f"w{index}": weight for index, weight in enumerate(model.get_weights())}
+    if case.is_random:
+        return found
+    found["y"] = rng.normal(size=found["pred"].shape).astype(np.float32)
+    variables = [getattr(variable, "_value", variable) for variable in model.trainable_weights]
+    with tf.GradientTape() as tape:
+        output = model(x, training=True)
+        loss = tf.reduce_mean((output - found["y"]) ** 2)
+    gradients = tape.gradient(loss, variables)
+    found |= {"train_pred": np.asarray(output), "loss": np.asarray(loss)}
+    return found | {f"grad{index}": np.asarray(gradient) for index, gradient in enumerate(gradients)}
+
+
+def affine_maps() -> dict[str, np.ndarray]:
+    """Images and maps (a0 .. b2, Keras's order), and what Keras 3 makes of them in every way it knows.
+
+    By its NumPy backend: TensorFlow's op differs from the documented "wrap" between the last pixel and the first.
+    """
+
+    from keras.src.backend.numpy.image import affine_transform
+
+    rng = np.random.default_rng(3)
+    images = rng.normal(size=(3, 5, 6, 2)).astype(np.float32)
+    turn = [0.8, -0.6, 1.73, 0.6, 0.8, -1.87]
+    maps = np.array([[*turn, 0, 0], [1.3, 0, -0.9, 0, 0.6, 1.1, 0, 0], [1, 0, 3.4, 0, 1, -2.6, 0, 0]], np.float32)
+    found = {"images": images, "maps": maps}
+    for fill_mode in ("constant", "nearest", "reflect", "wrap"):
+        for interpolation in ("bilinear", "nearest"):
+            seen = affine_transform(images, maps, interpolation, fill_mode, 0.25, "channels_last")
+            found[f"{fill_mode}.{interpolation}"] = seen
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
