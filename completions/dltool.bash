@@ -44,16 +44,16 @@ _dltool_reply() {
 
 _dltool_takes_value() {
     case $1 in
-        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --optimizer | --lr | --loss | --metric | --seed) return 0 ;; esac ;;
-        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --init-from | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
-        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --beta | --top | --top-losses | --fail-under | --beam | --batch-size | --jobs | --backend | --output | -o) return 0 ;; esac ;;
-        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --beam | --sort-into | --output | -o | --image-size | --color | --resize | --window | --class-names | --batch-size | --jobs | --backend) return 0 ;; esac ;;
-        summary) case $2 in --weights | --data | --labels | --diff | --batch-size) return 0 ;; esac ;;
-        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed) return 0 ;; esac ;;
-        tune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --lr | --try | --trials | --journal | --output | -o | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --freeze | --monitor | --augment | --balance | --class-weight | --seed | --jobs | --backend) return 0 ;; esac ;;
-        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --into | --rounds | --train-to | --epochs | --ask | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
-        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --features | --bn | --preprocess | --augment | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --output | -o) return 0 ;; esac ;;
-        convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from) return 0 ;; esac ;;
+        build) case $2 in --input | --classes | --arch | --from | --like | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --optimizer | --lr | --loss | --metric | --seed | --plugin) return 0 ;; esac ;;
+        fit) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --lr | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --restarts | --freeze | --init-from | --early-stop | --monitor | --min-delta | --augment | --augment-preview | --balance | --class-weight | --decision-threshold | --seed | --jobs | --backend | --plugin | --output | -o | --checkpoint | --log | --log-every | --plot) return 0 ;; esac ;;
+        evaluate) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --beta | --top | --top-losses | --fail-under | --beam | --batch-size | --jobs | --backend | --plugin | --output | -o) return 0 ;; esac ;;
+        predict) case $2 in --files0-from | --top | --min-prob | --layer | --format | --beam | --sort-into | --output | -o | --image-size | --color | --resize | --window | --class-names | --batch-size | --jobs | --backend | --plugin) return 0 ;; esac ;;
+        summary) case $2 in --weights | --data | --labels | --diff | --batch-size | --plugin) return 0 ;; esac ;;
+        lr-find) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --window | --horizon | --target-column | --target | --min | --max | --steps | --pick | --plot | --optimizer | --loss | --batch-size | --jobs | --backend | --seed | --plugin) return 0 ;; esac ;;
+        tune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --lr | --try | --trials | --journal | --output | -o | --val | --val-labels | --val-split | --group | --extra | --arch | --epochs | --batch-size | --optimizer | --loss | --metric | --loss-weight | --schedule | --warmup | --clip-norm | --clip-value | --weight-decay | --label-smoothing | --ema | --time | --freeze | --monitor | --augment | --balance | --class-weight | --seed | --jobs | --backend | --plugin) return 0 ;; esac ;;
+        pseudo-label) case $2 in --unlabelled | --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --threshold | --min-precision | --max-per-class | --into | --rounds | --train-to | --epochs | --ask | --plugin | --output | -o | --batch-size | --jobs | --backend) return 0 ;; esac ;;
+        finetune) case $2 in --data | --labels | --image-size | --color | --resize | --class-names | --limit | --val | --val-labels | --val-split | --pop | --at | --head | --epochs | --epochs-unfrozen | --unfreeze | --features | --bn | --preprocess | --augment | --batch-size | --optimizer | --lr | --loss | --metric | --seed | --jobs | --backend | --plugin | --output | -o) return 0 ;; esac ;;
+        convert) case $2 in --from | --arch | --input | --classes | --class-names | --labels-from | --plugin) return 0 ;; esac ;;
     esac
     return 1
 }
@@ -82,6 +82,7 @@ _dltool_values() {
         build--loss) _dltool_reply binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge ;;
         build--metric) _dltool_reply accuracy auc binary_accuracy binary_crossentropy binary_io_u categorical_accuracy categorical_crossentropy categorical_hinge concordance_correlation cosine_similarity crossentropy f1_score false_negatives false_positives fbeta_score hinge io_u kl_divergence log_cosh_error mean_absolute_error mean_absolute_percentage_error mean_io_u mean_squared_error mean_squared_logarithmic_error one_hot_io_u one_hot_mean_io_u pearson_correlation poisson precision precision_at_recall r2_score recall recall_at_precision root_mean_squared_error sensitivity_at_specificity sparse_categorical_accuracy sparse_categorical_crossentropy sparse_top_k_categorical_accuracy specificity_at_sensitivity squared_hinge top_k_categorical_accuracy true_negatives true_positives ;;
         build--seed) _dltool_reply ;;
+        build--plugin) return ;;
         fit--data) return ;;
         fit--labels) return ;;
         fit--image-size) _dltool_reply ;;
@@ -128,6 +129,7 @@ _dltool_values() {
         fit--seed) _dltool_reply ;;
         fit--jobs) _dltool_reply ;;
         fit--backend) _dltool_reply auto threads processes ;;
+        fit--plugin) return ;;
         fit--output | fit-o) return ;;
         fit--checkpoint) return ;;
         fit--log) return ;;
@@ -152,6 +154,7 @@ _dltool_values() {
         evaluate--batch-size) _dltool_reply ;;
         evaluate--jobs) _dltool_reply ;;
         evaluate--backend) _dltool_reply auto threads processes ;;
+        evaluate--plugin) return ;;
         evaluate--output | evaluate-o) return ;;
         predict--files0-from) return ;;
         predict--top) _dltool_reply ;;
@@ -169,11 +172,13 @@ _dltool_values() {
         predict--batch-size) _dltool_reply ;;
         predict--jobs) _dltool_reply ;;
         predict--backend) _dltool_reply auto threads processes ;;
+        predict--plugin) return ;;
         summary--weights) _dltool_reply ;;
         summary--data) return ;;
         summary--labels) return ;;
         summary--diff) _dltool_reply ;;
         summary--batch-size) _dltool_reply ;;
+        summary--plugin) return ;;
         lr-find--data) return ;;
         lr-find--labels) return ;;
         lr-find--image-size) _dltool_reply ;;
@@ -196,6 +201,7 @@ _dltool_values() {
         lr-find--jobs) _dltool_reply ;;
         lr-find--backend) _dltool_reply auto threads processes ;;
         lr-find--seed) _dltool_reply ;;
+        lr-find--plugin) return ;;
         tune--data) return ;;
         tune--labels) return ;;
         tune--image-size) _dltool_reply ;;
@@ -236,6 +242,7 @@ _dltool_values() {
         tune--seed) _dltool_reply ;;
         tune--jobs) _dltool_reply ;;
         tune--backend) _dltool_reply auto threads processes ;;
+        tune--plugin) return ;;
         pseudo-label--unlabelled) return ;;
         pseudo-label--data) return ;;
         pseudo-label--labels) return ;;
@@ -254,6 +261,7 @@ _dltool_values() {
         pseudo-label--train-to) return ;;
         pseudo-label--epochs) _dltool_reply ;;
         pseudo-label--ask) _dltool_reply ;;
+        pseudo-label--plugin) return ;;
         pseudo-label--output | pseudo-label-o) return ;;
         pseudo-label--batch-size) _dltool_reply ;;
         pseudo-label--jobs) _dltool_reply ;;
@@ -286,6 +294,7 @@ _dltool_values() {
         finetune--seed) _dltool_reply ;;
         finetune--jobs) _dltool_reply ;;
         finetune--backend) _dltool_reply auto threads processes ;;
+        finetune--plugin) return ;;
         finetune--output | finetune-o) return ;;
         convert--from) return ;;
         convert--arch) _dltool_reply autoencoder cnn crnn gru lenet lstm mlp resnet-small resnet9 textcnn vgg-small ;;
@@ -293,22 +302,23 @@ _dltool_values() {
         convert--classes) _dltool_reply ;;
         convert--class-names) return ;;
         convert--labels-from) return ;;
+        convert--plugin) return ;;
     esac
 }
 
 _dltool_options() {
     case $1 in
         '') _dltool_reply --version -h --help ;;
-        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --optimizer --lr --loss --metric --seed --no-rescale --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --init-from --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
-        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --beta --top --top-losses --fail-under --beam --tta --batch-size --jobs --backend --exact --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
-        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --beam --sort-into --output -o --force -f --image-size --color --resize --window --class-names --tta --batch-size --jobs --backend --exact --quiet -q --verbose -v --debug -h --help ;;
-        summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --json --quiet -q --verbose -v --debug -h --help ;;
-        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --json --quiet -q --verbose -v --debug -h --help ;;
-        tune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --lr --try --trials --journal --output -o --force -f --json --quiet -q --verbose -v --debug --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --freeze --monitor --augment --balance --class-weight --seed --jobs --backend --exact --no-normalize --no-rescale -h --help ;;
-        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --no-calibration --into --rounds --train-to --epochs --ask --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
-        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --gradual --precompute --no-precompute --features --bn --preprocess --augment --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
-        convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --force -f --quiet -q --verbose -v --debug -h --help ;;
+        build) _dltool_reply --input --classes --arch --from --like --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --optimizer --lr --loss --metric --seed --no-rescale --plugin --force -f --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        fit) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --lr --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --restarts --freeze --init-from --early-stop --monitor --min-delta --augment --augment-preview --balance --class-weight --decision-threshold --seed --no-shuffle --jobs --backend --exact --resume --reset-optimizer --plugin --output -o --checkpoint --log --log-every --plot --force -f --no-state --no-normalize --no-rescale --dry-run --quiet -q --verbose -v --debug -h --help ;;
+        evaluate) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --beta --top --top-losses --fail-under --beam --tta --batch-size --jobs --backend --exact --plugin --json --output -o --force -f --quiet -q --verbose -v --debug -h --help ;;
+        predict) _dltool_reply --files0-from --top --probs --min-prob --layer --format --beam --sort-into --output -o --force -f --image-size --color --resize --window --class-names --tta --batch-size --jobs --backend --plugin --exact --quiet -q --verbose -v --debug -h --help ;;
+        summary) _dltool_reply --weights --config --timing --advice --activations --data --labels --diff --batch-size --plugin --json --quiet -q --verbose -v --debug -h --help ;;
+        lr-find) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --window --horizon --target-column --target --min --max --steps --pick --plot --optimizer --loss --batch-size --jobs --backend --seed --plugin --json --quiet -q --verbose -v --debug -h --help ;;
+        tune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --lr --try --trials --journal --output -o --force -f --json --quiet -q --verbose -v --debug --val --val-labels --val-split --group --extra --arch --epochs --batch-size --optimizer --loss --metric --loss-weight --schedule --warmup --clip-norm --clip-value --weight-decay --label-smoothing --ema --time --freeze --monitor --augment --balance --class-weight --seed --jobs --backend --exact --plugin --no-normalize --no-rescale -h --help ;;
+        pseudo-label) _dltool_reply --unlabelled --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --threshold --min-precision --max-per-class --no-calibration --into --rounds --train-to --epochs --ask --plugin --output -o --force -f --batch-size --jobs --backend --json --quiet -q --verbose -v --debug -h --help ;;
+        finetune) _dltool_reply --data --labels --multi-label --image-size --color --resize --class-names --limit --allow-empty --skip-bad --val --val-labels --val-split --pop --at --head --epochs --epochs-unfrozen --unfreeze --gradual --precompute --no-precompute --features --bn --preprocess --augment --batch-size --optimizer --lr --loss --metric --seed --jobs --backend --plugin --output -o --force -f --no-rescale --quiet -q --verbose -v --debug -h --help ;;
+        convert) _dltool_reply --from --arch --input --classes --no-rescale --class-names --labels-from --plugin --force -f --quiet -q --verbose -v --debug -h --help ;;
         completion) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
         help) _dltool_reply --quiet -q --verbose -v --debug -h --help ;;
     esac
@@ -332,7 +342,7 @@ _dltool_arguments() {
         convert:0) _dltool_reply ;;
         convert:1) _dltool_reply ;;
         completion:0) _dltool_reply bash zsh fish ;;
-        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output schedules sequences changelog build fit evaluate predict summary lr-find tune pseudo-label finetune convert completion help ;;
+        help:0) _dltool_reply augmentation data exit-codes layer-words limits losses model-file numerics output plugins python schedules sequences changelog build fit evaluate predict summary lr-find tune pseudo-label finetune convert completion help ;;
         *) _dltool_reply ;;
     esac
 }

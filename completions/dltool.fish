@@ -9,7 +9,7 @@ function __dltool_at
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --arch --ask --at --augment --augment-preview --backend --balance --batch-size --beam --beta --bn --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --features --files0-from --format --freeze --from --group --head --horizon --image-size --init-from --input --into --jobs --journal --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --pop --preprocess --resize --restarts --rounds --schedule --seed --sort-into --steps --target --target-column --threshold --time --top --top-losses --train-to --trials --try --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights --window -o
+        else if contains -- $word --arch --ask --at --augment --augment-preview --backend --balance --batch-size --beam --beta --bn --checkpoint --class-names --class-weight --classes --clip-norm --clip-value --color --data --decision-threshold --diff --early-stop --ema --epochs --epochs-unfrozen --extra --fail-under --features --files0-from --format --freeze --from --group --head --horizon --image-size --init-from --input --into --jobs --journal --label-smoothing --labels --labels-from --layer --like --limit --log --log-every --loss --loss-weight --lr --max --max-per-class --metric --min --min-delta --min-precision --min-prob --monitor --optimizer --output --pick --plot --plugin --pop --preprocess --resize --restarts --rounds --schedule --seed --sort-into --steps --target --target-column --threshold --time --top --top-losses --train-to --trials --try --unfreeze --unlabelled --val --val-labels --val-split --warmup --weight-decay --weights --window -o
             set skip 1
         else if not string match -q -- '-*' $word
             set count (math $count + 1)
@@ -71,6 +71,7 @@ complete -c dltool -n '__dltool_at build' -l loss -r -f -a 'binary_crossentropy 
 complete -c dltool -n '__dltool_at build' -l metric -r -f -a 'accuracy auc binary_accuracy binary_crossentropy binary_io_u categorical_accuracy categorical_crossentropy categorical_hinge concordance_correlation cosine_similarity crossentropy f1_score false_negatives false_positives fbeta_score hinge io_u kl_divergence log_cosh_error mean_absolute_error mean_absolute_percentage_error mean_io_u mean_squared_error mean_squared_logarithmic_error one_hot_io_u one_hot_mean_io_u pearson_correlation poisson precision precision_at_recall r2_score recall recall_at_precision root_mean_squared_error sensitivity_at_specificity sparse_categorical_accuracy sparse_categorical_crossentropy sparse_top_k_categorical_accuracy specificity_at_sensitivity squared_hinge top_k_categorical_accuracy true_negatives true_positives' -d 'What is measured (dltool help losses); repeat for several. [by the last layer]'
 complete -c dltool -n '__dltool_at build' -l seed -r -f -d 'Same seed, same result, bit for bit.'
 complete -c dltool -n '__dltool_at build' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
+complete -c dltool -n '__dltool_at build' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at build' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at build' -l dry-run -d 'Check everything, show the plan and write nothing.'
 complete -c dltool -n '__dltool_at build' -l quiet -s q -d 'Results only.'
@@ -132,6 +133,7 @@ complete -c dltool -n '__dltool_at fit' -l backend -r -f -a 'auto threads proces
 complete -c dltool -n '__dltool_at fit' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
 complete -c dltool -n '__dltool_at fit' -l resume -d 'Go on with the interrupted run in the file, exactly.'
 complete -c dltool -n '__dltool_at fit' -l reset-optimizer -d 'Forget the optimizer\'s state in the file.'
+complete -c dltool -n '__dltool_at fit' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at fit' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at fit' -l checkpoint -r -F -d 'Also write each improvement here; as e{epoch:03}.h5, every epoch.'
 complete -c dltool -n '__dltool_at fit' -l log -r -F -d 'Write the numbers of every epoch to a .csv or .jsonl file.'
@@ -171,6 +173,7 @@ complete -c dltool -n '__dltool_at evaluate' -l batch-size -r -f -d 'Rows per st
 complete -c dltool -n '__dltool_at evaluate' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at evaluate' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
 complete -c dltool -n '__dltool_at evaluate' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
+complete -c dltool -n '__dltool_at evaluate' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at evaluate' -l json -d 'Give the result as JSON.'
 complete -c dltool -n '__dltool_at evaluate' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at evaluate' -l force -s f -d 'Replace an existing file.'
@@ -199,6 +202,7 @@ complete -c dltool -n '__dltool_at predict' -l tta -d 'Average over views of eac
 complete -c dltool -n '__dltool_at predict' -l batch-size -r -f -d 'Rows per step.'
 complete -c dltool -n '__dltool_at predict' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at predict' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
+complete -c dltool -n '__dltool_at predict' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at predict' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
 complete -c dltool -n '__dltool_at predict' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at predict' -l verbose -s v -d 'Say more.'
@@ -215,6 +219,7 @@ complete -c dltool -n '__dltool_at summary' -l data -r -F -d 'A folder of class 
 complete -c dltool -n '__dltool_at summary' -l labels -r -F -d 'Labels of an array: classes, one-hot rows, or numbers. NAME=y.npy for one of a model\'s outputs.'
 complete -c dltool -n '__dltool_at summary' -l diff -r -f -d 'What is different in another model.'
 complete -c dltool -n '__dltool_at summary' -l batch-size -r -f -d 'Rows per step.'
+complete -c dltool -n '__dltool_at summary' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at summary' -l json -d 'Give the result as JSON.'
 complete -c dltool -n '__dltool_at summary' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at summary' -l verbose -s v -d 'Say more.'
@@ -246,6 +251,7 @@ complete -c dltool -n '__dltool_at lr-find' -l batch-size -r -f -d 'Rows per ste
 complete -c dltool -n '__dltool_at lr-find' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at lr-find' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
 complete -c dltool -n '__dltool_at lr-find' -l seed -r -f -d 'Same seed, same result, bit for bit.'
+complete -c dltool -n '__dltool_at lr-find' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at lr-find' -l json -d 'Give the result as JSON.'
 complete -c dltool -n '__dltool_at lr-find' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at lr-find' -l verbose -s v -d 'Say more.'
@@ -301,6 +307,7 @@ complete -c dltool -n '__dltool_at tune' -l seed -r -f -d 'Same seed, same resul
 complete -c dltool -n '__dltool_at tune' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at tune' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
 complete -c dltool -n '__dltool_at tune' -l exact -d 'Leave out faster algorithms that round more (Winograd).'
+complete -c dltool -n '__dltool_at tune' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at tune' -l no-normalize -d 'Leave out the Normalization layer of new models for tables.'
 complete -c dltool -n '__dltool_at tune' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
 complete -c dltool -n '__dltool_at tune' -s h -l help -d 'Show this message and exit.'
@@ -327,6 +334,7 @@ complete -c dltool -n '__dltool_at pseudo-label' -l rounds -r -f -d 'Label and t
 complete -c dltool -n '__dltool_at pseudo-label' -l train-to -r -F -d 'Train with the list, and write the model here.'
 complete -c dltool -n '__dltool_at pseudo-label' -l epochs -r -f -d 'Passes over the data. [by the model\'s own, fewer for more rows]'
 complete -c dltool -n '__dltool_at pseudo-label' -l ask -r -f -d 'Instead list N doubtful, different rows for you to label.'
+complete -c dltool -n '__dltool_at pseudo-label' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at pseudo-label' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at pseudo-label' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at pseudo-label' -l batch-size -r -f -d 'Rows per step.'
@@ -371,6 +379,7 @@ complete -c dltool -n '__dltool_at finetune' -l metric -r -f -a 'accuracy auc bi
 complete -c dltool -n '__dltool_at finetune' -l seed -r -f -d 'Same seed, same result, bit for bit.'
 complete -c dltool -n '__dltool_at finetune' -l jobs -r -f -d 'Parallel lanes. [one per CPU]'
 complete -c dltool -n '__dltool_at finetune' -l backend -r -f -a 'auto threads processes' -d 'Lanes as threads or processes; the results are the same.'
+complete -c dltool -n '__dltool_at finetune' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at finetune' -l output -s o -r -F -d 'Write to this file instead.'
 complete -c dltool -n '__dltool_at finetune' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at finetune' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
@@ -386,6 +395,7 @@ complete -c dltool -n '__dltool_at convert' -l classes -r -f -d 'Number of class
 complete -c dltool -n '__dltool_at convert' -l no-rescale -d 'Leave out the Rescaling layer of image models.'
 complete -c dltool -n '__dltool_at convert' -l class-names -r -F -d 'Names of the classes, in the order of the outputs.'
 complete -c dltool -n '__dltool_at convert' -l labels-from -r -F -d 'Take class names and preprocessing of another model file.'
+complete -c dltool -n '__dltool_at convert' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at convert' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at convert' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at convert' -l verbose -s v -d 'Say more.'
@@ -402,4 +412,4 @@ complete -c dltool -n '__dltool_at help' -l quiet -s q -d 'Results only.'
 complete -c dltool -n '__dltool_at help' -l verbose -s v -d 'Say more.'
 complete -c dltool -n '__dltool_at help' -l debug -d 'Show the traceback of an error.'
 complete -c dltool -n '__dltool_at help' -s h -l help -d 'Show this message and exit.'
-complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits losses model-file numerics output schedules sequences changelog build fit evaluate predict summary lr-find tune pseudo-label finetune convert completion help'
+complete -c dltool -n '__dltool_at help 0' -a 'augmentation data exit-codes layer-words limits losses model-file numerics output plugins python schedules sequences changelog build fit evaluate predict summary lr-find tune pseudo-label finetune convert completion help'

@@ -5,7 +5,8 @@ completion, file format and contract tests follow from the registry. Imports the
 """
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
 
 from dltool.errors import UnknownNameError
 
@@ -77,6 +78,21 @@ class Registry(Generic[T]):
 
         return decorate
 
+    @contextmanager
+    def restored_on_failure(self) -> Iterator[None]:
+        """Whatever was registered inside is forgotten when an error ends it."""
+        before = dict(self._objects), dict(self._aliases)
+        try:
+            yield
+        except BaseException:
+            self._objects, self._aliases = before
+            raise
+
+    def forget(self, name: str) -> None:
+        """Take an object and its aliases out."""
+        del self._objects[name]
+        self._aliases = {alias: full for alias, full in self._aliases.items() if full != name}
+
     def canonical(self, name: str) -> str:
         """The full name behind a name or alias. Raises UnknownNameError with the nearest match."""
         if name in self._objects:
@@ -100,3 +116,48 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
+
+
+NOT_OPTIONS = ("name", "legacy", "unbiased_moving_variance", "schedule")
+"""Fields that a user does not set: the layer's name stands before the word, the others keep the arithmetic of files."""
+
+
+def options_of(cls: Any) -> dict[str, str]:
+    """The options of a registered dataclass in Keras's order, ``trainable`` last, each with what it takes."""
+    from dataclasses import fields  # here and below: what --help need not pay for
+
+    found = [f for f in fields(cls) if f.init and f.name not in NOT_OPTIONS]
+    found.sort(key=lambda f: f.name == "trainable")
+    return {f.name: _kind_of(f.name, f.type if isinstance(f.type, str) else _type_name(f.type)) for f in found}
+
+
+def schedule_options(cls: Any) -> dict[str, str]:
+    """The options of a schedule; times are "time" (``10`` epochs or ``500steps``)."""
+    found = {name: kind for name, kind in options_of(cls).items() if name != "learning_rate"}
+    return {name: "time" if name in cls.durations else kind for name, kind in found.items()}
+
+
+def required_of(cls: Any) -> tuple[str, ...]:
+    """The options without a default."""
+    from dataclasses import MISSING, fields
+
+    return tuple(f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING)
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _kind_of(name: str, annotation: str) -> str:
+    """What a constructor option takes, read from its annotation."""
+    if "bool" in annotation:
+        return "flag"
+    if annotation.startswith("Layer"):
+        return "layer"
+    if annotation == "str" or name.endswith(("_initializer", "_regularizer", "_constraint")):
+        return "text"
+    if "tuple" in annotation or "Shape" in annotation:
+        return "numbers" if "float" in annotation else "size"
+    if "float" in annotation:
+        return "number"
+    return "int" if "int" in annotation else "any"

@@ -9,6 +9,23 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class PluginFile:
+    """A file of the user's own definitions that was read.
+
+    Attributes:
+        path: as given with --plugin. digest: SHA-256 of its bytes.
+    """
+
+    path: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return self.path.replace("\\", "/").rpartition("/")[2]
+
+
+@dataclass(frozen=True)
 class DataSettings:
     """Where the rows come from and how images are read.
 
@@ -118,6 +135,7 @@ class FitSettings:
             training.
         log: a .csv or .jsonl file; log_every: "epoch" or "batch". plot: a picture of the curves.
         resume: go on with the interrupted run in the file; reset_optimizer: start its optimizer anew.
+        plugins: the files of --plugin, which are read already; the model file remembers them.
         given: names of the fields that were said; with ``resume`` the others are those of the interrupted run. None:
             all were.
     """
@@ -171,6 +189,7 @@ class FitSettings:
     plot: str | None = None
     resume: bool = False
     reset_optimizer: bool = False
+    plugins: tuple[PluginFile, ...] = ()
     given: tuple[str, ...] | None = None
 
 
@@ -205,6 +224,7 @@ class EvaluateSettings:
         beam: strings are decoded along so many beginnings; None: by the likeliest symbol of each step.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
         exact: no algorithm with larger rounding errors than a direct computation.
+        plugins: see FitSettings.
     """
 
     model: str
@@ -220,6 +240,7 @@ class EvaluateSettings:
     exact: bool = False
     tta: bool = False
     beam: int | None = None
+    plugins: tuple[PluginFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -365,7 +386,7 @@ class FinetuneSettings:
         preprocess: what a Keras application expects of its pixels: "caffe", "tf", "torch" or "none"; None: 0..1 where
             the file does not prepare them itself. augment: see FitSettings.
         output: the file to write; None replaces ``model``, with ``force`` only.
-        val, val_labels, val_split, optimizer, loss, metrics, rescale: see FitSettings.
+        val, val_labels, val_split, optimizer, loss, metrics, rescale, plugins: see FitSettings.
     """
 
     model: str
@@ -396,6 +417,7 @@ class FinetuneSettings:
     output: str | None = None
     force: bool = False
     rescale: bool = True
+    plugins: tuple[PluginFile, ...] = ()
 
 
 @dataclass(frozen=True)

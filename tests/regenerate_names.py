@@ -6,7 +6,6 @@
 import inspect
 import subprocess
 import sys
-from dataclasses import MISSING, fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,41 +22,6 @@ ARCHITECTURES: name -> option -> default. AUGMENT_PRESETS: name -> list of augme
 METRIC_SHORT: name -> the word in progress lines. *_ALIASES: short name -> full name.
 """
 '''
-
-NOT_KERAS = ("name", "legacy", "unbiased_moving_variance", "schedule")
-"""Fields that a user does not set: the layer's name stands before the word, the others keep the arithmetic of files."""
-
-
-def kind_of(name: str, annotation: str) -> str:
-    """What a constructor option takes, read from its annotation."""
-    if "bool" in annotation:
-        return "flag"
-    if annotation.startswith("Layer"):
-        return "layer"
-    if annotation == "str" or name.endswith(("_initializer", "_regularizer", "_constraint")):
-        return "text"
-    if "tuple" in annotation or "Shape" in annotation:
-        return "numbers" if "float" in annotation else "size"
-    if "float" in annotation:
-        return "number"
-    return "int" if "int" in annotation else "any"
-
-
-def options_of(cls: type) -> dict[str, str]:
-    """The options of a registered dataclass in Keras's order, ``trainable`` last."""
-    found = [f for f in fields(cls) if f.init and f.name not in NOT_KERAS]
-    found.sort(key=lambda f: f.name == "trainable")
-    return {f.name: kind_of(f.name, f.type if isinstance(f.type, str) else str(f.type)) for f in found}
-
-
-def required_of(cls: type) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING)
-
-
-def schedule_options(cls: type) -> dict[str, str]:
-    """The options of a schedule; times are "time" (``10`` epochs or ``500steps``)."""
-    found = {name: kind for name, kind in options_of(cls).items() if name != "learning_rate"}
-    return {name: "time" if name in cls.durations else kind for name, kind in found.items()}
 
 
 def architecture_options(function) -> dict[str, object]:
@@ -77,6 +41,7 @@ def tables() -> dict[str, object]:
     from dltool.engine.optimizers import OPTIMIZERS
     from dltool.engine.regularizers import REGULARIZERS
     from dltool.engine.schedules import SCHEDULES
+    from dltool.registry import options_of, required_of, schedule_options
 
     required = {name: required_of(LAYERS.get(name)) for name in LAYERS}
     return {

@@ -2,6 +2,10 @@
 
     cli -> workflows -> training | data | modelfile | architectures -> engine -> errors, registry, settings, names
 
+``plugin`` is what users' own definitions import: it gathers names of the engine, the data and the training, and nothing
+in the package imports it. ``api`` stands beside ``cli`` over the workflows; the package itself gives its names, each
+at its first use.
+
 The checks read the source with ``ast``, so imports inside functions and under ``TYPE_CHECKING`` count as well.
 """
 
@@ -14,15 +18,17 @@ from pathlib import Path
 
 import pytest
 
-BASICS = {"errors", "registry", "settings", "names"}
+BASICS = {"errors", "registry", "settings", "names", "version"}
 SIBLINGS = {"training", "data", "modelfile", "architectures"}
 MAY_IMPORT = {
     **{room: BASICS for room in BASICS},
     "engine": BASICS,
     **{room: BASICS | {"engine"} for room in SIBLINGS},
     "workflows": BASICS | {"engine"} | SIBLINGS,
+    "plugin": {"engine", "data", "training"},
+    "api": BASICS | {"engine"} | SIBLINGS | {"workflows"},
     "cli": BASICS | {"engine"} | SIBLINGS | {"workflows"},
-    "__init__": set(),
+    "__init__": {"version", "api"},
     "__main__": {"cli"},
 }
 """Room -> the other rooms of the package that it may import from."""
@@ -35,6 +41,8 @@ OUTSIDE = {
     "data": {"numpy", "PIL"},
     "modelfile": {"numpy", "h5py"},
     "workflows": {"numpy", "matplotlib"},
+    "plugin": set(),
+    "api": {"numpy"},
     "cli": {"numpy", "click", "tabulate"},
     "__init__": set(),
     "__main__": set(),

@@ -86,10 +86,18 @@ def test_tour_builds_fits_evaluates_and_predicts(toured, shell):
 def test_keras_opens_what_the_tour_made(toured, readme, shell):
     if importlib.util.find_spec("keras") is None:
         pytest.skip("keras is not installed")
-    (program,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    program, _ = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     program += "print(model.output_shape)"
     done = subprocess.run([sys.executable, "-c", program], cwd=shell.folder, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["(None, 10)"], done.stderr
+
+
+def test_the_program_in_python_trains_measures_and_saves(readme, shell):
+    (program,) = re.findall(r"<!-- python -->\n```python\n(.*?)```", readme, flags=re.DOTALL)
+    (shell.folder / "program.py").write_text(program, encoding="utf-8")
+    epochs, accuracy, *shape = shell(f"'{sys.executable}' -W error program.py").split(maxsplit=2)
+    assert (int(epochs), shape) == (5, ["(1, 10)\n"]) and float(accuracy) > 0.5
+    assert "5 epochs" in shell("dltool summary from_python.h5")
 
 
 def test_every_shell_block_is_marked_and_thereby_run(readme):

@@ -141,9 +141,9 @@ def _word(text: str) -> Word:
 
 @cache
 def kinds() -> dict[str, str]:
-    """Every kind that may be written -> its Keras class."""
+    """Every kind that may be written -> its Keras class; whoever adds to ``names.LAYERS`` clears the cache."""
     known = {name.lower(): name for name in names.LAYERS}
-    known.update({_snake(name): name for name in names.LAYERS})
+    known.update({snake(name): name for name in names.LAYERS})
     known.update(names.LAYER_ALIASES)
     known.update({alias: name for alias, name in ALIASES.items() if name in names.LAYERS})
     return known
@@ -160,7 +160,7 @@ def class_of(kind: str, text: str) -> str:
     return found
 
 
-def _snake(class_name: str) -> str:
+def snake(class_name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)).lower()
 
 
@@ -302,9 +302,10 @@ class _Options:
             raise UsageError(f"{self.text}: {key} is given twice; give it once")
 
     def _check_required(self) -> None:
-        for key in REQUIRED.get(self.class_name, ()):
+        for key in REQUIRED.get(self.class_name) or names.LAYER_REQUIRED.get(self.class_name, ()):
             if key not in self.found:
-                raise UsageError(f"{self.text}: {self.kind} needs {key}; write {_EXAMPLES[self.class_name]}")
+                example = _EXAMPLES.get(self.class_name, f"{self.kind}:{key}=VALUE")
+                raise UsageError(f"{self.text}: {self.kind} needs {key}; write {example}")
 
 
 _EXAMPLES = {

@@ -27,6 +27,7 @@ from dltool.errors import ModelFileError, UsageError
 @options.compile_step
 @options.seed
 @options.rescale
+@options.plugin
 @options.force
 @click.option("--dry-run", is_flag=True, help="Check everything, show the plan and write nothing.")
 @options.common

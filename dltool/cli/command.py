@@ -1,11 +1,17 @@
 """The class of all commands: the same help options and layout, and surplus arguments refused by name."""
 
 from inspect import cleandoc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dltool.cli.sections import in_sections, split_examples
+
+if TYPE_CHECKING:
+    from dltool.settings import PluginFile
+
+PLUGINS = "dltool.plugins"
+"""Where a context keeps the plugins that are read."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -58,15 +64,44 @@ class Command(Layout, click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
+            self._read_plugins(ctx, args)
             rest = super().parse_args(ctx, args)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # click forgets it in some places, and then names the wrong command
+            ctx.close()
+            raise
+        except BaseException:
+            ctx.close()
             raise
         if ctx.args and not ctx.resilient_parsing:
             raise click.UsageError(f"{ctx.args[0]}: one argument too many; see '{ctx.command_path} --help'", ctx)
         return rest
 
+    def _read_plugins(self, ctx: click.Context, args: list[str]) -> None:
+        """Read the files of --plugin before the other options, whose names they may define; --help reads none."""
+        if ctx.resilient_parsing or not any(word.startswith("--plugin") for word in args):
+            return
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        if given.get("plugins") and not given.get(self.get_help_option(ctx).name):
+            from dltool.workflows.plugins import plugged
+
+            ctx.meta[PLUGINS] = ctx.with_resource(plugged(given["plugins"]))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        found = plugins(ctx)
+        if not found:
+            return super().invoke(ctx)
+        from dltool.workflows.plugins import naming_plugins
+
+        with naming_plugins(found):
+            return super().invoke(ctx)
+
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Arguments first, as people write them."""
         arguments = [param for param in self.get_params(ctx) if isinstance(param, click.Argument)]
         return [*(piece for param in arguments for piece in param.get_usage_pieces(ctx)), "[OPTIONS]"]
+
+
+def plugins(ctx: click.Context) -> "tuple[PluginFile, ...]":
+    """The plugins that the command was given, read already."""
+    return ctx.meta.get(PLUGINS, ())

@@ -23,6 +23,7 @@ ENDINGS = (".h5", ".hdf5", ".keras", ".json")
 @options.rescale
 @options.class_names
 @click.option("--labels-from", metavar="FILE", help="Take class names and preprocessing of another model file.")
+@options.plugin
 @options.force
 @options.common
 @click.pass_obj

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from dltool.cli import options
-from dltool.cli.command import Command
+from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, json_text
 from dltool.cli.output import check_output, output_to
 from dltool.cli.progress import Counter
@@ -29,12 +29,13 @@ from dltool.errors import UsageError
 @options.tta
 @options.compute
 @options.exact
+@options.plugin
 @options.as_json
 @options.output
 @options.force
 @options.common
-@click.pass_obj
-def command(console: Console, model: str, as_json: bool, output: str | None, force: bool, **rest) -> int:
+@click.pass_context
+def command(context: click.Context, model: str, as_json: bool, output: str | None, force: bool, **rest) -> int:
     """Measure a model on labelled data.
 
     \b
@@ -44,9 +45,10 @@ def command(console: Console, model: str, as_json: bool, output: str | None, for
     The model file knows its classes and how its images are read, so --data is all that is needed. A second model is
     measured on the same rows, and compared.
     """
+    console: Console = context.obj
     from dltool.settings import EvaluateSettings
 
-    settings = EvaluateSettings(model=model, data=options.data_settings(rest), **rest)
+    settings = EvaluateSettings(model=model, data=options.data_settings(rest), plugins=plugins(context), **rest)
     if not settings.data.data:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data test/")
     console.draw("reading the data")

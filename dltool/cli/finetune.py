@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dltool.cli import options
-from dltool.cli.command import Command
+from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console
 from dltool.cli.progress import Counter, Progress, duration, short
 from dltool.cli.types import COUNT, POSITIVE, RATE, ChoiceType
@@ -84,6 +84,7 @@ class RatesType(click.ParamType):
 @options.seed
 @options.jobs
 @options.backend
+@options.plugin
 @options.output
 @options.force
 @options.rescale
@@ -101,7 +102,8 @@ def command(console: Console, model: str, **rest) -> None:
     """
     from dltool.settings import FinetuneSettings
 
-    settings = FinetuneSettings(model=model, data=options.data_settings(rest), **rest)
+    found = plugins(click.get_current_context())
+    settings = FinetuneSettings(model=model, data=options.data_settings(rest), plugins=found, **rest)
     check(settings)
     console.draw("reading the data")
     from dltool.workflows import finetune

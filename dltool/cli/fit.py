@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from dltool.cli import options
-from dltool.cli.command import Command
+from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, folded
 from dltool.cli.progress import Progress, duration
 from dltool.cli.types import AMOUNT, POSITIVE, PROBABILITY, RATE, TIME, ChoiceType, PerOutput, RateOrAuto, ThresholdType
@@ -98,6 +98,7 @@ class FitCommand(Command):
 @options.exact
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in the file, exactly.")
 @click.option("--reset-optimizer", is_flag=True, help="Forget the optimizer's state in the file.")
+@options.plugin
 @options.output
 @click.option("--checkpoint", metavar="FILE", help="Also write each improvement here; as e{epoch:03}.h5, every epoch.")
 @click.option("--log", metavar="FILE", help="Write the numbers of every epoch to a .csv or .jsonl file.")
@@ -141,7 +142,8 @@ def command(context: click.Context, model: str, dry_run: bool, **rest) -> None:
     given = tuple(name for name in rest if context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
     from dltool.settings import FitSettings
 
-    settings = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
+    data = options.data_settings(rest)
+    settings = FitSettings(model=model, data=data, given=given, plugins=plugins(context), **rest)
     check(settings)
     check_exists(settings)
     console.draw("reading the data")

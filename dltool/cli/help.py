@@ -24,6 +24,8 @@ TOPICS = {
     "model-file": "what a model file holds, Keras, safety",
     "numerics": "what is repeatable, lanes, precision",
     "output": "stdout and stderr, colour, JSON, options of every command",
+    "plugins": "layers, losses, metrics and more of your own: --plugin",
+    "python": "import dltool: load, build, fit, evaluate, predict, callbacks",
     "schedules": "learning rates that change during training",
     "sequences": "texts, series, strings in images, autoencoders",
     "changelog": "what is new",

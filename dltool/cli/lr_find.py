@@ -34,6 +34,7 @@ WIDTH = 80
 @options.loss
 @options.compute
 @options.seed
+@options.plugin
 @options.as_json
 @options.common
 @click.pass_obj

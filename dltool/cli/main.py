@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from dltool import __version__
 from dltool.cli.command import CONTEXT, Layout
 from dltool.cli.console import Console, cannot_write
 from dltool.errors import DltoolError, OutputError
 from dltool.registry import nearest
+from dltool.version import __version__
 
 COMMANDS = {
     "build": "Write an untrained model from layer words or a ready architecture.",

@@ -201,6 +201,16 @@ augment = click.option(
 )
 
 
+plugin = click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    expose_value=False,
+    metavar="FILE.py",
+    help="Run this file, which defines layers, losses and more (dltool help plugins).",
+)
+
+
 def data_settings(options: dict[str, Any]) -> "DataSettings":
     """Take the options of ``dataset`` out of a command's options."""
     from dltool.settings import DataSettings  # making dataclasses takes 4 ms, which help does not need

@@ -43,6 +43,7 @@ SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".npy": "npy", ".np
 @options.class_names
 @options.tta
 @options.compute
+@options.plugin
 @options.exact
 @options.common
 @click.pass_obj

@@ -58,6 +58,7 @@ class ThresholdType(click.ParamType):
 @click.option("--train-to", metavar="FILE", help="Train with the list, and write the model here.")
 @click.option("--epochs", type=POSITIVE, metavar="N", help="Passes over the data.")
 @click.option("--ask", type=POSITIVE, metavar="N", help="Instead list N doubtful, different rows for you to label.")
+@options.plugin
 @options.output
 @options.force
 @options.compute

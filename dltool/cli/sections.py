@@ -28,7 +28,7 @@ SECTIONS = {
         "--reset-optimizer --no-state --checkpoint"
     ),
     "Reports": "--beta --top-losses --log --log-every --plot --report --timing --advice",
-    "More options": "",
+    "More options": "--plugin",
     "Speed": "--jobs --backend --exact --cache",
     "General": "--quiet --verbose --debug --version --help",
 }

@@ -24,6 +24,7 @@ from dltool.errors import UsageError
 @options.labels
 @click.option("--diff", type=click.Path(), metavar="OTHER", help="What is different in another model.")
 @options.batch_size
+@options.plugin
 @options.as_json
 @options.common
 @click.pass_obj

@@ -27,6 +27,7 @@ OF_FIT = frozenset(
             "--epochs",
             "--time",
             "--monitor",
+            "--plugin",
             "--seed",
             "--jobs",
             "--backend",

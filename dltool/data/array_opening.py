@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dltool.data.arrays import NUMBERS, STRINGS, find_labels, map_array
+from dltool.data.arrays import NUMBERS, STRINGS, InMemory, find_labels, map_array
 from dltool.data.dataset import ArrayDataset, Concatenated, Dataset, Subset
 from dltool.data.groups import read_groups
 from dltool.data.labels import Labels, parse_labels
@@ -89,6 +89,8 @@ def _label_files(paths: list[str], lists: dict[str, FileList], given: tuple[str,
 
 def _beside(path: str) -> str:
     found = find_labels(path)
+    if isinstance(path, InMemory):
+        raise DataError(f"{path}: no labels; give an array with one for each row")
     if found is None:
         raise DataError(f"{path}: no labels; give --labels y.npy, or put y.npy beside x.npy")
     return found

@@ -34,6 +34,22 @@ _SAMPLED_ROWS = 64
 _SAMPLED_VALUES = 1 << 14
 
 
+class InMemory(str):
+    """An array that is given itself, in the place of a path; the text is what messages call it.
+
+    Attributes:
+        values: the array. input: the model's input or output that it belongs to; "" for the only one.
+    """
+
+    values: np.ndarray
+    input: str
+
+    def __new__(cls, name: str, values: np.ndarray, input: str = "") -> InMemory:
+        found = super().__new__(cls, name)
+        found.values, found.input = values, input
+        return found
+
+
 @dataclass(frozen=True)
 class Header:
     """What a .npy file declares; ``offset`` is where its values begin, in bytes."""
@@ -134,9 +150,16 @@ def _dtype(descr: object, path: str, kinds: str) -> np.dtype:
 def map_array(path: str, kinds: str = NUMBERS) -> np.ndarray:
     """The array of a .npy file as a read-only memory map, any byte order, C or Fortran order.
 
+    An array that is given itself comes back as it is, after the same checks.
+
     Raises:
         DataError: as ``read_header``; also for no axis or no values.
     """
+    if isinstance(path, InMemory):
+        values = path.values
+        _dtype(values.dtype.str, path, kinds)
+        check_values(Header(values.dtype, values.shape, False, 0), path)
+        return values
     header = read_header(path, kinds)
     check_values(header, path)
     try:
@@ -171,6 +194,8 @@ def engine_dtype(dtype: np.dtype) -> np.dtype:
 
 def find_labels(path: str) -> str | None:
     """The label file beside a data file: its name with "x" replaced by "y" (x.npy, train_x.npy, X_test.npy)."""
+    if isinstance(path, InMemory):
+        return None
     folder, name = os.path.split(path)
     stem, suffix = os.path.splitext(name)
     for letter in ("y", "Y"):

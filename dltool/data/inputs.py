@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from dltool.data.arrays import InMemory
 from dltool.data.dataset import load_rows
 from dltool.data.folder import list_images
 from dltool.data.images import COLORS, MAX_PIXELS, RESIZES, ImageReader
@@ -185,6 +186,8 @@ def open_named_inputs(paths: Sequence[str], names: Sequence[str], shapes: Sequen
 
 def _expand(path: str, input_shape: WantedShape | None, window: int | None) -> tuple[list[Source], int]:
     try:
+        if isinstance(path, InMemory):
+            return [_Array(path, _adapted(path, input_shape, window))], 0
         if stat.S_ISDIR(os.stat(path).st_mode):
             found, ignored = list_images(path)
             if not found:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dltool.data.arrays import NUMBERS, map_array
+from dltool.data.arrays import NUMBERS, InMemory, map_array
 from dltool.data.npz import array_names, is_npz, load_member
 from dltool.errors import DataError, UsageError
 
@@ -26,6 +26,8 @@ def rows_of(path: str) -> np.ndarray:
 
 def named(text: str, names: Sequence[str]) -> tuple[str | None, str]:
     """``a=x1.npy`` -> ("a", "x1.npy"); NAME= counts only if it is one of ``names``."""
+    if isinstance(text, InMemory):
+        return text.input or None, text
     name, equals, path = text.partition("=")
     return (name, path) if equals and name in names else (None, text)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dltool.data.array_opening import OutputLabels, open_arrays, open_named
+from dltool.data.arrays import InMemory
 from dltool.data.image_opening import open_images
 from dltool.data.inputs import open_inputs, open_named_inputs, preprocessing_for, reader_from
 from dltool.data.lists import STDIN, FileList, array_row, is_list, name_of, read_list
@@ -100,6 +101,8 @@ def _request(**options: Any) -> Request:
 
 def _kind(path: str) -> str:
     """ "images" (a folder), "arrays" or "list"."""
+    if isinstance(path, InMemory):
+        return "arrays"
     if path == STDIN:
         return "list"
     try:

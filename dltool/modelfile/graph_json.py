@@ -112,7 +112,7 @@ def layer_class(class_name: Any, name: str) -> type[Layer]:
         shown = str(class_name)[:60]
         raise ModelFileError(
             f"layer {name!r}: the class {shown!r} is not supported (see 'dltool help layer-words'); "
-            "if it is code of your own, replace it in Keras by Keras's layers and save the model again"
+            "if it is a layer of your own, give the file that defines it with --plugin"
         )
     return LAYERS.get(class_name)
 

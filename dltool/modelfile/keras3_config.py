@@ -15,7 +15,7 @@ from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import InputLayer
 from dltool.engine.regularizers import Regularizer
 from dltool.modelfile.graph_json import value_to_json
-from dltool.modelfile.keras_config import ACTIVATIONS, LEFT_OUT, calls_of, keras3_call, keras_names, reference
+from dltool.modelfile.keras_config import ACTIVATIONS, LEFT_OUT, calls_of, home, keras3_call, keras_names, reference
 from dltool.modelfile.saved import TrainingConfig
 from dltool.modelfile.training_config import keras_training_config
 
@@ -67,9 +67,8 @@ def functional_config(graph: Graph, names: dict[str, str], title: str) -> dict[s
 
 def layer_object(name: str, layer: Layer) -> dict[str, Any]:
     class_name = type(layer).__name__
-    return wrapped(
-        MODULES.get(class_name, "keras.layers"), {"class_name": class_name, "config": layer_config(name, layer)}
-    )
+    where = home(layer) | ({"module": MODULES[class_name]} if class_name in MODULES else {})
+    return {"class_name": class_name, "config": layer_config(name, layer), **where}
 
 
 def layer_config(name: str, layer: Layer) -> dict[str, Any]:

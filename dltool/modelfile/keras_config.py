@@ -216,7 +216,14 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
 
 def wrapped(layer: Layer) -> dict[str, Any]:
     """The layer inside a wrapper; without its module Keras 3 does not find the class."""
-    return {"module": "keras.layers", **entry("layer", layer), "registered_name": None}
+    return {**entry("layer", layer), **home(layer)}
+
+
+def home(layer: Layer) -> dict[str, Any]:
+    """Where Keras 3 looks for the class: among its layers, or for a plugin's in ``custom_objects``."""
+    if type(layer).__module__.startswith("dltool."):
+        return {"module": "keras.layers", "registered_name": None}
+    return {"module": None, "registered_name": type(layer).__name__}
 
 
 def keras_differences(graph: Graph, training_config: TrainingConfig | None = None) -> list[str]:

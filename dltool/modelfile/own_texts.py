@@ -87,7 +87,13 @@ def is_preprocessing(value: Any) -> bool:
 
 
 def is_recipe(value: Any) -> bool:
-    return is_record(value) and (value.get("best_epoch") is None or is_count(value["best_epoch"]))
+    right = is_record(value) and (value.get("best_epoch") is None or is_count(value["best_epoch"]))
+    return right and (value.get("plugins") is None or is_plugins(value["plugins"]))
+
+
+def is_plugins(value: Any) -> bool:
+    """Name and digest of each plugin; they are compared with what the user names, and nothing else."""
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
 
 def is_history(value: Any) -> bool:

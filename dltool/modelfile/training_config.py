@@ -200,16 +200,21 @@ def training_to_json(config: TrainingConfig) -> dict[str, Any]:
 
 
 def training_from_json(raw: dict[str, Any]) -> TrainingConfig:
-    """The inverse of ``training_to_json``. Raises UsageError for what the engine does not know."""
-    for entry in raw["metrics"]:
+    """The inverse of ``training_to_json``; losses and metrics of a plugin that is not there are unknown ones.
+
+    Raises UsageError for options that they do not have.
+    """
+    known = [entry for entry in raw["metrics"] if entry in GENERIC_METRICS or spelled_name(entry) in METRICS]
+    for entry in known:
         if entry not in GENERIC_METRICS:
             metric(entry)
+    unknown = [spelled_name(entry) for entry in raw["metrics"] if entry not in known]
     return TrainingConfig(
-        losses=tuple(None if one is None else loss(one) for one in raw["losses"]),
+        losses=tuple(loss(one) if spelled_name(one) in LOSSES else None for one in raw["losses"]),
         loss_names=tuple(raw["loss_names"]),
         loss_weights=tuple(raw["loss_weights"]),
-        metrics=tuple(raw["metrics"]),
-        unknown_metrics=tuple(raw["unknown_metrics"]),
+        metrics=tuple(known),
+        unknown_metrics=(*raw["unknown_metrics"], *unknown),
         optimizer=None if raw["optimizer"] is None else optimizer(raw["optimizer"]),
         optimizer_name=raw["optimizer_name"],
     )

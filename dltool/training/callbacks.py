@@ -15,7 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from dltool.registry import Registry
 from dltool.training.run import Run
+
+CALLBACKS: Registry[type[Callback]] = Registry("callback")
+"""Callbacks of the user's own; ``fit`` makes one of each. dltool's own are made by those who need them."""
 
 
 class Events:

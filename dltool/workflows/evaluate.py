@@ -27,6 +27,7 @@ from dltool.training.tallies import LOWER_IS_BETTER, ClassTally, LabelTally, Val
 from dltool.workflows.data_kinds import as_reconstruction, reconstructs
 from dltool.workflows.evaluation import Comparison, Confused, EvaluateResult, Gate, LossRow, OutputReport
 from dltool.workflows.model_data import open_for_model
+from dltool.workflows.plugin_record import differences
 from dltool.workflows.scoring import Progress, Reading, open_executor, readings
 from dltool.workflows.texts import StringReading, text_reading
 
@@ -67,6 +68,12 @@ def run(settings: EvaluateSettings, progress: Progress | None = None) -> Evaluat
         ModelFileError, DataError, UsageError: before the first batch, for everything that can be checked.
     """
     return measure(prepare(settings.model, settings), settings, progress)
+
+
+def run_in_memory(saved: SavedModel, settings: EvaluateSettings) -> EvaluateResult:
+    """The same for a model in memory; ``settings.model`` is what messages call it."""
+    opened = open_for_model(settings.data, saved)
+    return measure(make_task(settings.model, saved, opened, settings), settings, None)
 
 
 def compare(settings: EvaluateSettings, progress: Progress | None = None) -> Comparison:
@@ -112,7 +119,7 @@ def make_task(path: str, saved: SavedModel, opened: OpenedData, settings: Evalua
     directions = metric_directions(objective, tallies)
     gates = tuple((known_metric(name, directions), limit) for name, limit in settings.fail_under)
     losses = np.zeros(len(dataset))
-    all_notes = (*saved.remarks, *opened.notes, *notes)
+    all_notes = (*saved.remarks, *differences(saved.recipe, settings.plugins), *opened.notes, *notes)
     return Task(path, saved, opened, dataset, objective, found, tallies, directions, gates, losses, all_notes)
 
 

@@ -11,7 +11,6 @@ import signal
 import time
 from dataclasses import dataclass, replace
 
-from dltool import __version__
 from dltool.data.dataset import Dataset
 from dltool.data.opening import OpenedData
 from dltool.engine.graph import Graph
@@ -26,6 +25,7 @@ from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import BuildSettings, FinetuneSettings, FitSettings
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.labels import target_form
+from dltool.version import __version__
 from dltool.workflows.augmenting import augment_for
 from dltool.workflows.build import chosen_optimizer, compile_step, open_dataset
 from dltool.workflows.feature_cache import Cache, check_features, planned_cache
@@ -44,6 +44,8 @@ from dltool.workflows.finetune_stages import (
 from dltool.workflows.fit_task import divide
 from dltool.workflows.model_data import image_options, sized
 from dltool.workflows.new_head import NewHead, exchange_head, feature_shape, kept_part
+from dltool.workflows.plugin_record import KEY as PLUGINS
+from dltool.workflows.plugin_record import recorded
 from dltool.workflows.unfreezing import stages_after_head
 
 SPREAD = (0.01, 0.1, 1.0)
@@ -214,6 +216,8 @@ def finish(job: Job, result: SavedModel) -> None:
         "monitor": monitor,
         "best_epoch": best,
     }
+    if settings.plugins:
+        result.recipe[PLUGINS] = recorded(settings.plugins)
 
 
 def keep_best(job: Job, result: SavedModel, path: str) -> str:

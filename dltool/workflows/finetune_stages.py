@@ -29,6 +29,7 @@ from dltool.workflows.features import features_of
 from dltool.workflows.fit import held_out
 from dltool.workflows.model_data import sized
 from dltool.workflows.new_head import NewHead, feature_shape
+from dltool.workflows.plugin_record import own_callbacks
 from dltool.workflows.unfreezing import Thaw
 
 SMALL_HEAD = 200_000
@@ -211,8 +212,9 @@ def train_stage(
             best.keep(model.weights.vector, *job.best)
         done = len(job.history)
         record = Run(fixed, done + epochs, job.rates[-1], epoch=done, history=job.history)
+        told = [best, job.stopper, *own_callbacks().values(), Reporting(job.events)]
         try:
-            train(executor, loader, objective, record, [best, job.stopper, Reporting(job.events)], checking)
+            train(executor, loader, objective, record, told, checking)
         except DivergedError as error:
             raise explained(error, record, objective, training, job.events, settings.seed, best.last) from None
         finally:

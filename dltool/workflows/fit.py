@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from dltool.data.capacity import available_bytes
 from dltool.data.dataset import Dataset
 from dltool.data.loader import Loader
-from dltool.engine.executor import Executor
 from dltool.engine.process_lanes import LaneDied
 from dltool.errors import DivergedError, OutputError
 from dltool.modelfile.atomic import check_space
@@ -30,14 +27,12 @@ from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import FitSettings
 from dltool.training.autopsy import explained
-from dltool.training.callbacks import BestWeights, Callback, EarlyStopping, Events, Reporting
+from dltool.training.callbacks import Callback, Events, Reporting
 from dltool.training.diagnosis import diagnose
-from dltool.training.interrupt import StopOnSignal
-from dltool.training.loop import evaluate, train
+from dltool.training.loop import train
 from dltool.training.run import Run
-from dltool.training.time_limit import TimeLimit
-from dltool.training.weight_average import WeightAverage
 from dltool.workflows.augmenting import check_preview, chosen_augment, write_preview
+from dltool.workflows.fit_begin import begin, file_bytes
 from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log
 from dltool.workflows.fit_report import check_memory, hints, plan, understood
 from dltool.workflows.fit_start import (
@@ -49,24 +44,20 @@ from dltool.workflows.fit_start import (
     executor_for,
     found_rate,
     loader_for,
-    rate_setter,
-    starting_point,
     with_rate,
 )
 from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, prepare
 from dltool.workflows.fit_threshold import check_threshold, decision_threshold
 from dltool.workflows.plotting import check_plot, training_curves
-from dltool.workflows.resuming import KEY, Origin, find_run, go_on, interrupted_run, resumed_settings
-from dltool.workflows.run_record import check_partial, reading_run, restore_memory
-from dltool.workflows.saving import BYTES_PER_SECOND, Saving
+from dltool.workflows.plugin_record import differences, own_callbacks
+from dltool.workflows.resuming import find_run, interrupted_run, resumed_settings
+from dltool.workflows.saving import Saving
 
 AUTO = "auto"
 """As a learning rate: that of a range test."""
 MOST_CHECKED = 10_000
 """Files of so many epochs are looked for before the training."""
-LEAST_WRITING = 0.1
-"""Seconds for flushing a file to the disk, whatever its size."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +79,14 @@ class FitResult:
     diagnosis: str = ""
 
 
-def run(settings: FitSettings, events: Events | None = None, began: float | None = None) -> FitResult:
+def run(
+    settings: FitSettings, events: Events | None = None, began: float | None = None, callbacks: Sequence[Callback] = ()
+) -> FitResult:
     """Train a model and write it.
 
     Args:
         began: what ``time.monotonic`` said when the time of ``settings.time`` began; None: now.
+        callbacks: the user's own, besides those that plugins registered.
 
     Raises:
         UsageError, DataError, ModelFileError, OutputError: before the first batch, for everything that can be checked.
@@ -107,19 +101,56 @@ def run(settings: FitSettings, events: Events | None = None, began: float | None
         if earlier is not None and interrupted_run(earlier) is None:
             events.note(f"{path}: the run is finished, nothing is left to resume")
             return FitResult(path, tuple(earlier.history), earlier.recipe.get("best_epoch"), "", 0.0)
-        wanted = settings
-        settings = decided(settings) if earlier is None else settings
-        task = checked_task(settings, earlier, path)
-        events.understood(understood(settings, task))
-        for text in hints(settings, task)[:1]:
-            events.hint(text)
-        if wanted.learning_rate == AUTO and earlier is None:
-            settings, task = with_rate(settings, task, found_rate(settings, task, events))
-        state = fit(settings, task, events, path, start)
+        task = checked_task(settings if earlier is not None else decided(settings), earlier, path)
+        state = trained(settings, task, events, path, start, callbacks)
         write(task.saved, path, keep_state=settings.keep_state or not state.is_finished)
+    return result_of(state, events, path, start)
+
+
+def run_in_memory(
+    settings: FitSettings, saved: SavedModel, events: Events | None = None, callbacks: Sequence[Callback] = ()
+) -> FitResult:
+    """The same for a model in memory: afterwards ``saved`` is what the file would be.
+
+    Raises: as ``run``; what is said there of the file holds for ``saved``. It stays as it was where a check fails, and
+        its weights where no epoch was finished.
+    """
+    start, events = time.monotonic(), events or Events()
+    task = checked_task(decided(settings), None, None, replace(saved))
+    vars(saved).update(vars(task.saved))
+    task = replace(task, saved=saved)
+    before, epochs = saved.model.weights.vector.copy(), len(saved.history)
+    try:
+        state = trained(settings, task, events, None, start, callbacks)
+    except DivergedError:
+        if len(saved.history) == epochs:
+            saved.model.weights.vector[...] = before
+        raise
+    return result_of(state, events, None, start)
+
+
+def trained(
+    settings: FitSettings, task: Task, events: Events, path: str | None, start: float, callbacks: Sequence[Callback]
+) -> FitState:
+    """Say what was understood, find what the data must say, train."""
+    wanted = settings.learning_rate
+    settings = settings if task.resumed else decided(settings)
+    events.understood(understood(settings, task))
+    for text in differences(task.saved.recipe, settings.plugins):
+        events.warning(text)
+    for text in hints(settings, task)[:1]:
+        events.hint(text)
+    if wanted == AUTO and not task.resumed:
+        settings, task = with_rate(settings, task, found_rate(settings, task, events))
+    own = {**own_callbacks(), **{str(number): callback for number, callback in enumerate(callbacks)}}
+    return fit(settings, task, events, path, start, own)
+
+
+def result_of(state: FitState, events: Events, path: str | None, start: float) -> FitResult:
+    """Say how it ended; see ``conclude`` for what that may raise."""
     found = conclude(state, events, path)
     record, seconds = state.record, time.monotonic() - start
-    return FitResult(path, tuple(record.history), record.best_epoch, record.stop, seconds, found)
+    return FitResult(path or "", tuple(record.history), record.best_epoch, record.stop, seconds, found)
 
 
 def dry_run(settings: FitSettings) -> list[str]:
@@ -158,15 +189,17 @@ def with_earlier(settings: FitSettings, path: str) -> tuple[FitSettings, SavedMo
     return (settings, None) if earlier is None else (resumed_settings(settings, earlier, path), earlier)
 
 
-def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -> Task:
-    """What will be trained on what, and whether the files beside the model can be written."""
-    task = prepare(settings, earlier)
+def checked_task(
+    settings: FitSettings, earlier: SavedModel | None, path: str | None, saved: SavedModel | None = None
+) -> Task:
+    """What will be trained on what, and whether the model and the files beside it can be written."""
+    task = prepare(settings, earlier, saved)
     overwrite, epochs = settings.force or settings.resume, range(1, min(settings.epochs, MOST_CHECKED) + 1)
     if earlier is None and task.saved.history:
         first = int(task.saved.history[-1]["epoch"])
         epochs = range(first + 1, first + len(epochs) + 1)
     if settings.checkpoint is not None:
-        check_checkpoint(settings.checkpoint, value_names(task), epochs, path, overwrite)
+        check_checkpoint(settings.checkpoint, value_names(task), epochs, path or "", overwrite)
     if settings.log is not None:
         check_log(settings.log, overwrite)
     if settings.plot is not None:
@@ -177,18 +210,9 @@ def checked_task(settings: FitSettings, earlier: SavedModel | None, path: str) -
     check_threshold(settings, task)
     size = min(settings.batch_size, len(task.train))
     check_memory(task.saved.model.graph, task.optimizer, size, available_bytes())
-    check_space(path, file_bytes(task))
+    if path is not None:
+        check_space(path, file_bytes(task))
     return task
-
-
-def write_seconds(task: Task) -> float:
-    """A guess for the last writing of the file."""
-    return file_bytes(task) / BYTES_PER_SECOND + LEAST_WRITING
-
-
-def file_bytes(task: Task) -> int:
-    """About what the file takes: the best weights, the last ones, and the optimizer's slots."""
-    return 4 * task.saved.model.weights.num_parameters * (2 + len(task.optimizer.kept))
 
 
 def value_names(task: Task) -> list[str]:
@@ -201,14 +225,15 @@ def fit(
     settings: FitSettings,
     task: Task,
     events: Events,
-    path: str,
+    path: str | None,
     start: float,
     own: Mapping[str, Callback] = MappingProxyType({}),
 ) -> FitState:
     """Train; afterwards ``task.saved`` holds the best weights and the state.
 
     Args:
-        start: what ``time.monotonic`` said when the command began. own: further callbacks by name.
+        path: the file that is written now and then; None for none.
+        start: what ``time.monotonic`` said when the command began. own: the user's callbacks by name.
     """
     objective = task.objective
     with (
@@ -218,18 +243,11 @@ def fit(
     ):
         if settings.restarts > 1 and not task.resumed:
             choose_start(settings, task, executor, loader, validation, events)
-        state = begin(settings, task, executor, validation, events, start)
+        state = begin(settings, task, executor, validation, events, start, own)
         state.writers = writers(state, events, path)
-        callbacks = [
-            state.best,
-            *state.remembering.values(),
-            state.stopper,
-            *own.values(),
-            *state.writers,
-            Reporting(events),
-        ]
+        told = [state.best, *state.remembering.values(), state.stopper, *own.values(), *state.writers]
         try:
-            train(executor, loader, objective, state.record, callbacks, validation)
+            train(executor, loader, objective, state.record, [*told, Reporting(events)], validation)
         except DivergedError as error:
             found = explained(error, state.record, objective, task.train, events, settings.seed, state.best.last)
             raise DivergedError(str(found), state.keep_best(path)) from None
@@ -246,62 +264,7 @@ def held_out(dataset: Dataset | None, batch_size: int) -> Any:
     return nullcontext() if dataset is None else Loader(dataset, batch_size, shuffle=False)
 
 
-def begin(
-    settings: FitSettings, task: Task, executor: Executor, validation: Loader | None, events: Events, start: float
-) -> FitState:
-    """The run where it starts, or where it was interrupted."""
-    monitor = task.objective.monitor(settings.monitor, validation is not None, settings.min_delta)
-    judged = validation is not None or settings.monitor is not None
-    best = BestWeights(replace(monitor, min_delta=0.0) if judged else None)
-    if not task.resumed and judged:
-        keep_earlier_best(best, executor, validation, task)
-    kept = task.saved.model.weights.vector.copy()
-    record = starting_point(settings, task, executor)
-    origin = Origin(record.epoch, record.step, task.validation.fingerprint if task.validation is not None else "")
-    if task.resumed:
-        origin = go_on(task.saved, record)
-    remembering: dict[str, Callback] = {}
-    if settings.early_stop is not None:
-        remembering["early_stopping"] = EarlyStopping(monitor, settings.early_stop)
-    limit = None
-    if settings.time is not None:
-        limit = TimeLimit(settings.time, start, write_seconds(task), settings.epochs < UNBOUNDED)
-        remembering["time"] = limit
-    setter = rate_setter(settings, task, monitor, origin.step, limit)
-    if setter is not None:
-        remembering["schedule"] = setter
-    if settings.ema is not None:
-        remembering["ema"] = WeightAverage(settings.ema, record.model.weights.vector)
-    if task.resumed:
-        with reading_run(target(settings)):
-            recall(task, best, kept, remembering)
-    return FitState(settings, task, executor, record, origin, best, StopOnSignal(events), remembering)
-
-
-def keep_earlier_best(best: BestWeights, executor: Executor, validation: Loader | None, task: Task) -> None:
-    """A file that was trained before comes with its best weights: they are measured on today's validation rows."""
-    saved, name = task.saved, best.monitor.name
-    if validation is not None and saved.history and name.startswith("val_"):
-        value = evaluate(executor, validation, task.objective, by_class=True)[name.removeprefix("val_")]
-        epoch = saved.recipe.get("best_epoch") or saved.history[-1]["epoch"]
-        best.keep(saved.model.weights.vector, epoch, value)
-
-
-def recall(task: Task, best: BestWeights, kept: Any, remembering: dict[str, Callback]) -> None:
-    """Give the callbacks of an interrupted run their memory back; ``kept`` are the weights that the file calls best."""
-    memory = task.saved.state.callbacks
-    restore_memory(best, memory["best_weights"])
-    if best.epoch is not None:
-        best.keep(kept, int(best.epoch), best.value)
-    for name, callback in remembering.items():
-        restore_memory(callback, memory[name])
-        if isinstance(callback, WeightAverage):
-            np.copyto(callback.average, task.saved.state.averaged)
-    if memory[KEY]["batch"]:
-        check_partial(memory[KEY]["partial"], memory[KEY]["samples"], task.objective, task.train)
-
-
-def writers(state: FitState, events: Events, path: str) -> list[Callback]:
+def writers(state: FitState, events: Events, path: str | None) -> list[Callback]:
     """Who writes files while the training goes on: log and checkpoints first, so that the model never is ahead."""
     settings, found = state.settings, []
     if settings.log is not None:
@@ -309,6 +272,9 @@ def writers(state: FitState, events: Events, path: str) -> list[Callback]:
         found.append(LogFile(settings.log, value_names(state.task), events, batches, state.task.resumed))
     if settings.checkpoint is not None:
         found.append(Checkpoint(settings.checkpoint, lambda run, name: state.write_current(name), events))
+
+    if path is None:
+        return found
 
     def save(run: Run) -> None:
         try:
@@ -319,7 +285,7 @@ def writers(state: FitState, events: Events, path: str) -> list[Callback]:
     return [*found, Saving(save, file_bytes(state.task))]
 
 
-def conclude(state: FitState, events: Events, path: str) -> str:
+def conclude(state: FitState, events: Events, path: str | None) -> str:
     """Say how it ended, and what the curves say; end the command when a signal or a full disk did.
 
     Returns:
@@ -327,7 +293,7 @@ def conclude(state: FitState, events: Events, path: str) -> str:
     """
     events.finished(state.record)
     if state.stopper.caught is not None:
-        events.interrupted(state.record, path)
+        events.interrupted(state.record, path or "")
         raise SystemExit(143) if state.stopper.caught == signal.SIGTERM else KeyboardInterrupt
     found = diagnose(state.history)
     if found is not None:
@@ -336,5 +302,5 @@ def conclude(state: FitState, events: Events, path: str) -> str:
         training_curves(state.record.history, state.settings.plot)
     failed = next((writer.error for writer in state.writers if getattr(writer, "error", "")), "")
     if failed:
-        raise OutputError(f"{failed}; the model is saved in {path}")
+        raise OutputError(f"{failed}; the model is {'trained' if path is None else f'saved in {path}'}")
     return found.words if found is not None else ""

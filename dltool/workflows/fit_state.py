@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from dltool import __version__
 from dltool.engine.executor import Executor
 from dltool.modelfile.saved import TrainingState
 from dltool.modelfile.writing import write
@@ -15,7 +14,10 @@ from dltool.settings import FitSettings
 from dltool.training.callbacks import BestWeights, Callback
 from dltool.training.interrupt import PAUSED, StopOnSignal
 from dltool.training.run import Run
+from dltool.version import __version__
 from dltool.workflows.fit_task import Task
+from dltool.workflows.plugin_record import KEY as PLUGINS
+from dltool.workflows.plugin_record import OWN, recorded
 from dltool.workflows.resuming import KEY, OPTIONS, Origin, run_state
 from dltool.workflows.scoring import THRESHOLD
 
@@ -30,6 +32,7 @@ class FitState:
     Attributes:
         record: the loop's. origin: where the run began.
         best: keeps the best weights. remembering: other callbacks with a memory, by their name in the file.
+        own: the user's callbacks, likewise.
         writers: callbacks that write files.
         threshold: from this probability on the second of two classes is said.
     """
@@ -42,6 +45,7 @@ class FitState:
     best: BestWeights
     stopper: StopOnSignal
     remembering: dict[str, Callback] = field(default_factory=dict)
+    own: dict[str, Callback] = field(default_factory=dict)
     writers: list[Callback] = field(default_factory=list)
     written_epoch: int | None = None
     threshold: float | None = None
@@ -66,6 +70,7 @@ class FitState:
         saved.history, saved.recipe = list(run.history), self.recipe()
         callbacks: dict[str, Any] = {"best_weights": self.best.state()}
         callbacks |= {name: callback.state() for name, callback in self.remembering.items()}
+        callbacks |= {OWN + name: found for name, one in self.own.items() if (found := one.state())}
         callbacks[KEY] = run_state(self.settings, run, self.origin, self.is_finished)
         weights = run.model.weights.vector if last is None else last
         slots, memory = dict(executor.slots), dict(executor.memory)
@@ -77,6 +82,8 @@ class FitState:
         monitor = self.best.monitor.name if self.best.monitor else None
         best = self.best.epoch if monitor else None
         found = {"dltool": __version__, **kept, "monitor": monitor, "best_epoch": best}
+        if self.settings.plugins:
+            found[PLUGINS] = recorded(self.settings.plugins)
         return found if self.threshold is None else {**found, THRESHOLD: self.threshold}
 
     def write_best(self, path: str) -> None:
@@ -86,7 +93,7 @@ class FitState:
             write(self.task.saved, path)
         self.written_epoch = self.best.epoch
 
-    def keep_written(self, path: str) -> str:
+    def keep_written(self, path: str | None) -> str:
         """After a lane was lost: write the best epoch, unless the file holds it already, which can be resumed."""
         if self.written_epoch is not None and self.written_epoch == self.best.epoch:
             return f"{path} has the weights of epoch {self.best.epoch}; --resume goes on"
@@ -103,11 +110,15 @@ class FitState:
         if last is not None:
             vector[...] = last
 
-    def keep_best(self, path: str) -> str:
-        """After a failure: write the best finished epoch, without the spoilt state; says what was done."""
+    def keep_best(self, path: str | None) -> str:
+        """After a failure: write the best finished epoch, without the spoilt state; says what was done.
+
+        Without a path the model in memory has it.
+        """
         if self.record.done <= self.origin.epoch:
             return "no epoch was finished, so nothing was written"
         self.collect(None)
         self.task.saved.state = None
-        write(self.task.saved, path, keep_state=False)
-        return f"{path} has the weights of epoch {self.best.epoch}"
+        if path is not None:
+            write(self.task.saved, path, keep_state=False)
+        return f"{path or 'the model'} has the weights of epoch {self.best.epoch}"

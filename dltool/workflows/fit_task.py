@@ -70,11 +70,11 @@ class Task:
     resumed: bool = False
 
 
-def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
+def prepare(settings: FitSettings, resumed: SavedModel | None = None, saved: SavedModel | None = None) -> Task:
     """Everything before the first batch.
 
     Args:
-        resumed: the file whose interrupted run shall go on.
+        resumed: the file whose interrupted run shall go on. saved: the model, where it is in memory already.
 
     Raises:
         UsageError, DataError, ModelFileError: something does not fit; the message names the option, file or row.
@@ -83,8 +83,8 @@ def prepare(settings: FitSettings, resumed: SavedModel | None = None) -> Task:
         raise UsageError("--epochs, --batch-size: must be at least 1; leave them out for the defaults")
     if resumed is not None:
         return prepare_resumed(settings, resumed)
-    is_new = must_build(settings)
-    return as_task(settings, *(build_for(settings) if is_new else read_for(settings)), is_new)
+    is_new = saved is None and must_build(settings)
+    return as_task(settings, *(build_for(settings) if is_new else read_for(settings, saved)), is_new)
 
 
 def as_task(
@@ -196,9 +196,9 @@ def build_for(
     return saved, opened, result.hints
 
 
-def read_for(settings: FitSettings) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
-    """The model of the file, and the data in its shape and class order."""
-    saved = read(settings.model)
+def read_for(settings: FitSettings, saved: SavedModel | None = None) -> tuple[SavedModel, OpenedData, tuple[str, ...]]:
+    """The model of the file, unless it is there already, and the data in its shape and class order."""
+    saved = read(settings.model) if saved is None else saved
     return saved, open_for_model(settings.data, saved, settings.loss, settings.seed), ()
 
 
@@ -321,7 +321,9 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
     config = old
     if settings.loss is None and old is not None and None in old.losses and any(old.loss_names):
         names = ", ".join(filter(None, old.loss_names))
-        raise UsageError(f"--loss: {settings.model} was compiled with {names}, which is not known; give --loss NAME")
+        raise UsageError(
+            f"--loss: {settings.model} was compiled with {names}, which is not known; give --loss NAME, or its --plugin"
+        )
     if settings.loss is not None or old is None or None in old.losses:
         config = compile_step(saved.model.graph, BuildSettings(None, loss=settings.loss), labels)
         config = config if old is None or not old.metrics else replace(config, metrics=old.metrics)

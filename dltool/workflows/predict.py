@@ -108,12 +108,16 @@ def run(
     Raises:
         ModelFileError: the model cannot be read. UsageError: inputs or options contradict it.
     """
-    saved = read(source or settings.model, with_state=False)
+    return run_in_memory(read(source or settings.model, with_state=False), settings, progress)
+
+
+def run_in_memory(saved: SavedModel, settings: PredictSettings, progress: Progress | None = None) -> PredictResult:
+    """The same for a model in memory. Raises UsageError."""
     reading, cut = None, cut_of(settings.data, saved)
     if settings.layer is not None:
         saved = replace(saved, model=up_to_layer(saved.model, settings.layer))
     elif len(saved.model.graph.outputs) == 1:
-        saved.classes = class_names(settings.data, saved)
+        saved = replace(saved, classes=class_names(settings.data, saved))
         reading = text_reading(saved, settings.beam) or Reading(saved)
     names = reading.names if reading is not None else None
     check_options(settings, names, isinstance(reading, StringReading | StepReading))

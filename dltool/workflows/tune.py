@@ -26,7 +26,7 @@ from dltool.settings import TuneSettings
 from dltool.training.callbacks import Monitor
 from dltool.training.interrupt import leaving_on_sigterm
 from dltool.training.search_space import Parameter, parse_all
-from dltool.workflows.fit import write_seconds
+from dltool.workflows.fit_begin import write_seconds
 from dltool.workflows.fit_report import understood
 from dltool.workflows.resuming import OPTIONS
 from dltool.workflows.tune_journal import Entry, Journal

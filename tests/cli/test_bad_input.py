@@ -92,6 +92,7 @@ BAD = {
     "--output": ("no/out", 5),
     "--pick": ("vally", 2),
     "--plot": ("plot.gif", 2),
+    "--plugin": ("no.py", 2),
     "--pop": ("99", 2),
     "--preprocess": ("cafe", 2),
     "--resize": ("squash", 2),
