@@ -332,7 +332,7 @@ complete -c dltool -n '__dltool_at pseudo-label' -l no-calibration -d 'Take the 
 complete -c dltool -n '__dltool_at pseudo-label' -l into -r -F -d 'Link each accepted file into DIR/LABEL/.'
 complete -c dltool -n '__dltool_at pseudo-label' -l rounds -r -f -d 'Label and train N times, while validation does not worsen.'
 complete -c dltool -n '__dltool_at pseudo-label' -l train-to -r -F -d 'Train with the list, and write the model here.'
-complete -c dltool -n '__dltool_at pseudo-label' -l epochs -r -f -d 'Passes over the data. [by the model\'s own, fewer for more rows]'
+complete -c dltool -n '__dltool_at pseudo-label' -l epochs -r -f -d 'Passes over the data.'
 complete -c dltool -n '__dltool_at pseudo-label' -l ask -r -f -d 'Instead list N doubtful, different rows for you to label.'
 complete -c dltool -n '__dltool_at pseudo-label' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at pseudo-label' -l output -s o -r -F -d 'Write to this file instead.'
