@@ -41,7 +41,7 @@ from dltool.workflows.finetune_stages import (
     shortened,
     thawed_stage,
 )
-from dltool.workflows.fit_task import divide
+from dltool.workflows.fit_rows import divide
 from dltool.workflows.model_data import image_options, sized
 from dltool.workflows.new_head import NewHead, exchange_head, feature_shape, kept_part
 from dltool.workflows.plugin_record import KEY as PLUGINS

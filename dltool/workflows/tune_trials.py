@@ -24,9 +24,10 @@ from dltool.training.search_space import Parameter
 from dltool.workflows.augmenting import chosen_augment
 from dltool.workflows.fit import fit
 from dltool.workflows.fit_report import check_memory
+from dltool.workflows.fit_rows import open_validation
 from dltool.workflows.fit_start import chosen_schedule
 from dltool.workflows.fit_state import FitState
-from dltool.workflows.fit_task import Task, as_task, build_for, open_validation, prepare_resumed, read_for
+from dltool.workflows.fit_task import Task, as_task, build_for, prepare_resumed, read_for
 from dltool.workflows.tune_parameters import applied, as_words, with_dropout
 
 OVER = "the time is over"

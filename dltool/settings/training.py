@@ -1,68 +1,8 @@
-"""What each command was asked to do: one frozen dataclass per command, in the user's words.
-
-The command line fills them, workflows read them, and a library user may build them by hand. ``None`` means "not said":
-the workflow then takes the model file's own value or the default that its docstring names. Imports the standard
-library only.
-"""
+"""What the commands that make and train models were asked to do."""
 
 from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True)
-class PluginFile:
-    """A file of the user's own definitions that was read.
-
-    Attributes:
-        path: as given with --plugin. digest: SHA-256 of its bytes.
-    """
-
-    path: str
-    digest: str
-
-    @property
-    def name(self) -> str:
-        """The file's name without its folder."""
-        return self.path.replace("\\", "/").rpartition("/")[2]
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """Where the rows come from and how images are read.
-
-    Attributes:
-        data: paths as given with --data (folders, arrays, lists, "-"), in order; ``NAME=x.npy`` for a model's input.
-        labels: the .npy with the labels, when --data is an array; several for several arrays, or ``NAME=y.npy`` for
-            each output of a model.
-        image_size: (height, width) in pixels.
-        color: "rgb" or "gray".
-        resize: "stretch", "crop" or "pad".
-        class_names: names of the classes in the order of the model's outputs.
-        limit: use at most this many rows.
-        allow_empty: accept class folders without images.
-        skip_bad: leave unreadable images out instead of stopping.
-        multi_label: a row may have several labels: rows of 0 and 1, or ``cat;dog`` in a list of images.
-        group: a file that says which rows belong together, so that no group is in both parts of a split.
-        window: rows are so many steps of a series, which --data names; None: rows are rows, or as the model remembers.
-        horizon: so many steps after a window are its targets; None: 1. target_column: of the series that are predicted;
-            None: all.
-        target: "input" when rows are their own targets (autoencoders); None: labels are.
-    """
-
-    data: tuple[str, ...] = ()
-    labels: str | tuple[str, ...] | None = None
-    image_size: tuple[int, int] | None = None
-    color: str | None = None
-    resize: str | None = None
-    class_names: tuple[str, ...] | None = None
-    limit: int | None = None
-    allow_empty: bool = False
-    skip_bad: bool = False
-    multi_label: bool = False
-    group: str | None = None
-    window: int | None = None
-    horizon: int | None = None
-    target_column: tuple[int, ...] | None = None
-    target: str | None = None
+from dltool.settings.rows import DataSettings, PluginFile
 
 
 @dataclass(frozen=True)
@@ -212,94 +152,6 @@ class TuneSettings:
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
-    """Measure a model on labelled data; the model file's own image options hold unless ``data`` says otherwise.
-
-    Attributes:
-        other: a second model to compare with on the same rows.
-        beta: recall counts so many times as much as precision in the F score that is given besides F1.
-        top: k of the top-k accuracy; None: 5 above ten classes, 2 from three, none below.
-        top_losses: so many rows with the largest loss are listed.
-        tta: average over several views of each image, as training made them.
-        beam: strings are decoded along so many beginnings; None: by the likeliest symbol of each step.
-        fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
-        exact: no algorithm with larger rounding errors than a direct computation.
-        plugins: see FitSettings.
-    """
-
-    model: str
-    data: DataSettings
-    batch_size: int = 64
-    jobs: int | None = None
-    backend: str = "auto"
-    other: str | None = None
-    beta: float = 1.0
-    top: int | None = None
-    top_losses: int = 0
-    fail_under: tuple[tuple[str, float], ...] = ()
-    exact: bool = False
-    tta: bool = False
-    beam: int | None = None
-    plugins: tuple[PluginFile, ...] = ()
-
-
-@dataclass(frozen=True)
-class PredictSettings:
-    """Predict for files, folders and arrays.
-
-    Attributes:
-        inputs: paths in the order of the output rows; a folder stands for the images in it.
-        probs: give the probability of every class.
-        top: number of best labels per row.
-        data: image options (``data.data`` stays empty; ``inputs`` says what to read).
-        min_prob: below this probability the label is "?".
-        layer: give this layer's output instead of the model's.
-        exact: no algorithm with larger rounding errors than a direct computation.
-        tta: see EvaluateSettings.
-        sort_into: a folder that gets links to the inputs, one folder per label.
-        beam: see EvaluateSettings.
-        pictures: a folder for the images that the model gives, as PNG; force: it may hold files already.
-    """
-
-    model: str
-    inputs: tuple[str, ...]
-    batch_size: int = 64
-    jobs: int | None = None
-    backend: str = "auto"
-    probs: bool = False
-    top: int = 1
-    data: DataSettings = field(default_factory=DataSettings)
-    min_prob: float = 0.0
-    layer: str | None = None
-    exact: bool = False
-    sort_into: str | None = None
-    tta: bool = False
-    beam: int | None = None
-    pictures: str | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True)
-class SummarySettings:
-    """Show what a model file holds.
-
-    Attributes:
-        timing: measure each layer at inference, with ``batch_size`` rows.
-        weights: None; "" for statistics of all weights; a layer's or weight's name for that.
-        diff: another model file to compare with.
-        activations: look at the units of each layer on the rows of ``data``.
-    """
-
-    model: str
-    timing: bool = False
-    batch_size: int = 64
-    weights: str | None = None
-    diff: str | None = None
-    activations: bool = False
-    data: DataSettings = field(default_factory=DataSettings)
-
-
-@dataclass(frozen=True)
 class LrFindSettings:
     """A learning-rate range test.
 
@@ -418,29 +270,3 @@ class FinetuneSettings:
     force: bool = False
     rescale: bool = True
     plugins: tuple[PluginFile, ...] = ()
-
-
-@dataclass(frozen=True)
-class ConvertSettings:
-    """A model in another format.
-
-    Attributes:
-        source: a model file, or one of weights only; then one of ``from_config`` and ``arch`` says the network.
-        target: the file to write; its name's ending says the format.
-        from_config: Keras JSON, or a model file, with the network of the weights.
-        arch: a ready architecture with the network of the weights, for samples of the shape ``input`` and ``classes``
-            outputs. rescale: see BuildSettings.
-        class_names: names of the classes in the order of the outputs.
-        labels_from: a model file whose class names and preprocessing are taken over.
-    """
-
-    source: str
-    target: str
-    from_config: str | None = None
-    arch: str | None = None
-    input: tuple[int | None, ...] | None = None
-    classes: int | None = None
-    rescale: bool = True
-    class_names: tuple[str, ...] | None = None
-    labels_from: str | None = None
-    force: bool = False
