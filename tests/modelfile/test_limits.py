@@ -23,7 +23,7 @@ def refusal(path) -> str:
     start = time.process_time()
     with pytest.raises(ModelFileError) as caught:
         read(path)
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 6
     assert str(caught.value).startswith(f"{path}: ")
     return str(caught.value)
 
@@ -174,10 +174,8 @@ def test_a_forged_training_state_is_refused(path, counters):
     "change",
     [
         {"losses": []},
-        {"losses": [{"class_name": "Own", "config": {}}]},
         {"loss_names": [1]},
         {"loss_weights": [float("nan")]},
-        {"metrics": ["own"]},
         {"metrics": [{"class_name": 1}]},
         {"optimizer": {"class_name": "Adam", "config": {"learning_rate": "x"}}},
         {"optimizer": {"class_name": "Adam", "config": {"beta_1": None}}},
@@ -193,6 +191,20 @@ def test_a_forged_training_section_is_refused(path, change):
         file["dltool"].attrs["training"] = json.dumps({**training, **change})
         sign(file)
     assert "training" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"losses": [{"class_name": "Own", "config": {}}]}, {"metrics": ["own"]}], ids=["loss", "metric"]
+)
+def test_a_loss_or_metric_of_somebodys_own_does_not_keep_a_model_from_being_read(path, change):
+    """A plugin may bring it; without one the model predicts, and fit asks for --loss."""
+    write(trained(images()), path)
+    with h5py.File(path, "r+") as file:
+        training = json.loads(file["dltool"].attrs["training"])
+        file["dltool"].attrs["training"] = json.dumps({**training, **change})
+        sign(file)
+    config = read(path).training_config
+    assert config.losses == (None,) if "losses" in change else config.unknown_metrics == ("own",)
 
 
 def test_a_file_that_lost_its_description_is_not_taken_for_one_of_keras(path):
