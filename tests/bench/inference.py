@@ -17,14 +17,15 @@ Steps = Callable[[int], None]
 
 
 def dltool(workload: Workload, lanes: str, jobs: int) -> Steps:
-    """Batches through ``Executor.forward``, which is what ``dltool predict`` runs."""
+    """Batches through ``Executor.forward`` with the same weights, which is what ``dltool predict`` runs."""
     from dltool.engine.executor import Executor
     from dltool.engine.model import Model
 
     images = batch(workload)
     executor = Executor(Model.build(workload.graph()), batch_size=workload.batch_size, jobs=jobs, backend=lanes)
     atexit.register(executor.close)
-    return repeated(lambda: executor.forward((images,)))
+    executor.forward((images,))
+    return repeated(lambda: executor.forward((images,), same_weights=True))
 
 
 def peer(name: str, workload: Workload, jobs: int) -> Steps:
