@@ -11,7 +11,6 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import Kernel, Run, Site, planner
 from dltool.engine.kernels.convolution import chain, product_into
-from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.recurrent import HALF, ONE, WalkKernel, is_usual
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import GRU
@@ -27,44 +26,33 @@ class GRUKernel(WalkKernel):
         self.reset_after = site.layer.reset_after
         self.bias_rows = 2 if self.reset_after else 1
         super().__init__(site)
-        self.inner = shared_zeros((site.batch_size, self.steps, self.units))
+        self.inner = shared_zeros((self.steps * site.batch_size, self.units))
 
     def bind_forward(self, piece: Piece) -> Run | None:
-        site, u, rows = self.site, self.units, piece.span(len(piece))
+        total, u, rows = len(piece), self.units, piece.span(len(piece))
         if rows.start == rows.stop:
             return None
-        x, y = site.x[0].interior(piece)[rows], site.y.interior(piece)[rows]
-        gates, entering, inner = (a[rows] for a in (self.gates, self.entering, self.inner))
-        flat, flat_gates = x.reshape(-1, x.shape[-1]), gates.reshape(-1, 3 * u)
-        state = piece.temp("gru h", (len(x), u))
-        product = piece.temp("gru product", (len(x), 3 * u))
-        sequences = site.layer.return_sequences
-        multiply = bind_product(flat, self.kernel, flat_gates, piece)
-        off, read_mask = self.bind_mask(piece, rows)
-        multiply = bind_product(flat, self.kernel, flat_gates, piece)
-        advance = self.after_step(product) if self.reset_after else self.before_step(product, len(x), piece)
+        gates, inner = (self.of_batch(kept, total)[:, rows] for kept in (self.gates, self.inner))
+        states = self.of_batch(self.states, total, self.steps + 1)[:, rows]
+        product = piece.temp("gru product", (states.shape[1], self.width))
+        advance = self.after_step(product) if self.reset_after else self.before_step(product, states.shape[1], piece)
+        off = self.off_of(total, rows)
+        walk = [
+            (gates[k], gates[k][:, :u], gates[k][:, 2 * u :], states[k], states[k + 1], inner[k], off[k])
+            for k in range(self.steps)
+        ]
 
         def run() -> None:
-            if read_mask is not None:
-                read_mask()
-            multiply()
-            np.add(flat_gates, self.bias[0], out=flat_gates)
-            state[...] = 0
-            for t in self.order:
-                np.copyto(entering[:, t], state)
-                advance(state, gates[:, t], inner[:, t])
-                update, candidate = gates[:, t, :u], gates[:, t, 2 * u :]
-                np.subtract(state, candidate, out=state)  # h' = c + u * (h - c)
-                np.multiply(state, update, out=state)
-                np.add(state, candidate, out=state)
-                if off is not None:
-                    np.copyto(state, entering[:, t], where=off[t])
-                if sequences:
-                    np.copyto(y[:, self.place(t)], state)
-            if not sequences:
-                np.copyto(y, state)
+            states[0] = 0
+            for z, update, candidate, h, new, kept, stays in walk:
+                advance(h, z, kept)
+                np.subtract(h, candidate, out=new)  # h' = c + u * (h - c)
+                np.multiply(new, update, out=new)
+                np.add(new, candidate, out=new)
+                if stays is not None:
+                    np.copyto(new, h, where=stays)
 
-        return run
+        return chain(*self.bind_inputs(piece, rows), run, self.bind_outputs(piece, rows))
 
     def after_step(self, product: np.ndarray):
         """One step's gates from ``z``, where r multiplies c's finished product with the state."""
@@ -105,35 +93,36 @@ class GRUKernel(WalkKernel):
         return advance
 
     def bind_backward(self, piece: Piece) -> Run | None:
-        site, u, rows = self.site, self.units, piece.span(len(piece))
+        total, rows = len(piece), piece.span(len(piece))
         if rows.start == rows.stop:
             return None
-        dy = site.dy.interior(piece)[rows]
-        gates, entering, inner = (a[rows] for a in (self.gates, self.entering, self.inner))
-        count = rows.stop - rows.start
+        gates, inner = (self.of_batch(kept, total)[:, rows] for kept in (self.gates, self.inner))
+        states = self.of_batch(self.states, total, self.steps + 1)[:, rows]
+        count, u = gates.shape[1], self.units
         dh, held = (piece.temp(f"gru {name}", (count, u)) for name in ("dh", "held"))
-        dz = piece.temp("gru dz", (count, 3 * u))
-        off = None if self.off is None else self.off[rows]
-        sequences = site.layer.return_sequences
-        finish = self._bind_dx(piece, rows)
+        dz = piece.temp("gru dz", (count, self.width))
+        dy, sequences = self.site.dy.interior(piece)[rows], self.site.layer.return_sequences
+        off = self.off_of(total, rows)
         retreat = self.after_back(count, piece) if self.reset_after else self.before_back(count, piece)
+        walk = [
+            (gates[k], states[k], inner[k], dy[:, k] if sequences else None, off[k])
+            for k in reversed(range(self.steps))
+        ]
 
         def run() -> None:
             np.copyto(dh, 0 if sequences else dy)
-            for t in reversed(self.order):
-                if sequences:
-                    np.add(dh, dy[:, self.place(t)], out=dh)
-                if off is not None:
+            for z, h, kept, given, stays in walk:
+                if given is not None:
+                    np.add(dh, given, out=dh)
+                if stays is not None:
                     np.copyto(held, dh)
-                    np.copyto(dh, 0, where=off[:, t])  # then all that comes of it is 0
-                retreat(dh, dz, gates[:, t], entering[:, t], inner[:, t])
-                np.copyto(gates[:, t], dz)
-                if off is not None:
-                    np.copyto(dh, held, where=off[:, t])
-            if finish is not None:
-                finish()
+                    np.copyto(dh, 0, where=stays)  # then all that comes of it is 0
+                retreat(dh, dz, z, h, kept)
+                np.copyto(z, dz)
+                if stays is not None:
+                    np.copyto(dh, held, where=stays)
 
-        return run
+        return chain(run, self.bind_dx(piece, rows))
 
     def candidate_back(self, dh: np.ndarray, dz: np.ndarray, gates: np.ndarray, h: np.ndarray) -> None:
         """The gradients of u and c before their activations into ``dz``, and dh times u."""
@@ -193,10 +182,9 @@ class GRUKernel(WalkKernel):
 
     def bind_weights(self, piece: Piece) -> Run:
         site, total, add, u = self.site, len(piece), self.site.accumulates, self.units
-        x = site.x[0].interior(piece)
-        flat, dz = x.reshape(-1, x.shape[-1]), self.gates[:total].reshape(-1, 3 * u)
-        entering, inner = (a[:total].reshape(-1, u) for a in (self.entering, self.inner))
-        part, of_state = piece.span(flat.shape[1]), piece.span(u)
+        count = self.steps * total
+        flat, dz, entering, inner = (kept[:count] for kept in (self.inputs, self.gates, self.states, self.inner))
+        part, of_state = piece.span(self.features), piece.span(u)
         of_gates, of_candidate = site.gradients[1][of_state, : 2 * u], site.gradients[1][of_state, 2 * u :]
         runs = product_into(entering[:, of_state].T, dz[:, : 2 * u], of_gates, add, piece)
         pair = (entering, inner) if self.reset_after else (inner, dz[:, 2 * u :])

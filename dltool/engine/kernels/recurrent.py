@@ -4,6 +4,10 @@ A batch is cut into a few tiles of rows, fixed by its size: shards would leave t
 a batch of 32. Rows do not depend on each other, so no barrier is needed between time steps; the weights' gradients are
 one product over all rows and steps, cut by rows of the result.
 
+What is kept for the way back lies step by step, in the order of the walk, so that a step of a tile is one run of memory
+(with the steps of a row together, rows are a multiple of 4 kB apart and push each other out of the cache), and a step
+writes its state where the next one reads it. All views of a step are made when the walk is planned.
+
 Sigmoids and tanh of a step are one call of tanh: sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, with the halves in copies of the
 weights.
 
@@ -23,17 +27,17 @@ from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import LSTM
 from dltool.engine.memory import shared_zeros
 
-SMALLEST_ROWS = 8
-"""Rows of a tile below which the product with the state costs more than a second lane gains."""
+SMALLEST_ROWS = 16
+"""Rows of a tile below which the calls of a step cost more than a second lane gains: 0.6 of the time of 8 rows."""
 MOST_TILES = 4
 HALF, ONE = np.float32(0.5), np.float32(1)
 
 
 class WalkKernel(Kernel):
-    """What LSTM and GRU share. Kept for the way back, per row and step, all (rows, steps, ...):
+    """What LSTM and GRU share. Kept for the way back, all (steps, rows, ...) in the order of the walk:
 
-    gates (gates * units) after their activations, later their gradient; entering (units), the state h before the step;
-    off, where the mask is False.
+    inputs (features); gates (gates * units) after their activations, later their gradient; states (units), h before
+    every step and after the last; off, where the mask is False.
     """
 
     sums_shards = False
@@ -43,16 +47,17 @@ class WalkKernel(Kernel):
 
     def __init__(self, site: Site):
         super().__init__(site)
-        steps, features = site.input_shapes[0]
-        self.units, self.steps = site.layer.units, steps
-        self.order = range(steps - 1, -1, -1) if site.layer.go_backwards else range(steps)
+        self.steps, self.features = site.input_shapes[0]
+        self.units, self.backwards = site.layer.units, site.layer.go_backwards
         rows, units, width = site.batch_size, self.units, len(self.scales) * self.units
         self.width = width
-        self.gates = shared_zeros((rows, steps, width))
-        self.entering = shared_zeros((rows, steps, units))
-        self.off = shared_zeros((rows, steps, 1), bool) if site.is_masked else None
-        self.kernel = shared_zeros((features, width))
+        self.inputs = shared_zeros((self.steps * rows, self.features))
+        self.gates = shared_zeros((self.steps * rows, width))
+        self.states = shared_zeros(((self.steps + 1) * rows, units))
+        self.off = shared_zeros((self.steps * rows, 1), bool) if site.is_masked else None
+        self.kernel = shared_zeros((self.features, width))
         self.recurrent = shared_zeros((units, width))
+        self.recurrent_back = shared_zeros((width, units)) if site.training else None
         self.bias = shared_zeros((self.bias_rows, width))
         self.halves = np.repeat(np.float32(self.scales), units)
         self.row_tiles = min(MOST_TILES, max(1, rows // SMALLEST_ROWS))
@@ -60,15 +65,50 @@ class WalkKernel(Kernel):
     def refresh(self) -> None:
         np.multiply(self.site.weights[0], self.halves, out=self.kernel)
         np.multiply(self.site.weights[1], self.halves, out=self.recurrent)
+        if self.recurrent_back is not None:
+            np.copyto(self.recurrent_back, self.site.weights[1].T)
         if self.site.layer.use_bias:
             np.multiply(self.site.weights[2], self.halves, out=self.bias)
 
-    def bind_mask(self, piece: Piece, rows: slice) -> tuple[list[np.ndarray] | None, Run | None]:
-        """Per step which rows (rows, 1) stay as they are, and what finds that out; None, None without a mask."""
-        if self.off is None:
-            return None, None
-        mask, off = self.site.masks[0].image(piece)[rows], self.off[rows]
-        return [off[:, t] for t in range(self.steps)], lambda: np.equal(mask[..., None], 0, out=off)
+    def of_batch(self, kept: np.ndarray, total: int, steps: int | None = None) -> np.ndarray:
+        """What is kept of a batch of ``total`` rows, (steps, total, ...)."""
+        steps = self.steps if steps is None else steps
+        return kept[: steps * total].reshape(steps, total, -1)
+
+    def walked(self, rows: np.ndarray) -> np.ndarray:
+        """View (rows, steps, ...) as (steps, rows, ...) in the order of the walk."""
+        return (rows[:, ::-1] if self.backwards else rows).swapaxes(0, 1)
+
+    def bind_inputs(self, piece: Piece, rows: slice) -> list[Run | None]:
+        """All steps' inputs times the kernel, with the bias, into the gates; and where the mask is False."""
+        total = len(piece)
+        x = self.walked(self.site.x[0].interior(piece)[rows])
+        inputs, gates = (self.of_batch(kept, total)[:, rows] for kept in (self.inputs, self.gates))
+        kernel = np.broadcast_to(self.kernel, (self.steps, *self.kernel.shape))
+        runs: list[Run | None] = [
+            lambda: np.copyto(inputs, x),
+            bind_product(inputs, kernel, gates, piece),
+            lambda: np.add(gates, self.bias[0], out=gates),
+        ]
+        if self.off is not None:
+            off = self.of_batch(self.off, total)[:, rows]
+            mask = self.walked(self.site.masks[0].image(piece)[rows])[..., None]
+            runs.append(lambda: np.equal(mask, 0, out=off))
+        return runs
+
+    def off_of(self, total: int, rows: slice) -> list[np.ndarray] | list[None]:
+        """Per step which rows (rows, 1) stay as they are; None without a mask."""
+        return [None] * self.steps if self.off is None else list(self.of_batch(self.off, total)[:, rows])
+
+    def bind_outputs(self, piece: Piece, rows: slice) -> Run:
+        """The states after all steps, or after the last."""
+        y = self.site.y.interior(piece)[rows]
+        states = self.of_batch(self.states, len(piece), self.steps + 1)[1:, rows]
+        if self.site.layer.return_sequences:
+            taken = states.swapaxes(0, 1)
+            return lambda: np.copyto(y, taken)
+        last = states[-1]
+        return lambda: np.copyto(y, last)
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("tile", self.bind_forward, frozenset({"x", "y"}), num_tiles=self.row_tiles, needs_all=True)]
@@ -81,18 +121,18 @@ class WalkKernel(Kernel):
             phases.append(Phase("tile", self.bind_weights, frozenset("x"), num_tiles=tiles, needs_all=True))
         return phases
 
-    def place(self, t: int) -> int:
-        """Where the output of input step t stands: in the order in which the steps are taken."""
-        return self.steps - 1 - t if self.site.layer.go_backwards else t
-
-    def _bind_dx(self, piece: Piece, rows: slice) -> Run | None:
+    def bind_dx(self, piece: Piece, rows: slice) -> Run | None:
         site = self.site
         if site.dx[0] is None:
             return None
-        target = site.dx[0].interior(piece)[rows]
-        flat = target.reshape(-1, target.shape[-1])
-        dz = self.gates[rows].reshape(-1, self.width)
-        return chain(*product_into(dz, site.weights[0].T, flat, site.dx_accumulates[0], piece))
+        target = self.walked(site.dx[0].interior(piece)[rows])
+        dz = self.of_batch(self.gates, len(piece))[:, rows]
+        dx = piece.temp("walk dx", (*dz.shape[:2], self.features))
+        transposed = np.broadcast_to(site.weights[0].T, (self.steps, self.width, self.features))
+        multiply = bind_product(dz, transposed, dx, piece)
+        if site.dx_accumulates[0]:
+            return chain(multiply, lambda: np.add(target, dx, out=target))
+        return chain(multiply, lambda: np.copyto(target, dx))
 
     def bind_forward(self, piece: Piece) -> Run | None:
         raise NotImplementedError
@@ -105,128 +145,130 @@ class WalkKernel(Kernel):
 
 
 class LSTMKernel(WalkKernel):
-    """Kept besides: cells (units), c before each step; shown (units), tanh of c after it."""
+    """Kept besides: cells (units), c before every step and after the last; shown (units), tanh of c after a step."""
 
     scales = (0.5, 0.5, 1, 0.5)
 
     def __init__(self, site: Site):
         super().__init__(site)
-        self.cells, self.shown = (shared_zeros((site.batch_size, self.steps, self.units)) for _ in range(2))
+        rows = site.batch_size
+        self.cells = shared_zeros(((self.steps + 1) * rows, self.units))
+        self.shown = shared_zeros((self.steps * rows, self.units))
+        self.shifts = np.repeat(np.float32([0.5, 0.5, 0, 0.5]), self.units)
+
+    def gates_of(self, z: np.ndarray) -> list[np.ndarray]:
+        """Views of i, f, the candidate g and o."""
+        return [z[:, k * self.units : (k + 1) * self.units] for k in range(4)]
 
     def bind_forward(self, piece: Piece) -> Run | None:
-        site, u, rows = self.site, self.units, piece.span(len(piece))
+        total, rows = len(piece), piece.span(len(piece))
         if rows.start == rows.stop:
             return None
-        x, y = site.x[0].interior(piece)[rows], site.y.interior(piece)[rows]
-        gates, entering, cells, shown = (a[rows] for a in (self.gates, self.entering, self.cells, self.shown))
-        flat, flat_gates = x.reshape(-1, x.shape[-1]), gates.reshape(-1, 4 * u)
-        state, cell, product = (piece.temp(f"lstm {k}", (len(x), n)) for k, n in (("h", u), ("c", u), ("z", 4 * u)))
-        more = piece.temp("lstm more", (len(x), u))
-        sequences = site.layer.return_sequences
-        off, read_mask = self.bind_mask(piece, rows)
-        multiply = bind_product(flat, self.kernel, flat_gates, piece)
+        gates, shown = (self.of_batch(kept, total)[:, rows] for kept in (self.gates, self.shown))
+        states, cells = (self.of_batch(kept, total, self.steps + 1)[:, rows] for kept in (self.states, self.cells))
+        product, more = (
+            piece.temp(f"lstm {k}", (states.shape[1], n)) for k, n in (("z", self.width), ("x", self.units))
+        )
+        halves, shifts, off = self.halves, self.shifts, self.off_of(total, rows)
+        walk = [
+            (
+                bind_product(states[k], self.recurrent, product, piece),
+                gates[k],
+                self.gates_of(gates[k]),
+                (states[k], states[k + 1], cells[k], cells[k + 1]),
+                shown[k],
+                off[k],
+            )
+            for k in range(self.steps)
+        ]
 
         def run() -> None:
-            if read_mask is not None:
-                read_mask()
-            multiply()
-            np.add(flat_gates, self.bias, out=flat_gates)
-            state[...] = 0
-            cell[...] = 0
-            for t in self.order:
-                all_gates = gates[:, t]
-                np.copyto(entering[:, t], state)
-                np.copyto(cells[:, t], cell)
-                np.matmul(state, self.recurrent, out=product)
-                np.add(product, all_gates, out=product)
-                np.tanh(product, out=product)
-                for part in (product[:, : 2 * u], product[:, 3 * u :]):
-                    np.multiply(part, HALF, out=part)
-                    np.add(part, HALF, out=part)
-                np.copyto(all_gates, product)
-                np.multiply(product[:, :u], product[:, 2 * u : 3 * u], out=more)
-                np.multiply(cell, product[:, u : 2 * u], out=cell)
-                np.add(cell, more, out=cell)
-                np.tanh(cell, out=more)
-                np.copyto(shown[:, t], more)
-                np.multiply(more, product[:, 3 * u :], out=state)
-                if off is not None:
-                    np.copyto(state, entering[:, t], where=off[t])
-                    np.copyto(cell, cells[:, t], where=off[t])
-                if sequences:
-                    np.copyto(y[:, self.place(t)], state)
-            if not sequences:
-                np.copyto(y, state)
+            states[0], cells[0] = 0, 0
+            for multiply, z, (i, f, g, o), (h, new_h, c, new_c), seen, stays in walk:
+                multiply()
+                np.add(z, product, out=z)
+                np.tanh(z, out=z)
+                np.multiply(z, halves, out=z)
+                np.add(z, shifts, out=z)
+                np.multiply(i, g, out=more)
+                np.multiply(c, f, out=new_c)
+                np.add(new_c, more, out=new_c)
+                np.tanh(new_c, out=seen)
+                np.multiply(seen, o, out=new_h)
+                if stays is not None:
+                    np.copyto(new_h, h, where=stays)
+                    np.copyto(new_c, c, where=stays)
 
-        return run
+        return chain(*self.bind_inputs(piece, rows), run, self.bind_outputs(piece, rows))
 
     def bind_backward(self, piece: Piece) -> Run | None:
-        site, u, rows = self.site, self.units, piece.span(len(piece))
+        """``dh`` and ``dc`` go from step to step; the gradient before the activations replaces the gates."""
+        total, rows = len(piece), piece.span(len(piece))
         if rows.start == rows.stop:
             return None
-        dy = site.dy.interior(piece)[rows]
-        gates, cells, shown = (a[rows] for a in (self.gates, self.cells, self.shown))
-        count = rows.stop - rows.start
-        dh, dc, more = (piece.temp(f"lstm {name}", (count, u)) for name in ("dh", "dc", "more"))
-        held_h, held_c = (piece.temp(f"lstm held {name}", (count, u)) for name in ("h", "c"))
-        off = None if self.off is None else self.off[rows]
-        dz, slope = (piece.temp(f"lstm {name}", (count, 4 * u)) for name in ("dz", "slope"))
-        transposed = site.weights[1].T
-        sequences = site.layer.return_sequences
-        finish = self._bind_dx(piece, rows)
+        gates, shown = (self.of_batch(kept, total)[:, rows] for kept in (self.gates, self.shown))
+        cells = self.of_batch(self.cells, total, self.steps + 1)[:, rows]
+        count, u = gates.shape[1], self.units
+        dh, dc, more, held_h, held_c = (piece.temp(f"lstm back {k}", (count, u)) for k in range(5))
+        dz, slope = (piece.temp(f"lstm {name}", (count, self.width)) for name in ("dz", "slope"))
+        (di, df, dg, do), candidate = self.gates_of(dz), self.gates_of(slope)[2]
+        dy, sequences = self.site.dy.interior(piece)[rows], self.site.layer.return_sequences
+        off = self.off_of(total, rows)
+        walk = [
+            (
+                bind_product(gates[k], self.recurrent_back, dh, piece),
+                gates[k],
+                self.gates_of(gates[k]),
+                (cells[k], shown[k]),
+                dy[:, k] if sequences else None,
+                off[k],
+            )
+            for k in reversed(range(self.steps))
+        ]
 
         def run() -> None:
             dc[...] = 0
             np.copyto(dh, 0 if sequences else dy)
-            for t in reversed(self.order):
-                if sequences:
-                    np.add(dh, dy[:, self.place(t)], out=dh)
-                if off is not None:
+            for multiply, z, (i, f, g, o), (c, seen), given, stays in walk:
+                if given is not None:
+                    np.add(dh, given, out=dh)
+                if stays is not None:
                     np.copyto(held_h, dh)
                     np.copyto(held_c, dc)
-                all_gates, seen = gates[:, t], shown[:, t]
-                i, f, g, o = (all_gates[:, k * u : (k + 1) * u] for k in range(4))
                 # slopes: s * (1 - s) for the sigmoids, 1 - g * g for the tanh
-                np.multiply(all_gates, all_gates, out=slope)
-                np.subtract(all_gates, slope, out=slope)
-                candidate = slope[:, 2 * u : 3 * u]
-                np.multiply(g, g, out=candidate)
-                np.subtract(ONE, candidate, out=candidate)
-                np.multiply(dh, seen, out=dz[:, 3 * u :])
-                np.multiply(seen, seen, out=more)
-                np.subtract(ONE, more, out=more)
+                np.multiply(z, z, out=slope)
+                np.subtract(ONE, candidate, out=more)
+                np.subtract(z, slope, out=slope)
+                np.copyto(candidate, more)
+                np.multiply(dh, seen, out=do)
+                np.multiply(do, seen, out=more)
+                np.subtract(dh, more, out=more)
                 np.multiply(more, o, out=more)
-                np.multiply(more, dh, out=more)
                 np.add(dc, more, out=dc)
-                np.multiply(dc, g, out=dz[:, :u])
-                np.multiply(dc, cells[:, t], out=dz[:, u : 2 * u])
-                np.multiply(dc, i, out=dz[:, 2 * u : 3 * u])
+                np.multiply(dc, g, out=di)
+                np.multiply(dc, c, out=df)
+                np.multiply(dc, i, out=dg)
                 np.multiply(dc, f, out=dc)
-                np.multiply(dz, slope, out=dz)
-                if off is not None:
-                    np.copyto(dz, 0, where=off[:, t])
-                np.copyto(all_gates, dz)
-                np.matmul(dz, transposed, out=dh)
-                if off is not None:
-                    np.copyto(dh, held_h, where=off[:, t])
-                    np.copyto(dc, held_c, where=off[:, t])
-            if finish is not None:
-                finish()
+                np.multiply(dz, slope, out=z)
+                if stays is not None:
+                    np.copyto(z, 0, where=stays)
+                multiply()
+                if stays is not None:
+                    np.copyto(dh, held_h, where=stays)
+                    np.copyto(dc, held_c, where=stays)
 
-        return run
+        return chain(run, self.bind_dx(piece, rows))
 
     def bind_weights(self, piece: Piece) -> Run:
         site, total, add = self.site, len(piece), self.site.accumulates
-        x = site.x[0].interior(piece)
-        flat = x.reshape(-1, x.shape[-1])
-        dz = self.gates[:total].reshape(-1, 4 * self.units)
-        entering = self.entering[:total].reshape(-1, self.units)
-        part, of_state = piece.span(flat.shape[1]), piece.span(self.units)
-        runs = product_into(entering[:, of_state].T, dz, site.gradients[1][of_state], add, piece)
+        count = self.steps * total
+        x, dz, states = self.inputs[:count], self.gates[:count], self.states[:count]
+        part, of_state = piece.span(self.features), piece.span(self.units)
+        runs = product_into(states[:, of_state].T, dz, site.gradients[1][of_state], add, piece)
         if part.start < part.stop:
-            runs += product_into(flat[:, part].T, dz, site.gradients[0][part], add, piece)
+            runs += product_into(x[:, part].T, dz, site.gradients[0][part], add, piece)
         if site.layer.use_bias and piece.tile == piece.num_tiles - 1:
-            runs += product_into(ones(len(dz)), dz, site.gradients[2], add, piece)
+            runs += product_into(ones(count), dz, site.gradients[2], add, piece)
         return chain(*runs)
 
 
