@@ -245,6 +245,7 @@ complete -c dltool -n '__dltool_at lr-find' -l max -r -f -d 'The last rate. [10]
 complete -c dltool -n '__dltool_at lr-find' -l steps -r -f -d 'Rates to try, one per batch.'
 complete -c dltool -n '__dltool_at lr-find' -l pick -r -f -a 'valley steepest min10' -d 'Which suggestion to give.'
 complete -c dltool -n '__dltool_at lr-find' -l plot -r -F -d 'Draw the curve into a .png, .svg or .pdf file; needs the extra dltool[plot].'
+complete -c dltool -n '__dltool_at lr-find' -l force -s f -d 'Replace an existing file.'
 complete -c dltool -n '__dltool_at lr-find' -l optimizer -r -f -a 'adadelta adagrad adam adamax adamw ftrl lion nadam rmsprop sgd' -d 'One of adadelta, adagrad, adam, adamax, adamw, ftrl, lion, nadam, rmsprop, sgd. [the file\'s own, or adam]'
 complete -c dltool -n '__dltool_at lr-find' -l loss -r -f -a 'binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy categorical_hinge cosine_similarity ctc hinge huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson sparse_categorical_crossentropy squared_hinge' -d 'What is minimised (dltool help losses); OUTPUT=NAME for one of several outputs. [by the last layer]'
 complete -c dltool -n '__dltool_at lr-find' -l batch-size -r -f -d 'Rows per step.'

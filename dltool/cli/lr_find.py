@@ -30,6 +30,7 @@ WIDTH = 80
     "--pick", type=ChoiceType("pick", *PICKS), default="valley", show_default=True, help="Which suggestion to give."
 )
 @options.plot
+@options.force
 @options.optimizer
 @options.loss
 @options.compute

@@ -159,7 +159,7 @@ class LrFindSettings:
         low, high: the first and the last rate. steps: how many are tried, one per batch.
         pick: which suggestion is the answer: "valley", "steepest" or "min10".
         optimizer, loss: as for a training run; None takes the file's own.
-        plot: a picture of the curve to write; nothing else is written.
+        plot: a picture of the curve to write; nothing else is written. force: replace an existing one.
     """
 
     model: str
@@ -175,6 +175,7 @@ class LrFindSettings:
     jobs: int | None = None
     backend: str = "auto"
     plot: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def check(settings: LrFindSettings) -> None:
     if settings.pick not in PICKS:
         raise UsageError(f"--pick: unknown pick {settings.pick!r}; give one of {', '.join(PICKS)}")
     if settings.plot is not None:
-        check_plot(settings.plot, overwrite=True)
+        check_plot(settings.plot, overwrite=settings.force)
 
 
 def training_run(settings: LrFindSettings) -> FitSettings:

@@ -73,6 +73,16 @@ def test_the_plot_is_a_picture(table, tmp_path, capsys):
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_an_existing_picture_is_replaced_only_when_told(table, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "curve.png").write_text("mine")
+    assert main(["lr-find", *table, "--plot", "curve.png"]) == 5
+    assert (tmp_path / "curve.png").read_text() == "mine"
+    assert main(["lr-find", *table, "--plot", "curve.png", "--force"]) == 0
+    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    capsys.readouterr()
+
+
 def test_a_plot_without_matplotlib_names_the_extra(table, capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["lr-find", *table, "--plot", "curve.png"]) == 2
