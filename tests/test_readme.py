@@ -136,11 +136,12 @@ def test_architectures_that_it_names_exist(readme):
 
 
 def test_further_commands_do_what_is_said(readme, toured, shell):
-    found, searched, _, _, compared, labelled, tuned, piped = [shell(block) for block in blocks(readme, "more")]
+    found, searched, _, _, compared, labelled, tuned, drawn, piped = [shell(block) for block in blocks(readme, "more")]
     assert found == ""
     assert len(searched.splitlines()) == 1 + 6 and (shell.folder / "best.h5").is_file()
     assert "accuracy" in compared and "small.h5" in compared
     assert "accepted" in labelled
     assert tuned == "" and (shell.folder / "threes.h5").is_file()
+    assert drawn == "" and len(list((shell.folder / "squeezed").rglob("*.png"))) == 36
     assert len([line for line in piped.splitlines() if line.startswith("{")]) == 36
     assert (shell.folder / "features.npy").stat().st_size > 360 * 4
