@@ -13,8 +13,12 @@ from dltool.errors import UnknownNameError
 T = TypeVar("T")
 
 
+FEWEST_LETTERS = 3
+"""From so many on a beginning says what was meant."""
+
+
 def nearest(name: str, known: list[str]) -> str | None:
-    """The known name most like ``name``, or None when nothing is close.
+    """The known name most like ``name``, else the only one that begins with it; None when nothing is close.
 
     Case and underscores do not count; of names that differ in nothing else, ``mean_squared_error`` is given rather
     than ``MeanSquaredError``.
@@ -26,7 +30,10 @@ def nearest(name: str, known: list[str]) -> str | None:
         if entry.islower() or _folded(entry) not in folded:
             folded[_folded(entry)] = entry
     close = get_close_matches(_folded(name), list(folded), n=5, cutoff=0.6)
-    return folded[min(close, key=lambda entry: _mistakes(_folded(name), entry))] if close else None
+    if close:
+        return folded[min(close, key=lambda entry: _mistakes(_folded(name), entry))]
+    begun = [entry for entry in folded if len(name) >= FEWEST_LETTERS and entry.startswith(_folded(name))]
+    return folded[begun[0]] if len(begun) == 1 else None
 
 
 def _folded(name: str) -> str:

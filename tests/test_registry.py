@@ -44,6 +44,13 @@ def test_exchanged_letters_are_one_mistake():
     assert nearest("fti", ["summary", "finetune", "fit"]) == "fit"
 
 
+def test_the_only_name_with_a_typed_beginning_is_meant():
+    known = ["undersample", "oversample", "oversampled_by_class"]
+    assert nearest("und", known) == "undersample"
+    assert nearest("ove", known) is None, "two names begin so"
+    assert nearest("un", known) is None, "two letters say too little"
+
+
 def test_what_is_forgotten_is_free_again():
     registry = Registry("loss")
     registry.register("mine", "own", "mein")("a")

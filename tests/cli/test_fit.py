@@ -97,7 +97,7 @@ def test_no_escape_codes_in_a_log(table, run_dltool):
         ([*WHOLE, "--augment-preview", "a.png"], 2, "--augment-preview: needs --augment; say what to show"),
         ([*WHOLE, "--schedule", "1cycle:rise=2"], 2, "--schedule: rise is 2; give a part between 0 and 1"),
         (["--lr", "aut"], 2, "--lr: 'aut' is not a number above 0"),
-        (["--balance", "oversampl"], 2, "--balance: unknown balance 'oversampl'; did you mean 'oversample'?"),
+        (["--balance", "over"], 2, "--balance: unknown balance 'over'; did you mean 'oversample'?"),
         (["--decision-threshold", "2"], 2, "--decision-threshold: 2 is out of range; give a probability from 0 to 1"),
         ([*WHOLE, "--class-weight", "sqr"], 2, "--class-weight: 'sqr' names no class"),
         ([*WHOLE, "--loss", "focl"], 2, "--loss: unknown loss 'focl'; did you mean 'focal'?"),
