@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dltool.engine.buffers import Padding, Piece
-from dltool.engine.kernels.base import Kernel, Phase, Run, Site
+from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain
 from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import merged_rows, ones, relu, relu_gradient
 from dltool.engine.layers.convolution import Conv2D
@@ -195,19 +195,6 @@ class ConvolutionKernel(Kernel):
         return buffer_rows.reshape(-1, columns) if buffer_rows.flags.c_contiguous else None
 
 
-def chain(*runs: Run | None) -> Run:
-    """One function that calls the given ones in order."""
-    calls = tuple(run for run in runs if run is not None)
-    if len(calls) == 1:
-        return calls[0]
-
-    def run() -> None:
-        for call in calls:
-            call()
-
-    return run
-
-
 class ShardConvolution(ConvolutionKernel):
     """Each shard's micro-batches on their own; weight gradients are summed per shard."""
 
@@ -297,11 +284,3 @@ def bind_scatter(g: Geometry, columns: np.ndarray, target: np.ndarray, piece: Pi
         np.copyto(target, inner)
 
     return run
-
-
-def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool, piece: Piece) -> list[Run | None]:
-    """``out = a @ b``, or ``out += a @ b`` for the later calls of a shared layer."""
-    if not accumulate:
-        return [bind_product(a, b, out, piece)]
-    part = piece.temp("weight_part", out.shape)
-    return [bind_product(a, b, part, piece), lambda: np.add(out, part, out=out)]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Kernel, Run, Site, planner
-from dltool.engine.kernels.convolution import chain, product_into
+from dltool.engine.kernels.base import Kernel, Run, Site, chain, planner
+from dltool.engine.kernels.products import product_into
 from dltool.engine.kernels.recurrent import HALF, ONE, WalkKernel, is_usual
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import GRU

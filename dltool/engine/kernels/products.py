@@ -22,7 +22,7 @@ import numpy as np
 
 from dltool.engine.blas import blas_name
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Run
+from dltool.engine.kernels.base import Run, chain
 
 CORES = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
 """OpenBLAS's kernels that multiply small matrices in place."""
@@ -69,8 +69,16 @@ def bind_product(a: np.ndarray, b: np.ndarray, out: np.ndarray, piece: Piece) ->
     if parts * rows * columns > MOST_SUMMED:
         return lambda: np.matmul(a, b, out=out)
     if a.ndim > 2:
-        return _each([bind_product(*operands, piece) for operands in zip(a, b, out, strict=True)])
+        return chain(*(bind_product(*operands, piece) for operands in zip(a, b, out, strict=True)))
     return _product_of_parts(a, b, out, block, piece)
+
+
+def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool, piece: Piece) -> list[Run | None]:
+    """``out = a @ b``, or ``out += a @ b`` for the later calls of a shared layer."""
+    if not accumulate:
+        return [bind_product(a, b, out, piece)]
+    part = piece.temp("weight_part", out.shape)
+    return [bind_product(a, b, part, piece), lambda: np.add(out, part, out=out)]
 
 
 def block_of(rows: int, depth: int, columns: int, a_transposed: bool, b_transposed: bool) -> Block | None:
@@ -148,13 +156,5 @@ def _run(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
     def run() -> None:
         for a, b, out in calls:
             np.matmul(a, b, out=out, order="C")
-
-    return run
-
-
-def _each(runs: list[Run]) -> Run:
-    def run() -> None:
-        for call in runs:
-            call()
 
     return run

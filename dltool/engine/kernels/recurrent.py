@@ -19,10 +19,9 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
-from dltool.engine.kernels.convolution import chain, product_into
+from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain, planner
 from dltool.engine.kernels.dense import num_tiles
-from dltool.engine.kernels.products import bind_product
+from dltool.engine.kernels.products import bind_product, product_into
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import LSTM
 from dltool.engine.memory import shared_zeros

@@ -32,7 +32,7 @@ class SmallMapConvolution(ConvolutionKernel):
         self.columns = None if g.is_pointwise else shared_zeros((site.batch_size, g.pixels, g.depth))
 
     def forward_phases(self) -> list[Phase]:
-        product = Phase("tile", self.bind_product, frozenset({"x", "y"}), None, True, NUM_TILES)
+        product = Phase("tile", self.bind_filters, frozenset({"x", "y"}), None, True, NUM_TILES)
         if self.columns is None:
             return [product]
         fill = Phase("tile", self.bind_fill, frozenset("x"), None, True, NUM_BANDS, banded=True)
@@ -45,7 +45,7 @@ class SmallMapConvolution(ConvolutionKernel):
         columns = self.columns[: piece.total, rows].reshape(windows.shape)
         return lambda: np.copyto(columns, windows)
 
-    def bind_product(self, piece: Piece) -> Run | None:
+    def bind_filters(self, piece: Piece) -> Run | None:
         g, part = self.geometry, piece.span(self.geometry.filters)
         fused, ceiling = self.site.relu, self.site.ceiling
         if part.start == part.stop:

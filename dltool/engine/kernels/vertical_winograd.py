@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Padding, Piece
-from dltool.engine.kernels.base import Phase, Run, Site
-from dltool.engine.kernels.convolution import ConvolutionKernel, chain, window_view
+from dltool.engine.kernels.base import Phase, Run, Site, chain
+from dltool.engine.kernels.convolution import ConvolutionKernel, window_view
 from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import merged_rows, ones
 from dltool.engine.memory import shared_zeros
@@ -79,9 +79,9 @@ class VerticalWinograd(ConvolutionKernel):
         columns = self.bind_columns_of_x(piece, down)
         if y.shape[1] % TILE == 0:
             rows = merged_rows(y)
-            return chain(columns.bind_product(self.transformed, rows), self.bind_finish(rows, y))
+            return chain(columns.bind_convolution(self.transformed, rows), self.bind_finish(rows, y))
         whole = piece.temp("whole tiles", (len(piece), columns.height, g.out_width * g.filters))
-        return chain(columns.bind_product(self.transformed, whole), self.bind_finish(whole[:, : y.shape[1]], y))
+        return chain(columns.bind_convolution(self.transformed, whole), self.bind_finish(whole[:, : y.shape[1]], y))
 
     def bind_backward(self, piece: Piece) -> Run:
         site = self.site
@@ -148,10 +148,10 @@ class VerticalWinograd(ConvolutionKernel):
         columns = Columns(padded, -(-g.height // TILE), piece)
         target, add = self.site.dx_target(piece)
         if g.height % TILE == 0:
-            return [columns.bind_product(self.transformed_flipped, merged_rows(target)), add]
+            return [columns.bind_convolution(self.transformed_flipped, merged_rows(target)), add]
         whole = piece.temp("whole tiles", (len(piece), columns.height, g.width * g.channels))
         inner, rows = whole[:, : g.height], merged_rows(target)
-        return [columns.bind_product(self.transformed_flipped, whole), lambda: np.copyto(rows, inner), add]
+        return [columns.bind_convolution(self.transformed_flipped, whole), lambda: np.copyto(rows, inner), add]
 
 
 class Columns:
@@ -175,7 +175,7 @@ class Columns:
         self.columns = piece.temp("columns", self.windows[0].shape)
         self.matrix = self.columns.reshape(-1, 3 * channels)
 
-    def bind_product(self, kernel: np.ndarray, image: np.ndarray) -> Run:
+    def bind_convolution(self, kernel: np.ndarray, image: np.ndarray) -> Run:
         """A function: ``image`` (rows, 4 down, width * filters) = the convolution with a kernel (6, depth, filters)."""
         rows, down, width = self.shape
         filters = kernel.shape[-1]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Padding, Piece
-from dltool.engine.kernels.base import NUM_TILES, Phase, Run, Site
-from dltool.engine.kernels.convolution import ConvolutionKernel, chain, product_into
-from dltool.engine.kernels.products import bind_product
+from dltool.engine.kernels.base import NUM_TILES, Phase, Run, Site, chain
+from dltool.engine.kernels.convolution import ConvolutionKernel
+from dltool.engine.kernels.products import bind_product, product_into
 from dltool.engine.kernels.tricks import merged_rows, ones
 from dltool.engine.memory import shared_zeros
 from dltool.engine.winograd import KERNEL_PRODUCT, TILE, TILE_SUM, Tiles, transform_kernel
