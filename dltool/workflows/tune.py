@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from dltool.errors import DltoolError, ModelFileError, OutputError, UsageError
-from dltool.modelfile.atomic import check_target, reason_of
+from dltool.modelfile.atomic import SUFFIX, check_target, reason_of
 from dltool.modelfile.lock import locked
 from dltool.modelfile.writing import check_model_target
 from dltool.settings import TuneSettings
@@ -35,6 +34,8 @@ from dltool.workflows.tune_search import Search, TuneEvents
 from dltool.workflows.tune_trials import Bench, chosen_monitor, open_for_trials
 
 SCHEMA = "dltool.tune/1"
+OWN_FILE = re.compile(rf"trial-\d+\.h5|\.trial-\d+\.h5\..*{re.escape(SUFFIX)}")
+"""What a search writes into its folder: the trials, and what a trial was written to when the process was killed."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,7 @@ def prepared(settings: TuneSettings, space: tuple[Parameter, ...], journal: Jour
     }
     journal.begin(header, settings.fit.force)
     if not journal.entries:
-        for stale in Path(bench.folder).glob("trial-*.h5"):
-            stale.unlink()
+        clear(bench.folder)
     search = Search(bench, space, journal, bench.events, settings.trials, settings.time, write_seconds(task))
     bench.events.understood(understood(replace(wanted, val=settings.fit.val), task)[:2])
     if journal.entries:
@@ -162,7 +162,7 @@ def kept_so_far(search: Search, path: str) -> bool:
 def folder_for(journal: str | None) -> Iterator[str]:
     """A folder for the trials' files, gone after a search that ended.
 
-    With a journal it lies beside it, and stays when the search is interrupted.
+    With a journal it lies beside it, and stays when the search is interrupted or somebody keeps other files there.
 
     Raises:
         OutputError: it cannot be made.
@@ -178,7 +178,15 @@ def folder_for(journal: str | None) -> Iterator[str]:
         raise OutputError(f"{folder}: cannot be made: {reason_of(error)}; give another --journal") from None
     try:
         yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(folder)
     finally:
         with suppress(OSError):
             os.rmdir(folder)  # while nothing is in it
+
+
+def clear(folder: str) -> None:
+    """Remove the trials' files from their folder, also half written ones, and nothing else."""
+    for name in os.listdir(folder):
+        if OWN_FILE.fullmatch(name):
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))
