@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dltool.cli import options
-from dltool.cli.command import Command
+from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, json_text, printable
 from dltool.cli.progress import Counter, Progress
 from dltool.cli.types import POSITIVE, PROBABILITY, NumberType
@@ -80,7 +80,8 @@ def command(console: Console, model: str, as_json: bool, **rest) -> int:
     from dltool.settings import PseudoLabelSettings
 
     rounds = rest.pop("rounds")
-    settings = PseudoLabelSettings(model=model, data=options.data_settings(rest), rounds=rounds or 1, **rest)
+    found = {"plugins": plugins(click.get_current_context()), "rounds": rounds or 1}
+    settings = PseudoLabelSettings(model=model, data=options.data_settings(rest), **found, **rest)
     check(settings, as_json, rounds is not None)
     console.draw("reading the data")
     counter = Counter(console, "pseudo-label")

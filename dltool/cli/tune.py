@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from dltool.cli import fit, options
-from dltool.cli.command import Command
+from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, aligned, json_text
 from dltool.cli.progress import Progress, duration, number, short
 from dltool.cli.types import POSITIVE, NameType
@@ -107,7 +107,8 @@ def command(context: click.Context, model: str, as_json: bool, **rest: Any) -> N
     from dltool.settings import FitSettings, TuneSettings
 
     own = {name: rest.pop(name) for name in ("tries", "time", "trials", "journal")}
-    shared = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
+    found = plugins(context)
+    shared = FitSettings(model=model, data=options.data_settings(rest), given=given, plugins=found, **rest)
     settings = TuneSettings(shared, **own)
     check(settings)
     console.draw("reading the data")

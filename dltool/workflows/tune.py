@@ -27,6 +27,7 @@ from dltool.training.interrupt import leaving_on_sigterm
 from dltool.training.search_space import Parameter, parse_all
 from dltool.workflows.fit_begin import write_seconds
 from dltool.workflows.fit_report import understood
+from dltool.workflows.plugin_record import differences, recorded
 from dltool.workflows.resuming import OPTIONS
 from dltool.workflows.tune_journal import Entry, Journal
 from dltool.workflows.tune_parameters import architectures, check_names
@@ -130,6 +131,7 @@ def prepared(settings: TuneSettings, space: tuple[Parameter, ...], journal: Jour
     header = {
         "try": list(settings.tries),
         "options": {name: getattr(settings.fit, name) for name in OPTIONS if name not in ("time", "restarts")},
+        "plugins": recorded(wanted.plugins),
         "data": task.saved.fingerprint,
         "model": "" if wanted.arch or architectures(space, wanted) else file_digest(settings.fit.model),
     }
@@ -138,6 +140,8 @@ def prepared(settings: TuneSettings, space: tuple[Parameter, ...], journal: Jour
         clear(bench.folder)
     search = Search(bench, space, journal, bench.events, settings.trials, settings.time, write_seconds(task))
     bench.events.understood(understood(replace(wanted, val=settings.fit.val), task)[:2])
+    for text in differences(task.saved.recipe, wanted.plugins):
+        bench.events.warning(text)
     if journal.entries:
         bench.events.note(f"journal {journal.path}: goes on after {len(journal.entries)} results")
     return search
