@@ -108,7 +108,7 @@ def command(console: Console, model: str, **rest) -> None:
     console.draw("reading the data")
     from dltool.workflows import finetune
 
-    result = finetune.run(settings, Stages(console))
+    result = finetune.run(settings, Stages(console, settings.epochs + settings.epochs_unfrozen))
     console.note(f"saved   {result.path} ({duration(result.seconds)})")
     console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST", fold=False)
 
@@ -132,10 +132,14 @@ def check(settings: Any) -> None:
 
 
 class Stages(Progress):
-    """Shows a training in stages: a moving count of features, a line per epoch, and one when a stage is done."""
+    """Shows a training in stages: a moving count of features, a line per epoch, and one when a stage is done.
 
-    def __init__(self, console: Console):
-        super().__init__(console)
+    Args:
+        epochs: of all stages together; they are numbered through.
+    """
+
+    def __init__(self, console: Console, epochs: int):
+        super().__init__(console, epochs=epochs)
         self._counter: Counter | None = None
 
     def features_done(self, done: int, total: int) -> None:
