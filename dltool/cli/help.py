@@ -98,10 +98,10 @@ def exit_codes() -> list[str]:
 def kinds() -> list[str]:
     """Every kind of layer with its short names, and its options in order."""
     from dltool import names
-    from dltool.architectures import grammar
+    from dltool.architectures import vocabulary
 
     short: dict[str, list[str]] = {}
-    for kind, class_name in grammar.kinds().items():
+    for kind, class_name in vocabulary.kinds().items():
         short.setdefault(class_name, []).append(kind)
     lines = []
     for class_name, found in names.LAYERS.items():
