@@ -28,10 +28,7 @@ class RatesType(click.ParamType):
 @click.command("finetune", cls=Command)
 @options.model
 @options.dataset
-@click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option(
-    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
-)
+@options.validation
 @options.val_split
 @click.option(
     "--pop", type=COUNT, metavar="N", help="Drop the last N layers, 0 for none.  [the last Dense and its dropout]"

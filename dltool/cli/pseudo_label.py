@@ -33,10 +33,7 @@ class ThresholdType(click.ParamType):
     "--unlabelled", multiple=True, metavar="PATH", help="A folder of images, x.npy, or a list of paths (.csv)."
 )
 @options.dataset
-@click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option(
-    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
-)
+@options.validation
 @click.option(
     "--threshold",
     type=ThresholdType(),

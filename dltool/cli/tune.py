@@ -19,23 +19,40 @@ SHOWN = 10
 WORDS = "dltool.tune.words"
 """Where the context keeps the words of the command, to show how to go on."""
 OF_FIT = frozenset(
-    (
-        *("--val", "--val-labels", "--val-split", "--group", "--extra", "--arch", "--batch-size", "--optimizer"),
-        *("--loss", "--metric", "--loss-weight", "--schedule", "--warmup", "--clip-norm", "--clip-value"),
-        *("--weight-decay", "--label-smoothing", "--ema", "--freeze", "--augment", "--balance", "--class-weight"),
-        *(
-            "--epochs",
-            "--time",
-            "--monitor",
-            "--plugin",
-            "--seed",
-            "--jobs",
-            "--backend",
-            "--exact",
-            "--no-normalize",
-            "--no-rescale",
-        ),
-    )
+    [
+        "--val",
+        "--val-labels",
+        "--val-split",
+        "--group",
+        "--extra",
+        "--arch",
+        "--batch-size",
+        "--optimizer",
+        "--loss",
+        "--metric",
+        "--loss-weight",
+        "--schedule",
+        "--warmup",
+        "--clip-norm",
+        "--clip-value",
+        "--weight-decay",
+        "--label-smoothing",
+        "--ema",
+        "--freeze",
+        "--augment",
+        "--balance",
+        "--class-weight",
+        "--epochs",
+        "--time",
+        "--monitor",
+        "--plugin",
+        "--seed",
+        "--jobs",
+        "--backend",
+        "--exact",
+        "--no-normalize",
+        "--no-rescale",
+    ]
 )
 """Options that trials have as ``fit`` has them."""
 
