@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -135,12 +137,15 @@ class Stages(Progress):
         epochs: of all stages together; they are numbered through.
     """
 
-    def __init__(self, console: Console, epochs: int):
-        super().__init__(console, epochs=epochs)
-        self._counter: Counter | None = None
+    def __init__(self, console: Console, epochs: int, clock: Callable[[], float] = time.monotonic):
+        super().__init__(console, clock, epochs=epochs)
+        self._counter = Counter(console, "features", clock=self._clock)
+
+    def understood(self, lines: Sequence[str]) -> None:
+        super().understood(lines)
+        self._counter = Counter(self.console, "features", clock=self._clock)  # what comes now, its speed is told of
 
     def features_done(self, done: int, total: int) -> None:
-        self._counter = self._counter or Counter(self.console, "features")
         self._counter(done, total)
 
     def stage_end(self, stage: Any) -> None:

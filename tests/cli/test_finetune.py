@@ -78,7 +78,13 @@ def test_features_are_counted_on_a_terminal():
     out, err = io.StringIO(), io.StringIO()
     console = Console(out, err, {"COLUMNS": "60"})
     console.live = True
-    Stages(console, 5).features_done(30, 60)
+    now = 0.0
+    stages = Stages(console, 5, lambda: now)
+    now = 7.0
+    stages.understood([])
+    now = 7.5
+    stages.features_done(30, 60)
+    assert err.getvalue().rstrip().endswith("60 rows/s  eta 0.5s")
     assert out.getvalue() == "" and re.fullmatch(r"\rfeatures  .* 50%.*", err.getvalue().rstrip())
 
 
