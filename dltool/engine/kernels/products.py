@@ -65,12 +65,25 @@ def bind_product(a: np.ndarray, b: np.ndarray, out: np.ndarray, piece: Piece) ->
         return lambda: np.matmul(a, b, out=out)
     parts = -(-depth // block[2])
     if parts == 1:
-        return _run(list(_blocks(a, b, out, block)))
+        return bind_products(list(_blocks(a, b, out, block)))
     if parts * rows * columns > MOST_SUMMED:
         return lambda: np.matmul(a, b, out=out)
     if a.ndim > 2:
         return chain(*(bind_product(*operands, piece) for operands in zip(a, b, out, strict=True)))
     return _product_of_parts(a, b, out, block, piece)
+
+
+def bind_products(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
+    """A function: ``out = a @ b`` for each (a, b, out) in turn.
+
+    Of stacks the last rows follow each other while a block of b's columns is in cache (order C keeps numpy to that).
+    """
+
+    def run() -> None:
+        for a, b, out in calls:
+            np.matmul(a, b, out=out, order="C")
+
+    return run
 
 
 def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool, piece: Piece) -> list[Run | None]:
@@ -113,7 +126,7 @@ def _product_of_parts(a: np.ndarray, b: np.ndarray, out: np.ndarray, block: Bloc
     calls = []
     for part, start in zip(parts, starts, strict=True):
         calls += _blocks(a[:, start : start + longest], b[start : start + longest], part, block)
-    run = _run(calls)
+    run = bind_products(calls)
 
     def run_and_add() -> None:
         run()
@@ -148,13 +161,3 @@ def _stack(matrix: np.ndarray, counts: tuple[int, int], steps: tuple[int, int], 
     *lead, down, across = matrix.strides
     strides = (*lead, steps[0] * across, steps[1] * down, down, across)
     return np.lib.stride_tricks.as_strided(matrix, (*matrix.shape[:-2], *counts, *shape), strides)
-
-
-def _run(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
-    """Blocks of rows follow each other while a block of b's columns is in cache (order C keeps numpy to that)."""
-
-    def run() -> None:
-        for a, b, out in calls:
-            np.matmul(a, b, out=out, order="C")
-
-    return run
