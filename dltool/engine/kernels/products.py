@@ -101,7 +101,7 @@ def block_of(rows: int, depth: int, columns: int, a_transposed: bool, b_transpos
         parts = -(-depth // (MOST_WORK // (32 * wide)))
         return min(rows, 32), wide, -(-depth // parts)
     if b_transposed:
-        if not 256 <= depth <= 960 or rows > 256:
+        if not 128 <= depth <= 960 or rows > 256:
             return None
         return min(rows, MOST_RESULTS // wide // 8 * 8), wide, depth
     longest = -(-depth // -(-depth // 1024))
