@@ -65,7 +65,7 @@ def bind_product(a: np.ndarray, b: np.ndarray, out: np.ndarray, piece: Piece) ->
         return lambda: np.matmul(a, b, out=out)
     parts = -(-depth // block[2])
     if parts == 1:
-        return _run(list(_blocks(a, b, out, block)))
+        return run_blocks(list(_blocks(a, b, out, block)))
     if parts * rows * columns > MOST_SUMMED:
         return lambda: np.matmul(a, b, out=out)
     if a.ndim > 2:
@@ -75,7 +75,7 @@ def bind_product(a: np.ndarray, b: np.ndarray, out: np.ndarray, piece: Piece) ->
 
 def block_of(rows: int, depth: int, columns: int, a_transposed: bool, b_transposed: bool) -> Block | None:
     """The blocks that a product is cut into; None: it is faster whole."""
-    wide = _even_part(columns, MOST_COLUMNS)
+    wide = even_part(columns, MOST_COLUMNS)
     if a_transposed:
         parts = -(-depth // (MOST_WORK // (32 * wide)))
         return min(rows, 32), wide, -(-depth // parts)
@@ -91,7 +91,12 @@ def is_transposed(matrix: np.ndarray) -> bool:
     return matrix.strides[-1] != matrix.itemsize
 
 
-def _even_part(size: int, most: int) -> int:
+def equal_part(size: int, most: int) -> int:
+    """The size of equal parts of at most ``most``."""
+    return -(-size // -(-size // most))
+
+
+def even_part(size: int, most: int) -> int:
     """The size of equal parts of at most ``most``, a multiple of a vector's 16 where it is not the whole."""
     parts = -(-size // most)
     return size if parts == 1 else min(most, -(-size // parts // 16) * 16)
@@ -105,7 +110,7 @@ def _product_of_parts(a: np.ndarray, b: np.ndarray, out: np.ndarray, block: Bloc
     calls = []
     for part, start in zip(parts, starts, strict=True):
         calls += _blocks(a[:, start : start + longest], b[start : start + longest], part, block)
-    run = _run(calls)
+    run = run_blocks(calls)
 
     def run_and_add() -> None:
         run()
@@ -119,8 +124,8 @@ def _blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Stacks (a, b, out) of equal blocks: the inner ones, then those at the lower and right edges."""
     high, wide, _ = block
-    for top, bottom, height in _cuts(a.shape[-2], high):
-        for left, right, width in _cuts(b.shape[-1], wide):
+    for top, bottom, height in cuts(a.shape[-2], high):
+        for left, right, width in cuts(b.shape[-1], wide):
             counts = ((right - left) // width, (bottom - top) // height)
             yield (
                 _stack(a[..., top:bottom, :], counts, (0, height), (height, a.shape[-1])),
@@ -129,7 +134,7 @@ def _blocks(
             )
 
 
-def _cuts(size: int, part: int) -> list[tuple[int, int, int]]:
+def cuts(size: int, part: int) -> list[tuple[int, int, int]]:
     """(start, stop, size of parts): what whole parts cover, and the rest."""
     whole = size - size % part
     return [cut for cut in ((0, whole, part), (whole, size, size - whole)) if cut[0] < cut[1]]
@@ -142,7 +147,7 @@ def _stack(matrix: np.ndarray, counts: tuple[int, int], steps: tuple[int, int], 
     return np.lib.stride_tricks.as_strided(matrix, (*matrix.shape[:-2], *counts, *shape), strides)
 
 
-def _run(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
+def run_blocks(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
     """Blocks of rows follow each other while a block of b's columns is in cache (order C keeps numpy to that)."""
 
     def run() -> None:
