@@ -164,7 +164,8 @@ class Tiles:
     def bind_input(self, padded: Array, values: Array):
         """A function: ``values`` (36, count, channels) = B^T d B for images (rows, 4 down + 2, 4 across + 2, channels).
 
-        The images may be larger: what lies behind is not read.
+        The images may be larger: what lies behind is not read. ``values`` may also be (36, rows, down, across,
+        channels).
         """
         n, down, across, width, c = self.rows, self.down, self.across, self.width, self.channels
         half = self._temp("half", (REACH, n, down, width, c))
@@ -201,13 +202,16 @@ class Tiles:
         return run
 
     def bind_output(self, products: Array, image: Array):
-        """A function: ``image`` (rows, 4 down, 4 across, channels) = A^T products A."""
+        """A function: ``image`` (rows, 4 down, 4 across, channels) = A^T products A.
+
+        ``products``: (36, count, channels) or (36, rows, down, across, channels).
+        """
         n, down, across, c = self.rows, self.down, self.across, self.channels
-        source = products.reshape(REACH, REACH, self.count, c)
-        half = self._temp("half", (TILE, REACH, self.count, c))
-        line = tuple(self._temp(f"line {i}", (REACH, self.count, c)) for i in range(2))
+        source = products.reshape(REACH, REACH, n, down, across, c)
+        half = self._temp("half", (TILE, REACH, n, down, across, c))
+        line = tuple(self._temp(f"line {i}", (REACH, n, down, across, c)) for i in range(2))
         square = tuple(self._temp(f"square {i}", (TILE, n, down, across, c)) for i in range(2))
-        columns = [half[:, r].reshape(TILE, n, down, across, c) for r in range(REACH)]
+        columns = [half[:, r] for r in range(REACH)]
         targets = self._pixels(image)
 
         def run() -> None:

@@ -36,9 +36,7 @@ class Panels:
     """
 
     def __init__(self, rows: int, depth: int, bounds: list[int]):
-        self.depth, self.bounds = depth, bounds
-        self.in_place = products.multiplies_in_place()
-        self.widest = products.MOST_COLUMNS if rows > FEW_ROWS else products.MOST_COLUMNS // 2
+        self.rows, self.depth, self.bounds = rows, depth, bounds
         self.store = shared_zeros(depth * bounds[-1])
 
     def tile(self, index: int) -> slice:
@@ -49,8 +47,7 @@ class Panels:
         """Columns and panels (number, depth, width) of a tile: those of equal width, then a narrower one."""
         tile = self.tile(index)
         width = tile.stop - tile.start
-        panel = products.even_part(width, self.widest) if self.in_place else width
-        for start, stop, size in products.cuts(width, panel):
+        for start, stop, size in products.cuts(width, panel_width(width, self.rows)):
             columns = slice(tile.start + start, tile.start + stop)
             stored = self.store[self.depth * columns.start : self.depth * columns.stop]
             yield columns, stored.reshape(-1, self.depth, size)
@@ -67,7 +64,7 @@ class Panels:
 
     def bind(self, a: np.ndarray, index: int, out: np.ndarray, piece: Piece) -> Run:
         """A function: ``out`` (rows, columns of a tile) = ``a`` (rows, depth) @ those columns of the weights."""
-        parts = -(-self.depth // LONGEST_DEPTH) if self.in_place else 1
+        parts = -(-self.depth // LONGEST_DEPTH) if products.multiplies_in_place() else 1
         if parts == 1:
             return products.run_blocks(list(self._blocks(a, index, out, slice(0, self.depth))))
         longest = -(-self.depth // parts)
@@ -84,16 +81,38 @@ class Panels:
         return run
 
     def _blocks(self, a: np.ndarray, index: int, out: np.ndarray, part: slice) -> Iterator[Block]:
-        """Stacks of blocks (panels, blocks of rows, ...): all rows pass while a panel is in cache."""
-        depth, (down, across) = part.stop - part.start, out.strides
         for columns, panels in self.stacks(index):
-            count, _, width = panels.shape
-            most = products.MOST_WORK // (depth * width) if self.in_place else len(a)
-            for top, bottom, height in products.cuts(len(a), products.equal_part(len(a), max(1, most))):
-                number, left = (bottom - top) // height, columns.start - self.bounds[index]
-                strides = (width * across, height * down, down, across)
-                yield (
-                    a[top:bottom, part].reshape(1, number, height, depth),
-                    panels[:, None, part],
-                    np.lib.stride_tricks.as_strided(out[top:, left:], (count, number, height, width), strides),
-                )
+            start = self.bounds[index]
+            target = out[:, columns.start - start : columns.stop - start]
+            yield from stacks_of_blocks(a[:, part], panels[:, part], target)
+
+
+def fits_panels(depth: int, columns: int) -> bool:
+    """Whether panels of any width are equal, and no product a sum."""
+    return columns % products.MOST_COLUMNS == 0 and depth <= LONGEST_DEPTH
+
+
+def panel_width(columns: int, rows: int) -> int:
+    """Columns of a panel for products of so many rows."""
+    widest = products.MOST_COLUMNS if rows > FEW_ROWS else products.MOST_COLUMNS // 2
+    return products.even_part(columns, widest) if products.multiplies_in_place() else columns
+
+
+def stacks_of_blocks(a: np.ndarray, panels: np.ndarray, out: np.ndarray) -> Iterator[Block]:
+    """Stacks of blocks for ``out`` (..., rows, columns) = ``a`` (..., rows, depth) @ panels, equal ones together.
+
+    Args:
+        panels: (..., number, depth, width). All rows pass while a panel is in cache.
+    """
+    *lead, count, depth, width = panels.shape
+    rows, (*steps, down, across) = a.shape[-2], out.strides
+    most = products.MOST_WORK // (depth * width) if products.multiplies_in_place() else rows
+    for top, bottom, height in products.cuts(rows, products.equal_part(rows, max(1, most))):
+        number = (bottom - top) // height
+        shape = (*lead, count, number, height, width)
+        strides = (*steps, width * across, height * down, down, across)
+        yield (
+            a[..., top:bottom, :].reshape(*lead, 1, number, height, depth),
+            panels[..., :, None, :, :],
+            np.lib.stride_tricks.as_strided(out[..., top:, :], shape, strides),
+        )
