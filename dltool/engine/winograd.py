@@ -110,7 +110,8 @@ class Tiles:
     def bind_input(self, padded: Array, values: Array):
         """A function: ``values`` (36, count, channels) = B^T d B for images (rows, 4 down + 2, 4 across + 2, channels).
 
-        The images may be larger: what lies behind is not read.
+        The images may be larger: what lies behind is not read. ``values`` may also be (36, rows, down, across,
+        channels).
         """
         half = self._half(REACH, self.width)
         lines, half_lines = self._lines(padded, self.width, REACH), self._half_lines(half)
@@ -151,7 +152,10 @@ class Tiles:
         return run
 
     def bind_output(self, products: Array, image: Array):
-        """A function: ``image`` (rows, 4 down, 4 across, channels) = A^T products A."""
+        """A function: ``image`` (rows, 4 down, 4 across, channels) = A^T products A.
+
+        ``products``: (36, count, channels) or (36, rows, down, across, channels).
+        """
         across, c = self.across, self.channels
         source = products.reshape(REACH, REACH, self.rows, self.down, across * c)
         half = self._temp("half", (TILE, REACH, self.rows, self.down, across * c))

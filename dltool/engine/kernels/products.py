@@ -96,7 +96,7 @@ def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool
 
 def block_of(rows: int, depth: int, columns: int, a_transposed: bool, b_transposed: bool) -> Block | None:
     """The blocks that a product is cut into; None: it is faster whole."""
-    wide = _even_part(columns, MOST_COLUMNS)
+    wide = even_part(columns, MOST_COLUMNS)
     if a_transposed:
         parts = -(-depth // (MOST_WORK // (32 * wide)))
         return min(rows, 32), wide, -(-depth // parts)
@@ -112,7 +112,12 @@ def is_transposed(matrix: np.ndarray) -> bool:
     return matrix.strides[-1] != matrix.itemsize
 
 
-def _even_part(size: int, most: int) -> int:
+def equal_part(size: int, most: int) -> int:
+    """The size of equal parts of at most ``most``."""
+    return -(-size // -(-size // most))
+
+
+def even_part(size: int, most: int) -> int:
     """The size of equal parts of at most ``most``, a multiple of a vector's 16 where it is not the whole."""
     parts = -(-size // most)
     return size if parts == 1 else min(most, -(-size // parts // 16) * 16)
@@ -140,8 +145,8 @@ def _blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Stacks (a, b, out) of equal blocks: the inner ones, then those at the lower and right edges."""
     high, wide, _ = block
-    for top, bottom, height in _cuts(a.shape[-2], high):
-        for left, right, width in _cuts(b.shape[-1], wide):
+    for top, bottom, height in cuts(a.shape[-2], high):
+        for left, right, width in cuts(b.shape[-1], wide):
             counts = ((right - left) // width, (bottom - top) // height)
             yield (
                 _stack(a[..., top:bottom, :], counts, (0, height), (height, a.shape[-1])),
@@ -150,7 +155,7 @@ def _blocks(
             )
 
 
-def _cuts(size: int, part: int) -> list[tuple[int, int, int]]:
+def cuts(size: int, part: int) -> list[tuple[int, int, int]]:
     """(start, stop, size of parts): what whole parts cover, and the rest."""
     whole = size - size % part
     return [cut for cut in ((0, whole, part), (whole, size, size - whole)) if cut[0] < cut[1]]

@@ -34,7 +34,7 @@ WINDOW = 3
 
 
 def suits(site: Site) -> bool:
-    """Whether a convolution's shape is one that this wins; tiles that hang over the lower edge waste up to a quarter."""
+    """Whether a convolution's shape is one that this wins; tiles over the lower edge waste up to a quarter."""
     layer, height = site.layer, site.output_shape[0]
     plain = layer.kernel_size == (3, 3) and layer.strides == (1, 1) and layer.dilation_rate == (1, 1)
     return plain and height >= TILE and -height % TILE * 3 <= height
