@@ -146,6 +146,13 @@ def pair(value: int | tuple[int, int] | list[int]) -> tuple[int, int]:
     return int(first), int(second)
 
 
+def one_axis_or_more(axis: int | tuple[int, ...] | list[int]) -> int | tuple[int, ...]:
+    """A Keras axis: a list of one means that one."""
+    if not isinstance(axis, list | tuple):
+        return axis
+    return int(axis[0]) if len(axis) == 1 else tuple(int(a) for a in axis)
+
+
 def normalize(layer: Layer, /, **values: Any) -> None:
     """Set canonical values of a frozen layer's fields; for ``__post_init__`` only."""
     for name, value in values.items():
