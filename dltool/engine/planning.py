@@ -12,6 +12,7 @@ import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
 from dltool.engine.kernels import (  # noqa: F401 - register
+    bidirectional,
     choosing,
     convolution_1d,
     dense,
