@@ -93,7 +93,7 @@ class BidirectionalKernel(Kernel):
         y = self.site.y.interior(piece)[rows]
         ahead, behind = (self.output(way, len(piece), rows) for way in (0, 1))
         mode = self.site.layer.merge_mode
-        if mode == "concat":
+        if mode in ("concat", None):
             first, second = y[..., :u], y[..., u:]
             runs: list[Run] = [lambda: np.copyto(first, ahead), lambda: np.copyto(second, behind)]
         else:
@@ -112,7 +112,7 @@ class BidirectionalKernel(Kernel):
             return None
         dy = self.site.dy.interior(piece)[rows]
         mode = self.site.layer.merge_mode
-        if mode == "concat":
+        if mode in ("concat", None):
             dy = dy[..., way * self.units : (way + 1) * self.units]
         runs: list[Run] = []
         if self.zeroes or mode in ("ave", "mul"):
