@@ -135,14 +135,20 @@ class ConvolutionKernel(Kernel):
         return self.geometry.gradient_padding if self.geometry.is_dense else Padding()
 
     def refresh(self) -> None:
-        g, bias = self.geometry, self.site.weights[1] if self.site.layer.use_bias else np.float32(0)
+        g, bias, scale = self.geometry, self.site.weights[1] if self.site.layer.use_bias else np.float32(0), None
         if self.normalization is not None:
             scale, shift = self.normalization.scale_and_shift()
-            by_filter = (*g.kernel, -1, g.filters)
-            np.multiply(self.site.weights[0].reshape(by_filter), scale, out=self.weights.reshape(by_filter))
             bias = bias * scale + shift
+        self.refresh_weights(scale)
         if self.bias_row is not None:
             self.bias_row.reshape(g.out_width, g.filters)[...] = bias
+
+    def refresh_weights(self, scale: np.ndarray | None) -> None:
+        """Recompute what is derived from the weights; ``scale`` is a folded normalisation's, per filter."""
+        g = self.geometry
+        if scale is not None:
+            by_filter = (*g.kernel, -1, g.filters)
+            np.multiply(self.site.weights[0].reshape(by_filter), scale, out=self.weights.reshape(by_filter))
         if self.flipped is not None:
             source = self.weights[::-1, ::-1].transpose(0, 1, 3, 2)
             np.copyto(self.flipped.reshape(*g.kernel, g.filters, g.channels), source)

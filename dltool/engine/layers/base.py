@@ -103,6 +103,9 @@ class Layer:
     is_random: ClassVar[bool] = False
     """True when training draws random numbers from ``call.stream``."""
 
+    refuses_training: ClassVar[str] = ""
+    """Why no network with this layer is trained, and what to do; empty for all others."""
+
     @property
     def trains_differently(self) -> bool:
         """True when the layer computes something else in training than at inference."""
