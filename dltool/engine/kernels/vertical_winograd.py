@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltool.engine.buffers import Padding, Piece
+from dltool.engine.buffers import NO_PADDING, Padding, Piece
 from dltool.engine.kernels.base import Phase, Run, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel, chain, window_view
 from dltool.engine.kernels.products import bind_product
@@ -49,6 +49,8 @@ class VerticalWinograd(ConvolutionKernel):
         self.transformed_flipped = shared_zeros((REACH, 3 * g.filters, g.channels)) if site.training else None
 
     def input_padding(self, index: int) -> Padding:
+        if index:
+            return NO_PADDING
         p = self.geometry.padding
         return Padding(p.top, TILE * self.down + 2 - self.geometry.height - p.top, p.left, p.right)
 
@@ -75,13 +77,15 @@ class VerticalWinograd(ConvolutionKernel):
         g, down = self.geometry, piece.band(self.down)
         if down.start == down.stop:
             return None
-        y = self.site.y.image(piece)[:, TILE * down.start : TILE * down.stop]
+        rows = slice(TILE * down.start, TILE * down.stop)
+        y, added = self.site.y.image(piece)[:, rows], self.added_image(piece)
+        added = None if added is None else added[:, rows]
         columns = self.bind_columns_of_x(piece, down)
         if y.shape[1] % TILE == 0:
-            rows = merged_rows(y)
-            return chain(columns.bind_product(self.transformed, rows), self.bind_finish(rows, y))
+            lines = merged_rows(y)
+            return chain(columns.bind_product(self.transformed, lines), self.bind_finish(lines, y, added))
         whole = piece.temp("whole tiles", (len(piece), columns.height, g.out_width * g.filters))
-        return chain(columns.bind_product(self.transformed, whole), self.bind_finish(whole[:, : y.shape[1]], y))
+        return chain(columns.bind_product(self.transformed, whole), self.bind_finish(whole[:, : y.shape[1]], y, added))
 
     def bind_backward(self, piece: Piece) -> Run:
         site = self.site
