@@ -42,7 +42,7 @@ LAYERS = {
         "gamma_constraint": "text",
         "trainable": "flag",
     },
-    "Bidirectional": {"layer": "layer", "merge_mode": "text", "backward_layer": "layer", "trainable": "flag"},
+    "Bidirectional": {"layer": "layer", "merge_mode": "any", "backward_layer": "layer", "trainable": "flag"},
     "CenterCrop": {"height": "int", "width": "int", "trainable": "flag"},
     "Concatenate": {"axis": "int", "trainable": "flag"},
     "Conv1D": {
@@ -325,7 +325,7 @@ LAYERS = {
         "shared_axes": "size",
         "trainable": "flag",
     },
-    "Part": {"index": "int", "count": "int", "sequences": "flag", "size": "int", "trainable": "flag"},
+    "Part": {"index": "int", "count": "int", "sequences": "flag", "size": "int", "pair": "flag", "trainable": "flag"},
     "Permute": {"dims": "size", "trainable": "flag"},
     "RandomBrightness": {"factor": "numbers", "value_range": "numbers", "trainable": "flag"},
     "RandomContrast": {"factor": "numbers", "value_range": "numbers", "trainable": "flag"},

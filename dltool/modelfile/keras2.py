@@ -159,7 +159,12 @@ def several_outputs(name: str, entry: dict[str, Any]) -> dict[str, Any] | None:
     if count is None:
         raise ModelFileError(f"layer {name!r}: return_state is not supported here; only its plain output is")
     sequences = bool(inner.get("return_sequences"))
-    return {"count": ways * count, "sequences": sequences, "pair": pair, "size": inner.get("units") if ways > 1 else None}
+    return {
+        "count": ways * count,
+        "sequences": sequences,
+        "pair": pair,
+        "size": inner.get("units") if ways > 1 else None,
+    }
 
 
 def tensor_of(values: dict[tuple[str, int], list[int]], reference: Reference) -> int:

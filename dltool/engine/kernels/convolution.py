@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dltool.engine.buffers import Padding, Piece
+from dltool.engine.buffers import NO_PADDING, Padding, Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain
 from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import merged_rows, ones, relu, relu_gradient
@@ -98,6 +98,7 @@ class ConvolutionKernel(Kernel):
     """What both ways of running a convolution share: geometry, bias, flipped kernels."""
 
     fuses_relu = True
+    fuses_sum = True
     runs_in_bands = True
     needs_flipped = True
     """True when dX is computed from flipped kernels."""
@@ -129,7 +130,7 @@ class ConvolutionKernel(Kernel):
             self.bias_row = shared_zeros(g.out_width * g.filters)
 
     def input_padding(self, index: int) -> Padding:
-        return self.geometry.padding
+        return NO_PADDING if index else self.geometry.padding
 
     def gradient_padding(self) -> Padding:
         return self.geometry.gradient_padding if self.geometry.is_dense else Padding()
@@ -169,25 +170,35 @@ class ConvolutionKernel(Kernel):
     def bind_output(self, piece: Piece, product: np.ndarray) -> Run | None:
         """Bias, relu and the copy from ``product`` (pixels, filters) into the output buffer, which may be the same."""
         y = self.site.y.interior(piece)
-        return self.bind_finish(product.reshape(merged_rows(y).shape), y)
+        added = self.site.x[1].interior(piece) if self.site.adds else None
+        return self.bind_finish(product.reshape(merged_rows(y).shape), y, added)
 
-    def bind_finish(self, source: np.ndarray, y: np.ndarray) -> Run | None:
-        """``y`` (rows, height, width, filters) = relu(source + bias); ``source`` has merged rows and may be ``y``."""
-        y = merged_rows(y)
+    def added_image(self, piece: Piece) -> np.ndarray | None:
+        """The images to be added to the output, or None."""
+        return self.site.x[1].image(piece) if self.site.adds else None
+
+    def bind_finish(self, source: np.ndarray, y: np.ndarray, added: np.ndarray | None = None) -> Run | None:
+        """``y`` (rows, height, width, filters) = relu(source + bias + added).
+
+        ``source`` has merged rows and may be ``y``.
+        """
+        y, added = merged_rows(y), None if added is None else merged_rows(added)
         in_place = np.shares_memory(source, y)
         bias, fused, ceiling = self.bias_row, self.site.relu, self.site.ceiling
+        summed = source if bias is None else y
+        complete = summed if added is None else y
 
         def run() -> None:
             if bias is not None:
                 np.add(source, bias, out=y)
-                if fused:
-                    relu(y, y, ceiling)
-            elif fused:
-                relu(source, y, ceiling)
-            elif not in_place:
+            if added is not None:
+                np.add(summed, added, out=y)
+            if fused:
+                relu(complete, y, ceiling)
+            elif complete is not y and not in_place:
                 np.copyto(y, source)
 
-        return run if bias is not None or fused or not in_place else None
+        return run if bias is not None or added is not None or fused or not in_place else None
 
     def bind_relu_gradient(self, piece: Piece) -> Run | None:
         if not self.site.relu or self.site.relu_gradient_done:

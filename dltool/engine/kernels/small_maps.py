@@ -74,19 +74,22 @@ class SmallMapConvolution(ConvolutionKernel):
         whole, y = self.matrix(y, g.filters), y[..., part]
         product = piece.temp("product", (len(columns), y.shape[-1])) if whole is None else whole[:, part]
         multiply = self.panels.bind(columns, piece.tile, product, piece)
-        return chain(gather, multiply, self.bind_tile_finish(product.reshape(y.shape) if whole is None else y, y, part))
+        shaped, added = y if whole is not None else product.reshape(y.shape), self.added_image(piece)
+        finish = self.bind_tile_finish(shaped, y, None if added is None else added[..., part], part)
+        return chain(gather, multiply, finish)
 
-    def bind_tile_finish(self, product: np.ndarray, y: np.ndarray, part: slice) -> Run:
-        """``y`` = relu(product + bias) for some filters; ``product`` may be ``y``. The last pass writes ``y``."""
+    def bind_tile_finish(self, product: np.ndarray, y: np.ndarray, added: np.ndarray | None, part: slice) -> Run:
+        """``y`` = relu(product + bias + added) for some filters, written by the last pass; ``product`` may be ``y``."""
         fused, ceiling = self.site.relu, self.site.ceiling
-        bias = self.bias_row[part] if self.has_bias else None
+        terms = [term for term in (self.bias_row[part] if self.has_bias else None, added) if term is not None]
+        sums = [(term, product if fused or term is not terms[-1] else y) for term in terms]
 
         def run() -> None:
-            if bias is not None:
-                np.add(product, bias, out=product if fused else y)
+            for term, out in sums:
+                np.add(product, term, out=out)
             if fused:
                 relu(product, y, ceiling)
-            elif bias is None and product is not y:
+            elif not sums and product is not y:
                 np.copyto(y, product)
 
         return run
