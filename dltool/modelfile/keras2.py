@@ -158,13 +158,8 @@ def several_outputs(name: str, entry: dict[str, Any]) -> dict[str, Any] | None:
     count = STATES.get(class_name) if inner.get("return_state") else 0
     if count is None:
         raise ModelFileError(f"layer {name!r}: return_state is not supported here; only its plain output is")
-    sequences = bool(inner.get("return_sequences"))
-    return {
-        "count": ways * count,
-        "sequences": sequences,
-        "pair": pair,
-        "size": inner.get("units") if ways > 1 else None,
-    }
+    sequences, size = bool(inner.get("return_sequences")), inner.get("units") if ways > 1 else None
+    return {"count": ways * count, "sequences": sequences, "pair": pair, "size": size}
 
 
 def tensor_of(values: dict[tuple[str, int], list[int]], reference: Reference) -> int:
