@@ -7,7 +7,6 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site
 from dltool.engine.kernels.convolution import ConvolutionKernel, chain
-from dltool.engine.kernels.normalization import FrozenNormalizationKernel
 from dltool.engine.kernels.panels import Panels
 from dltool.engine.kernels.tricks import relu
 from dltool.engine.memory import shared_zeros
@@ -39,14 +38,6 @@ class SmallMapConvolution(ConvolutionKernel):
         vectors = g.filters // VECTOR
         bounds = [VECTOR * (vectors * i // NUM_TILES) for i in range(NUM_TILES)] + [g.filters]
         self.panels = Panels(site.batch_size * g.pixels, g.depth, bounds)
-
-    def fold(self, normalization: FrozenNormalizationKernel) -> None:
-        """The panels take up the scaled weights."""
-        super().fold(normalization)
-        self.weights = self.site.weights[0]
-
-    def refresh_weights(self, scale: np.ndarray | None) -> None:
-        self.panels.fill(self.kernel, scale)
 
     def forward_phases(self) -> list[Phase]:
         product = Phase("tile", self.bind_product, frozenset({"x", "y"}), None, True, NUM_TILES)
