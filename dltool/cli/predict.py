@@ -12,7 +12,7 @@ from dltool.cli.command import Command
 from dltool.cli.console import Console
 from dltool.cli.name_lists import expand_inputs
 from dltool.cli.output import check_output, output_to
-from dltool.cli.progress import Counter
+from dltool.cli.progress import Counter, tell_waiting
 from dltool.cli.types import PROBABILITY, ChoiceType
 from dltool.errors import UsageError
 
@@ -85,6 +85,7 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
         console.note(f"saved   {result.num_rows - failed:,} pictures in {output}")
     for text in result.notes:
         console.note(f"note    {text}")
+    tell_waiting(console, [result.waiting])
     if failed:
         console.note(f"{failed:,} of {result.num_rows:,} inputs could not be predicted")
     return 1 if failed else 0

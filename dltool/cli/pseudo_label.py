@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dltool.cli import options
-from dltool.cli.command import Command
+from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, json_text, printable
 from dltool.cli.progress import Counter, Progress
 from dltool.cli.types import POSITIVE, PROBABILITY, NumberType
@@ -33,10 +33,7 @@ class ThresholdType(click.ParamType):
     "--unlabelled", multiple=True, metavar="PATH", help="A folder of images, x.npy, or a list of paths (.csv)."
 )
 @options.dataset
-@click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option(
-    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
-)
+@options.validation
 @click.option(
     "--threshold",
     type=ThresholdType(),
@@ -80,7 +77,8 @@ def command(console: Console, model: str, as_json: bool, **rest) -> int:
     from dltool.settings import PseudoLabelSettings
 
     rounds = rest.pop("rounds")
-    settings = PseudoLabelSettings(model=model, data=options.data_settings(rest), rounds=rounds or 1, **rest)
+    found = {"plugins": plugins(click.get_current_context()), "rounds": rounds or 1}
+    settings = PseudoLabelSettings(model=model, data=options.data_settings(rest), **found, **rest)
     check(settings, as_json, rounds is not None)
     console.draw("reading the data")
     counter = Counter(console, "pseudo-label")

@@ -1,13 +1,12 @@
 """``dltool summary``."""
 
-import textwrap
 from typing import Any
 
 import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console, aligned, clipped, json_text
+from dltool.cli.console import Console, aligned, clipped, json_text, wrapped
 from dltool.errors import UsageError
 
 
@@ -88,7 +87,7 @@ def show(console: Console, result: Any) -> None:
     console.results([head, "-" * max(map(len, (head, *body))), *body])
     console.result("")
     for name, text in [*totals(result), *result.facts]:
-        lines = textwrap.wrap(text, width - 12) or [""]
+        lines = wrapped(text, width - 12) or [""]
         console.results(f"{name if not i else '':<12}{line}" for i, line in enumerate(lines))
 
 
@@ -200,8 +199,8 @@ def show_advice(console: Console, remarks: list[Any], as_json: bool) -> None:
         return
     width = console.result_width
     for remark in remarks:
-        console.results(textwrap.wrap(f"- {remark.words}", width, subsequent_indent="  "))
-        console.results(textwrap.wrap(f"({remark.source})", width, initial_indent="  ", subsequent_indent="  "))
+        console.results(wrapped(f"- {remark.words}", width, subsequent_indent="  "))
+        console.results(wrapped(f"({remark.source})", width, initial_indent="  ", subsequent_indent="  "))
     if not remarks:
         console.result("nothing to remark")
 
@@ -213,7 +212,7 @@ def difference_lines(found: Any, width: int) -> list[str]:
     lines = []
     signs = {"added": "+", "removed": "-", "changed": "~"}
     for change in found.layers:
-        lines += textwrap.wrap(f"{signs[change.kind]} {change.name}: {change.words}", width, subsequent_indent="    ")
+        lines += wrapped(f"{signs[change.kind]} {change.name}: {change.words}", width, subsequent_indent="    ")
     for weight in found.weights:
         change = "another shape" if weight.largest == float("inf") else f"largest difference {weight.largest:.3g}"
         relative = f", {weight.relative:.2%} of its size" if weight.relative < 100 else ""
@@ -222,5 +221,5 @@ def difference_lines(found: Any, width: int) -> list[str]:
         lines.append(f"= {found.num_equal:,} weight{'s are' if found.num_equal > 1 else ' is'} equal")
     for name, first, second in found.facts:
         text = f"~ {name}: {first or '-'} | {second or '-'}"
-        lines += textwrap.wrap(text, width, subsequent_indent="    ")
+        lines += wrapped(text, width, subsequent_indent="    ")
     return lines

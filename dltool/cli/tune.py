@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from dltool.cli import fit, options
-from dltool.cli.command import Command
+from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, aligned, json_text
 from dltool.cli.progress import Progress, duration, number, short
 from dltool.cli.types import POSITIVE, NameType
@@ -19,23 +19,40 @@ SHOWN = 10
 WORDS = "dltool.tune.words"
 """Where the context keeps the words of the command, to show how to go on."""
 OF_FIT = frozenset(
-    (
-        *("--val", "--val-labels", "--val-split", "--group", "--extra", "--arch", "--batch-size", "--optimizer"),
-        *("--loss", "--metric", "--loss-weight", "--schedule", "--warmup", "--clip-norm", "--clip-value"),
-        *("--weight-decay", "--label-smoothing", "--ema", "--freeze", "--augment", "--balance", "--class-weight"),
-        *(
-            "--epochs",
-            "--time",
-            "--monitor",
-            "--plugin",
-            "--seed",
-            "--jobs",
-            "--backend",
-            "--exact",
-            "--no-normalize",
-            "--no-rescale",
-        ),
-    )
+    [
+        "--val",
+        "--val-labels",
+        "--val-split",
+        "--group",
+        "--extra",
+        "--arch",
+        "--batch-size",
+        "--optimizer",
+        "--loss",
+        "--metric",
+        "--loss-weight",
+        "--schedule",
+        "--warmup",
+        "--clip-norm",
+        "--clip-value",
+        "--weight-decay",
+        "--label-smoothing",
+        "--ema",
+        "--freeze",
+        "--augment",
+        "--balance",
+        "--class-weight",
+        "--epochs",
+        "--time",
+        "--monitor",
+        "--plugin",
+        "--seed",
+        "--jobs",
+        "--backend",
+        "--exact",
+        "--no-normalize",
+        "--no-rescale",
+    ]
 )
 """Options that trials have as ``fit`` has them."""
 
@@ -107,7 +124,8 @@ def command(context: click.Context, model: str, as_json: bool, **rest: Any) -> N
     from dltool.settings import FitSettings, TuneSettings
 
     own = {name: rest.pop(name) for name in ("tries", "time", "trials", "journal")}
-    shared = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
+    found = plugins(context)
+    shared = FitSettings(model=model, data=options.data_settings(rest), given=given, plugins=found, **rest)
     settings = TuneSettings(shared, **own)
     check(settings)
     console.draw("reading the data")

@@ -13,6 +13,7 @@ import numpy as np
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
 from dltool.engine.fusing import fuse
 from dltool.engine.kernels import (  # noqa: F401 - register
+    bidirectional,
     choosing,
     convolution_1d,
     dense,
@@ -34,12 +35,11 @@ from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import Activation, InputLayer
 from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.losses import Loss
-from dltool.engine.lowering import Lowered, Step, lower
+from dltool.engine.lowering import Lowered, Step, check_sizes, check_training, lower
 from dltool.engine.memory import shared_zeros
 from dltool.engine.model import Model
 from dltool.engine.placement import place_buffers
 from dltool.engine.program import ShardStage, TileStage, arrange
-from dltool.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ class Plan:
 
     def __init__(self, model: Model, settings: PlanSettings, clock: np.ndarray):
         self.model, self.settings, self.clock = model, settings, clock
-        check_sizes(model)
+        check_sizes(model.graph)
+        if settings.training:
+            check_training(model.graph)
         lowered = lower(model.graph, settings.losses if settings.training else ())
         self.outputs_at, self.heads = lowered.outputs, lowered.heads
         self.inputs: list[InputKernel] = []
@@ -329,10 +331,3 @@ def in_rounds(phases: list[tuple[Kernel, Phase]]) -> list[tuple[Kernel, Phase]]:
             phase.needs_all = position == 0
         ordered += found
     return ordered
-
-
-def check_sizes(model: Model) -> None:
-    """Planning needs every size. Raises UsageError naming the layer."""
-    for node, shape in zip(model.graph.nodes, model.graph.shapes, strict=True):
-        if None in shape:
-            raise UsageError(f"layer {node.name!r}: its size is not fixed; give one, e.g. --image-size 224x224")

@@ -8,9 +8,10 @@ import click
 import pytest
 
 from dltool.cli import shells
+from dltool.cli.described import describe
 from dltool.cli.main import COMMANDS, group, main
 from dltool.cli.sections import in_sections
-from dltool.cli.shells import SCRIPTS, describe
+from dltool.cli.shells import SCRIPTS
 from tests import regenerate_completions
 from tests.cli.terminal import SHELLS, Shell
 

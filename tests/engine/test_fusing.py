@@ -16,11 +16,11 @@ from dltool.engine.model import Model
 from dltool.engine.reference import ReferenceExecutor
 
 BLOCKS = {
-    "bands": (Conv2D(24, 3, padding="same"), 20, ShardConvolution, 1),
-    "shards": (Conv2D(24, 3, padding="same"), 20, ShardConvolution, 6),
+    "bands": (Conv2D(24, 5, padding="same"), 20, ShardConvolution, 1),
+    "shards": (Conv2D(24, 5, padding="same"), 20, ShardConvolution, 6),
     "filters": (Conv2D(128, 1, use_bias=False), 9, SmallMapConvolution, 2),
     "filters with a bias": (Conv2D(128, 3, padding="same"), 9, SmallMapConvolution, 1),
-    "one axis": (Conv2D(48, 3, padding="same"), 20, VerticalWinograd, 1),
+    "one axis": (Conv2D(24, 3, padding="same"), 20, VerticalWinograd, 1),
     "both axes": (Conv2D(64, 3, padding="same"), 20, WinogradConvolution, 1),
     "both axes, shards": (Conv2D(64, 3, padding="same"), 20, WinogradConvolution, 5),
     "frequencies": (Conv2D(192, 3, padding="same"), 14, SharedWinograd, 1),

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -39,11 +41,16 @@ def rows(tmp_path):
     return tmp_path
 
 
-RECIPE = [
+TABLE = [
     *("--data", "x.npy", "--labels", "y.npy", "--arch", "mlp:units=64,dropout=0.3", "--batch-size", "8"),
-    *("--metric", "accuracy", "--metric", "mae", "--metric", "auc", "--lr", "0.003", "--seed", "3", "--jobs", "1"),
+    *("--metric", "accuracy", "--metric", "mae", "--metric", "auc", "--lr", "0.003", "--seed", "3"),
     *("--epochs", "20", "--schedule", "plateau:patience=2,factor=0.5", "--warmup", "1.5", "--early-stop", "6"),
     *("--log", "log.csv", "-q"),
+]
+IMAGES = [
+    *("--data", "digits", "--arch", "cnn:width=8,units=32,dropout=0.3", "--limit", "300", "--batch-size", "32"),
+    *("--augment", "medium,mixup=0.2", "--schedule", "1cycle", "--ema", "0.99", "--lr", "0.003", "--seed", "3"),
+    *("--epochs", "8", "--early-stop", "6", "--log", "log.csv", "-q"),
 ]
 
 
@@ -53,7 +60,7 @@ class Runs:
     def __init__(self, folder, repository, recipe):
         self.folder, self.recipe = folder, recipe
         self.environ = {**os.environ, "PYTHONPATH": str(repository)}
-        self.kills = []
+        self.kills, self.saving = [], 0
 
     def start(self, model: str, *more: str) -> subprocess.Popen:
         command = [sys.executable, "-W", "error", "-c", CHILD, "fit", model, *self.recipe, *more]
@@ -69,28 +76,35 @@ class Runs:
 
     def whole(self, model: str) -> float:
         start = time.monotonic()
-        process = self.start(model)
+        process = self.start(model, "--jobs", "1")
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         return time.monotonic() - start
 
-    def broken(self, model: str, kills: int, longest: float, seed: int) -> None:
-        """Start, end it by a signal at a random moment, resume; after ``kills`` signals let it run to its end."""
+    def broken(self, model: str, whole: str, kills: int, longest: float, seed: int) -> None:
+        """Start, end it by a signal at a random moment, resume on one lane or two, until it has ended by itself.
+
+        It then has the bytes of ``whole``; should there have been fewer signals than ``kills`` the next one begins.
+        """
         chance = random.Random(seed)
-        for _ in range(kills):
-            process = self.start(model, "--resume")
-            time.sleep(chance.uniform(0.05, longest))
-            if process.poll() is not None:
-                process.communicate()
-                break
+        while True:
+            process = self.start(model, "--resume", "--jobs", chance.choice("12"))
+            left = len(self.kills) < kills
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0.05, longest) if left else 300)
             number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-            process.send_signal(number)
+            if is_killed := process.poll() is None:
+                process.send_signal(number)
+                self.kills.append(number.name)
             _, err = process.communicate(timeout=300)
-            assert process.returncode in (-number, 128 + number, 0), err
-            self.kills.append(number.name)
-        process = self.start(model, "--resume")
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
+            self.saving += any(self.folder.glob(".*tmp"))
+            assert process.returncode in (-number, 128 + number, 0) if is_killed else process.returncode == 0, err
+            if is_killed:
+                continue
+            assert self.digest(model) == self.digest(whole)
+            if not left:
+                return
+            (self.folder / model).unlink()
 
     def digest(self, name: str) -> str:
         return hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
@@ -100,14 +114,15 @@ def without_seconds(path) -> list[list[str]]:
     return [[cell for i, cell in enumerate(line.split(",")) if i != 3] for line in path.read_text().splitlines()]
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bytes(rows, repository):
-    runs = Runs(rows, repository, RECIPE)
+@pytest.mark.parametrize("recipe", [TABLE, IMAGES], ids=["table", "images"])
+def test_killed_again_and_again_it_ends_with_the_same_bytes(rows, repository, recipe):
+    (rows / "digits").symlink_to(repository / "sample_data" / "digits" / "train")
+    runs = Runs(rows, repository, recipe)
     seconds = runs.whole("whole.h5")
     os.rename(rows / "log.csv", rows / "whole.csv")
     kills = int(os.environ.get("DLTOOL_KILLS", "3"))
-    runs.broken("broken.h5", kills, min(seconds, 3.0), seed=kills)
-    print(runs.kills, seconds)
-    assert runs.digest("broken.h5") == runs.digest("whole.h5")
+    runs.broken("broken.h5", "whole.h5", kills, seconds, seed=kills)
+    print(f"{Counter(runs.kills)}, {runs.saving} of them while a file was written; a whole run takes {seconds:.1f} s")
     assert without_seconds(rows / "log.csv") == without_seconds(rows / "whole.csv")
     assert not list(rows.glob(".*.lock")) and not list(rows.glob(".*tmp"))
 

@@ -38,6 +38,19 @@ WHOLE_SHARD = 0
 Run = Callable[[], None]
 
 
+def chain(*runs: Run | None) -> Run:
+    """One function that calls the given ones in order."""
+    calls = tuple(run for run in runs if run is not None)
+    if len(calls) == 1:
+        return calls[0]
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
 def share(count: int, lane: int, num_lanes: int) -> range:
     """Which of ``count`` pieces a lane takes."""
     return range(count * lane // num_lanes, count * (lane + 1) // num_lanes)

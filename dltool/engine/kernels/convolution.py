@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Padding, Piece
-from dltool.engine.kernels.base import Kernel, Phase, Run, Site
+from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain
 from dltool.engine.kernels.panels import Panels
 from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import merged_rows, ones, relu, relu_gradient
@@ -31,7 +31,7 @@ FREE_ROWS = 16
 other stays in cache: 0.95 of a step of the classic CNN (28x28x1, batch 128)."""
 
 PANELLED_WEIGHTS = 1 << 15
-"""Weights from which a copy in panels pays in inference: 0.94 of the time of a whole ResNet50, 0.90 of a MobileNet V1."""
+"""Weights from which a copy in panels pays in inference: 0.94 of the time of all ResNet50, 0.90 of MobileNet V1."""
 
 
 class Geometry:
@@ -221,19 +221,6 @@ class ConvolutionKernel(Kernel):
         return buffer_rows.reshape(-1, columns) if buffer_rows.flags.c_contiguous else None
 
 
-def chain(*runs: Run | None) -> Run:
-    """One function that calls the given ones in order."""
-    calls = tuple(run for run in runs if run is not None)
-    if len(calls) == 1:
-        return calls[0]
-
-    def run() -> None:
-        for call in calls:
-            call()
-
-    return run
-
-
 class ShardConvolution(ConvolutionKernel):
     """Each shard's micro-batches on their own; weight gradients are summed per shard."""
 
@@ -329,11 +316,3 @@ def bind_scatter(g: Geometry, columns: np.ndarray, target: np.ndarray, piece: Pi
         np.copyto(target, inner)
 
     return run
-
-
-def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool, piece: Piece) -> list[Run | None]:
-    """``out = a @ b``, or ``out += a @ b`` for the later calls of a shared layer."""
-    if not accumulate:
-        return [bind_product(a, b, out, piece)]
-    part = piece.temp("weight_part", out.shape)
-    return [bind_product(a, b, part, piece), lambda: np.add(out, part, out=out)]

@@ -66,13 +66,13 @@ class Panels:
         """A function: ``out`` (rows, columns of a tile) = ``a`` (rows, depth) @ those columns of the weights."""
         parts = -(-self.depth // LONGEST_DEPTH) if products.multiplies_in_place() else 1
         if parts == 1:
-            return products.run_blocks(list(self._blocks(a, index, out, slice(0, self.depth))))
+            return products.bind_products(list(self._blocks(a, index, out, slice(0, self.depth))))
         longest = -(-self.depth // parts)
         sums = piece.temp("products of parts", (parts, *out.shape))
         blocks: list[Block] = []
         for part, start in zip(sums, range(0, self.depth, longest), strict=True):
             blocks += self._blocks(a, index, part, slice(start, min(start + longest, self.depth)))
-        multiply = products.run_blocks(blocks)
+        multiply = products.bind_products(blocks)
 
         def run() -> None:
             multiply()

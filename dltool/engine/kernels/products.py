@@ -22,7 +22,7 @@ import numpy as np
 
 from dltool.engine.blas import blas_name
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Run
+from dltool.engine.kernels.base import Run, chain
 
 CORES = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
 """OpenBLAS's kernels that multiply small matrices in place."""
@@ -65,12 +65,33 @@ def bind_product(a: np.ndarray, b: np.ndarray, out: np.ndarray, piece: Piece) ->
         return lambda: np.matmul(a, b, out=out)
     parts = -(-depth // block[2])
     if parts == 1:
-        return run_blocks(list(_blocks(a, b, out, block)))
+        return bind_products(list(_blocks(a, b, out, block)))
     if parts * rows * columns > MOST_SUMMED:
         return lambda: np.matmul(a, b, out=out)
     if a.ndim > 2:
-        return _each([bind_product(*operands, piece) for operands in zip(a, b, out, strict=True)])
+        return chain(*(bind_product(*operands, piece) for operands in zip(a, b, out, strict=True)))
     return _product_of_parts(a, b, out, block, piece)
+
+
+def bind_products(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
+    """A function: ``out = a @ b`` for each (a, b, out) in turn.
+
+    Of stacks the last rows follow each other while a block of b's columns is in cache (order C keeps numpy to that).
+    """
+
+    def run() -> None:
+        for a, b, out in calls:
+            np.matmul(a, b, out=out, order="C")
+
+    return run
+
+
+def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool, piece: Piece) -> list[Run | None]:
+    """``out = a @ b``, or ``out += a @ b`` for the later calls of a shared layer."""
+    if not accumulate:
+        return [bind_product(a, b, out, piece)]
+    part = piece.temp("weight_part", out.shape)
+    return [bind_product(a, b, part, piece), lambda: np.add(out, part, out=out)]
 
 
 def block_of(rows: int, depth: int, columns: int, a_transposed: bool, b_transposed: bool) -> Block | None:
@@ -80,7 +101,7 @@ def block_of(rows: int, depth: int, columns: int, a_transposed: bool, b_transpos
         parts = -(-depth // (MOST_WORK // (32 * wide)))
         return min(rows, 32), wide, -(-depth // parts)
     if b_transposed:
-        if not 256 <= depth <= 960 or rows > 256:
+        if not 128 <= depth <= 960 or rows > 256:
             return None
         return min(rows, MOST_RESULTS // wide // 8 * 8), wide, depth
     longest = -(-depth // -(-depth // 1024))
@@ -110,7 +131,7 @@ def _product_of_parts(a: np.ndarray, b: np.ndarray, out: np.ndarray, block: Bloc
     calls = []
     for part, start in zip(parts, starts, strict=True):
         calls += _blocks(a[:, start : start + longest], b[start : start + longest], part, block)
-    run = run_blocks(calls)
+    run = bind_products(calls)
 
     def run_and_add() -> None:
         run()
@@ -145,21 +166,3 @@ def _stack(matrix: np.ndarray, counts: tuple[int, int], steps: tuple[int, int], 
     *lead, down, across = matrix.strides
     strides = (*lead, steps[0] * across, steps[1] * down, down, across)
     return np.lib.stride_tricks.as_strided(matrix, (*matrix.shape[:-2], *counts, *shape), strides)
-
-
-def run_blocks(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
-    """Blocks of rows follow each other while a block of b's columns is in cache (order C keeps numpy to that)."""
-
-    def run() -> None:
-        for a, b, out in calls:
-            np.matmul(a, b, out=out, order="C")
-
-    return run
-
-
-def _each(runs: list[Run]) -> Run:
-    def run() -> None:
-        for call in runs:
-            call()
-
-    return run

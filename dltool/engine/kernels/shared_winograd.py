@@ -11,8 +11,8 @@ import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Padding, Piece
 from dltool.engine.kernels import products
-from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site
-from dltool.engine.kernels.convolution import ConvolutionKernel, chain
+from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site, chain
+from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.panels import fits_panels, panel_width, stacks_of_blocks
 from dltool.engine.kernels.tricks import merged_rows
 from dltool.engine.kernels.winograd import FREQUENCIES, SMALLEST_CHANNELS
@@ -84,7 +84,7 @@ class SharedWinograd(ConvolutionKernel):
         g, part = self.geometry, piece.span(FREQUENCIES)
         values = self.values[part, : piece.total].reshape(-1, self.count(piece), g.channels)
         out = self.products[part, : piece.total].reshape(-1, self.count(piece), g.filters)
-        return products.run_blocks(list(stacks_of_blocks(values, self.kernels[part], out)))
+        return products.bind_products(list(stacks_of_blocks(values, self.kernels[part], out)))
 
     def bind_output(self, piece: Piece) -> Run | None:
         g, down = self.geometry, piece.band(self.tiles[0])

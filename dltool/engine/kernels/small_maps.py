@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site
-from dltool.engine.kernels.convolution import ConvolutionKernel, chain
+from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site, chain
+from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.panels import Panels
 from dltool.engine.kernels.tricks import relu
 from dltool.engine.memory import shared_zeros
@@ -40,7 +40,7 @@ class SmallMapConvolution(ConvolutionKernel):
         self.panels = Panels(site.batch_size * g.pixels, g.depth, bounds)
 
     def forward_phases(self) -> list[Phase]:
-        product = Phase("tile", self.bind_product, frozenset({"x", "y"}), None, True, NUM_TILES)
+        product = Phase("tile", self.bind_filters, frozenset({"x", "y"}), None, True, NUM_TILES)
         if self.columns is None:
             return [product]
         fill = Phase("tile", self.bind_fill, frozenset("x"), None, True, NUM_BANDS, banded=True)
@@ -53,7 +53,7 @@ class SmallMapConvolution(ConvolutionKernel):
         columns = self.columns[: piece.total, rows].reshape(windows.shape)
         return lambda: np.copyto(columns, windows)
 
-    def bind_product(self, piece: Piece) -> Run:
+    def bind_filters(self, piece: Piece) -> Run:
         """A tile of filters; where the output has no border the product is written into it at once."""
         g, part = self.geometry, self.panels.tile(piece.tile)
         gather = None
