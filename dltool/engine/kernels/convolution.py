@@ -15,7 +15,7 @@ from dltool.engine.buffers import NO_PADDING, Padding, Piece
 from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain
 from dltool.engine.kernels.panels import Panels
 from dltool.engine.kernels.products import bind_product
-from dltool.engine.kernels.tricks import merged_rows, ones, relu, relu_gradient
+from dltool.engine.kernels.tricks import bind_copy, merged_rows, ones, relu, relu_gradient
 from dltool.engine.layers.convolution import Conv2D
 from dltool.engine.memory import shared_zeros
 from dltool.engine.windows import same_padding
@@ -174,7 +174,7 @@ class ConvolutionKernel(Kernel):
             columns = piece.temp("columns", (len(piece) * (band.stop - band.start) * g.out_width, g.depth))
         windows = g.windows(x.padded(piece), x.padding, band)
         shaped = columns.reshape(windows.shape)
-        return columns, lambda: np.copyto(shaped, windows)
+        return columns, bind_copy(windows, shaped)
 
     def bind_output(self, piece: Piece, product: np.ndarray) -> Run | None:
         """Bias, relu and the copy from ``product`` (pixels, filters) into the output buffer, which may be the same."""
@@ -286,7 +286,7 @@ class ShardConvolution(ConvolutionKernel):
             windows = g.gradient_windows(site.dy.padded(piece), site.dy.padding)
             columns = piece.temp("columns", (len(piece) * g.height * g.width, len(flipped)))
             shaped = columns.reshape(windows.shape)
-            fill = lambda: np.copyto(shaped, windows)  # noqa: E731
+            fill = bind_copy(windows, shaped)
         product = self.matrix(target, g.channels)
         copy = None
         if product is None:

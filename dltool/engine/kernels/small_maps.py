@@ -8,7 +8,7 @@ from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site, chain
 from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.panels import Panels
-from dltool.engine.kernels.tricks import relu
+from dltool.engine.kernels.tricks import bind_copy, relu
 from dltool.engine.memory import shared_zeros
 
 MOST_PIXELS = 256
@@ -51,7 +51,7 @@ class SmallMapConvolution(ConvolutionKernel):
         windows = g.windows(x.padded(piece), x.padding, band)
         rows = slice(band.start * g.out_width, band.stop * g.out_width)
         columns = self.columns[: piece.total, rows].reshape(windows.shape)
-        return lambda: np.copyto(columns, windows)
+        return bind_copy(windows, columns)
 
     def bind_filters(self, piece: Piece) -> Run:
         """A tile of filters; where the output has no border the product is written into it at once."""
