@@ -7,9 +7,8 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site, chain
 from dltool.engine.kernels.convolution import ConvolutionKernel
-from dltool.engine.kernels.normalization import FrozenNormalizationKernel
 from dltool.engine.kernels.panels import Panels
-from dltool.engine.kernels.tricks import relu
+from dltool.engine.kernels.tricks import bind_copy, relu
 from dltool.engine.memory import shared_zeros
 
 MOST_PIXELS = 256
@@ -40,14 +39,6 @@ class SmallMapConvolution(ConvolutionKernel):
         bounds = [VECTOR * (vectors * i // NUM_TILES) for i in range(NUM_TILES)] + [g.filters]
         self.panels = Panels(site.batch_size * g.pixels, g.depth, bounds)
 
-    def fold(self, normalization: FrozenNormalizationKernel) -> None:
-        """The panels take up the scaled weights."""
-        super().fold(normalization)
-        self.weights = self.site.weights[0]
-
-    def refresh_weights(self, scale: np.ndarray | None) -> None:
-        self.panels.fill(self.kernel, scale)
-
     def forward_phases(self) -> list[Phase]:
         product = Phase("tile", self.bind_filters, frozenset({"x", "y"}), None, True, NUM_TILES)
         if self.columns is None:
@@ -60,7 +51,7 @@ class SmallMapConvolution(ConvolutionKernel):
         windows = g.windows(x.padded(piece), x.padding, band)
         rows = slice(band.start * g.out_width, band.stop * g.out_width)
         columns = self.columns[: piece.total, rows].reshape(windows.shape)
-        return lambda: np.copyto(columns, windows)
+        return bind_copy(windows, columns)
 
     def bind_filters(self, piece: Piece) -> Run:
         """A tile of filters; where the output has no border the product is written into it at once."""
