@@ -26,6 +26,7 @@ class DepthwiseKernel(ConvolutionKernel):
     """y[p, c] = sum over the taps t of x[p + t, c] * kernel[t, c]."""
 
     needs_flipped = False
+    fuses_sum = False
 
     def __init__(self, site: Site):
         super().__init__(site)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltool.engine.buffers import Padding, Piece
+from dltool.engine.buffers import NO_PADDING, Padding, Piece
 from dltool.engine.kernels import products
 from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site, chain
 from dltool.engine.kernels.convolution import ConvolutionKernel
@@ -51,6 +51,8 @@ class SharedWinograd(ConvolutionKernel):
         self.products = shared_zeros((FREQUENCIES, site.batch_size, *self.tiles, g.filters))
 
     def input_padding(self, index: int) -> Padding:
+        if index:
+            return NO_PADDING
         g, p = self.geometry, self.geometry.padding
         down, across = (TILE * count + 2 for count in self.tiles)
         return Padding(p.top, down - g.height - p.top, p.left, across - g.width - p.left)
@@ -65,7 +67,7 @@ class SharedWinograd(ConvolutionKernel):
         return [
             Phase("tile", self.bind_input, frozenset("x"), None, True, NUM_BANDS, banded=True),
             Phase("tile", self.bind_products, frozenset(), None, True, NUM_TILES),
-            Phase("tile", self.bind_output, frozenset("y"), None, True, NUM_BANDS, banded=True),
+            Phase("tile", self.bind_output, frozenset({"x", "y"}), None, True, NUM_BANDS, banded=True),
         ]
 
     def bind_input(self, piece: Piece) -> Run | None:
@@ -91,11 +93,12 @@ class SharedWinograd(ConvolutionKernel):
         whole = piece.temp(
             "whole tiles", (piece.total, TILE * (down.stop - down.start), TILE * self.tiles[1], g.filters)
         )
-        y = self.site.y.image(piece)[:, TILE * down.start : TILE * down.stop]
+        rows = slice(TILE * down.start, TILE * down.stop)
+        y, added = self.site.y.image(piece)[:, rows], self.added_image(piece)
         source = y if y.shape == whole.shape else whole
         transform = self.tiles_of(piece, g.filters).bind_output(self.products[:, : piece.total, down], source)
         inner = merged_rows(source[:, : y.shape[1], : y.shape[2]])
-        return chain(transform, self.bind_finish(inner, y))
+        return chain(transform, self.bind_finish(inner, y, None if added is None else added[:, rows]))
 
     def count(self, piece: Piece) -> int:
         """Tiles of all images."""

@@ -7,9 +7,8 @@ import numpy as np
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site, chain
 from dltool.engine.kernels.convolution import ConvolutionKernel
-from dltool.engine.kernels.normalization import FrozenNormalizationKernel
 from dltool.engine.kernels.panels import Panels
-from dltool.engine.kernels.tricks import relu
+from dltool.engine.kernels.tricks import bind_copy, relu
 from dltool.engine.memory import shared_zeros
 
 MOST_PIXELS = 256
@@ -40,14 +39,6 @@ class SmallMapConvolution(ConvolutionKernel):
         bounds = [VECTOR * (vectors * i // NUM_TILES) for i in range(NUM_TILES)] + [g.filters]
         self.panels = Panels(site.batch_size * g.pixels, g.depth, bounds)
 
-    def fold(self, normalization: FrozenNormalizationKernel) -> None:
-        """The panels take up the scaled weights."""
-        super().fold(normalization)
-        self.weights = self.site.weights[0]
-
-    def refresh_weights(self, scale: np.ndarray | None) -> None:
-        self.panels.fill(self.kernel, scale)
-
     def forward_phases(self) -> list[Phase]:
         product = Phase("tile", self.bind_filters, frozenset({"x", "y"}), None, True, NUM_TILES)
         if self.columns is None:
@@ -60,7 +51,7 @@ class SmallMapConvolution(ConvolutionKernel):
         windows = g.windows(x.padded(piece), x.padding, band)
         rows = slice(band.start * g.out_width, band.stop * g.out_width)
         columns = self.columns[: piece.total, rows].reshape(windows.shape)
-        return lambda: np.copyto(columns, windows)
+        return bind_copy(windows, columns)
 
     def bind_filters(self, piece: Piece) -> Run:
         """A tile of filters; where the output has no border the product is written into it at once."""
@@ -74,19 +65,22 @@ class SmallMapConvolution(ConvolutionKernel):
         whole, y = self.matrix(y, g.filters), y[..., part]
         product = piece.temp("product", (len(columns), y.shape[-1])) if whole is None else whole[:, part]
         multiply = self.panels.bind(columns, piece.tile, product, piece)
-        return chain(gather, multiply, self.bind_tile_finish(product.reshape(y.shape) if whole is None else y, y, part))
+        shaped, added = y if whole is not None else product.reshape(y.shape), self.added_image(piece)
+        finish = self.bind_tile_finish(shaped, y, None if added is None else added[..., part], part)
+        return chain(gather, multiply, finish)
 
-    def bind_tile_finish(self, product: np.ndarray, y: np.ndarray, part: slice) -> Run:
-        """``y`` = relu(product + bias) for some filters; ``product`` may be ``y``. The last pass writes ``y``."""
+    def bind_tile_finish(self, product: np.ndarray, y: np.ndarray, added: np.ndarray | None, part: slice) -> Run:
+        """``y`` = relu(product + bias + added) for some filters, written by the last pass; ``product`` may be ``y``."""
         fused, ceiling = self.site.relu, self.site.ceiling
-        bias = self.bias_row[part] if self.has_bias else None
+        terms = [term for term in (self.bias_row[part] if self.has_bias else None, added) if term is not None]
+        sums = [(term, product if fused or term is not terms[-1] else y) for term in terms]
 
         def run() -> None:
-            if bias is not None:
-                np.add(product, bias, out=product if fused else y)
+            for term, out in sums:
+                np.add(product, term, out=out)
             if fused:
                 relu(product, y, ceiling)
-            elif bias is None and product is not y:
+            elif not sums and product is not y:
                 np.copyto(y, product)
 
         return run

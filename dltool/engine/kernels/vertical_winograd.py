@@ -72,9 +72,10 @@ class VerticalWinograd(ConvolutionKernel):
         down = piece.band(self.down)
         if down.start == down.stop:
             return None
-        y = self.site.y.image(piece)[:, TILE * down.start : TILE * down.stop]
+        rows = slice(TILE * down.start, TILE * down.stop)
+        y, added = self.site.y.image(piece)[:, rows], self.added_image(piece)
         product = bind_convolution(self.lines_of_x(piece, down.start), self.transformed, merged_rows(y), piece)
-        return chain(product, self.bind_finish(merged_rows(y), y))
+        return chain(product, self.bind_finish(merged_rows(y), y, None if added is None else added[:, rows]))
 
     def bind_backward(self, piece: Piece) -> Run:
         site = self.site

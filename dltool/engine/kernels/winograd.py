@@ -109,12 +109,13 @@ class WinogradConvolution(ConvolutionKernel):
         tiles = self.tiles_of(piece, g.channels, down)
         values, kernel = self.rows_of("values", piece, tiles), self.transformed_kernel
         products = piece.temp("forward products", (FREQUENCIES, tiles.count, g.filters))
-        y = self.site.y.image(piece)[:, TILE * down.start : TILE * down.stop]
+        rows = slice(TILE * down.start, TILE * down.stop)
+        y, added = self.site.y.image(piece)[:, rows], self.added_image(piece)
         return chain(
             tiles.bind_input(padded, values),
             bind_product(values, kernel, products, piece),
             self.tiles_of(piece, g.filters, down).bind_output(products, y),
-            self.bind_finish(merged_rows(y), y),
+            self.bind_finish(merged_rows(y), y, None if added is None else added[:, rows]),
         )
 
     def bind_backward(self, piece: Piece) -> Run:
