@@ -89,6 +89,7 @@ class Command(Layout, click.Command):
         try:
             self._read_plugins(ctx, args)
             rest = super().parse_args(ctx, args)
+            self._refuse_empty(ctx)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # click forgets it in some places, and then names the wrong command
             ctx.close()
@@ -99,6 +100,16 @@ class Command(Layout, click.Command):
         if ctx.args and not ctx.resilient_parsing:
             raise click.UsageError(f"{ctx.args[0]}: one argument too many; see '{ctx.command_path} --help'", ctx)
         return rest
+
+    def _refuse_empty(self, ctx: click.Context) -> None:
+        """Nothing takes an empty word; it is mostly a shell's variable that has no value."""
+        for param in [] if ctx.resilient_parsing else self.get_params(ctx):
+            value = ctx.params.get(param.name)
+            if value == "" or (isinstance(value, tuple) and "" in value):
+                is_option = isinstance(param, click.Option)
+                name = max(param.opts, key=len) if is_option else param.make_metavar(ctx).strip("[.]")
+                advice = "give one" if param.required else "give one, or leave it out"
+                raise click.UsageError(f"{name}: '' is no name; {advice}", ctx)
 
     def _read_plugins(self, ctx: click.Context, args: list[str]) -> None:
         """Read the files of --plugin before the other options, whose names they may define; --help reads none."""

@@ -76,8 +76,9 @@ class Journal:
             return
         other = next((key for key in header if self._header.get(key) != header[key]), None)
         if other is not None:
+            differ = "differ" if other in ("options", "plugins") else "differs"
             raise UsageError(
-                f"--journal: {self.path} is of another search ({other} differs); give the same command, another file, "
+                f"--journal: {self.path} is of another search ({other} {differ}); give the same command, another file, "
                 "or --force to begin anew"
             )
 

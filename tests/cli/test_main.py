@@ -133,6 +133,11 @@ def test_no_command_is_help_on_stdout(capsys):
         (["fit", "m.h5", "--loss", "msee"], "--loss: unknown loss 'msee'; did you mean 'mse'?"),
         (["fit", "m.h5", "--metric", "acuracy"], "--metric: unknown metric 'acuracy'; did you mean 'accuracy'?"),
         (["fit", "m.h5", "--backend", "gpu"], "--backend: unknown backend 'gpu'; give one of auto, threads, processes"),
+        (["fit", "", "--data", "train"], "MODEL: '' is no name; give one"),
+        (["fit", "m.h5", "--data", "train", "-o", ""], "--output: '' is no name; give one, or leave it out"),
+        (["fit", "m.h5", "--data", "train", "--data", ""], "--data: '' is no name; give one, or leave it out"),
+        (["predict", "m.h5", "a.png", ""], "PATH: '' is no name; give one, or leave it out"),
+        (["build", "m.h5", "--input", "8", ""], "WORD: '' is no name; give one, or leave it out"),
         (["help", "exit-code"], "exit-code: no such topic; did you mean 'exit-codes'?"),
     ],
 )

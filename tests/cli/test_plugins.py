@@ -355,7 +355,7 @@ def test_a_search_with_a_plugin_that_was_changed_is_another_search(folder, capsy
     words = ["tune", "m.h5", "--plugin", "my.py", "--data", "x.npy", *TUNE, "--epochs", "1", "--journal", "j"]
     run(*words, "-q")
     (folder / "my.py").write_text((folder / "my.py").read_text() + "# changed")
-    assert refused(capsys, *words).startswith("--journal: j is of another search (plugins differs); ")
+    assert refused(capsys, *words).startswith("--journal: j is of another search (plugins differ); ")
 
 
 def test_a_callback_that_ends_trials_before_their_first_epoch_is_told(folder, capsys):

@@ -155,11 +155,11 @@ def test_another_search_in_the_journal_is_refused_and_force_begins_anew(tmp_path
     wanted = settings(tmp_path / "m.h5", rows, trials=2, epochs=1, journal=tmp_path / "j.jsonl")
     tune.run(wanted)
     for other, what in (
-        (replace(wanted, tries=TRIES[:2]), "try"),
-        (replace(wanted, fit=replace(wanted.fit, seed=1)), "options"),
-        (replace(wanted, fit=replace(wanted.fit, data=DataSettings((str(rows),), limit=100))), "data"),
+        (replace(wanted, tries=TRIES[:2]), "try differs"),
+        (replace(wanted, fit=replace(wanted.fit, seed=1)), "options differ"),
+        (replace(wanted, fit=replace(wanted.fit, data=DataSettings((str(rows),), limit=100))), "data differs"),
     ):
-        with pytest.raises(UsageError, match=rf"j\.jsonl is of another search \({what} differs\)"):
+        with pytest.raises(UsageError, match=rf"j\.jsonl is of another search \({what}\)"):
             tune.run(other)
     anew = replace(wanted, tries=TRIES[:2], fit=replace(wanted.fit, force=True))
     assert len(tune.run(anew).entries) == 2
