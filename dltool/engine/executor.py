@@ -40,7 +40,7 @@ class Executor:
         optimizer: steps the weights in ``train_step``.
         spans: what trains, by default all that is not frozen.
         seed: of dropout and other random layers.
-        jobs: lanes, by default one per processor.
+        jobs: lanes, by default one per processor; at most 8, see ``starting``.
         backend: "auto", "threads" or "processes", see ``starting.start_lanes``.
         exact: leave out algorithms with larger rounding errors than a direct computation (Winograd).
 

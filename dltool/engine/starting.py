@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 
+from dltool.engine.kernels.base import NUM_SHARDS
 from dltool.engine.lanes import Bind, SerialLanes, ThreadLanes
 from dltool.engine.process_lanes import ProcessLanes
 
@@ -18,13 +19,13 @@ def usable_processors() -> int:
 
 
 def start_lanes(jobs: int | None, backend: str, bind: Bind) -> SerialLanes | ThreadLanes | ProcessLanes:
-    """Lanes for ``jobs`` workers (None: one per processor, at most 8).
+    """Lanes for ``jobs`` workers (None: one per processor), at most as many as a batch has shards: more would wait.
 
     Args:
         backend: "threads", "processes", or "auto": processes where ``fork`` is safe, which is on Linux while no other
             thread runs. Where there is no ``fork`` it is threads in any case.
     """
-    count = jobs or min(usable_processors(), 8)
+    count = min(jobs or usable_processors(), NUM_SHARDS)
     if count == 1:
         return SerialLanes(bind)
     fork_is_safe = sys.platform == "linux" and threading.active_count() == 1

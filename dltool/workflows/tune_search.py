@@ -102,7 +102,7 @@ class Search:
         if self.trials is not None and begun >= self.trials:
             return f"{counted(begun, 'trial')} {'is' if begun == 1 else 'are'} done"
         if self.values_of(begun) is None:
-            return f"all {begun} combinations were tried"
+            return "the only combination was tried" if begun == 1 else f"all {begun} combinations were tried"
         return self._time_is_over
 
     @property

@@ -99,11 +99,12 @@ def unfrozen_layers(settings: FinetuneSettings, base: Graph, fixed: Iterable[str
         if int(text) == 0:
             raise UsageError("--unfreeze: 0 layers would not change the base; give --epochs-unfrozen 0 instead")
         return names[-int(text) :]
-    patterns = [part.strip() for part in text.split(",") if part.strip()]
+    patterns = [part.strip() for part in text.split(",")]
     for pattern in patterns:
         if not any(is_called(name, pattern) for name in names):
             close = nearest(pattern, names)
-            advice = f"did you mean {close!r}?" if close else f"give all, a number, or names like {names[-1:] or 'x'}"
+            example = f"as {names[-1]}" if names else "of which this base has none"
+            advice = f"did you mean {close!r}?" if close else f"give all, a number, or names, {example}"
             raise UsageError(f"--unfreeze: {pattern!r} fits no layer of the base that can train; {advice}")
     return [name for name in names if any(is_called(name, pattern) for pattern in patterns)]
 

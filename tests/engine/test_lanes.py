@@ -50,6 +50,15 @@ def test_barriers_hold_every_lane(make, count):
         lanes.close()
 
 
+@pytest.mark.parametrize("backend", ["threads", pytest.param("processes", marks=needs_fork)])
+def test_there_are_no_more_lanes_than_parts_of_a_batch(backend):
+    lanes = start_lanes(1_000_000, backend, lambda lane, num_lanes, job, sync: [sync])
+    try:
+        assert lanes.count == 8
+    finally:
+        lanes.close()
+
+
 @pytest.mark.parametrize("make", BACKENDS)
 def test_a_job_is_bound_once_per_lane(make):
     bound = shared_zeros(2, np.int64)

@@ -81,6 +81,13 @@ def test_patterns_reach_into_nested_models():
     graph = chain((3,), Dense(2, name="base/one"), Dense(2, name="base/block/two"), Dense(2, name="three"))
     assert stages(graph, unfreeze="one", epochs_unfrozen=1) == [("base/one", 1)]
     assert stages(graph, unfreeze="base", epochs_unfrozen=1) == [("base/one base/block/two", 1)]
+    for pattern in ("xyz*", ",", "one,"):
+        with pytest.raises(
+            UsageError, match="fits no layer of the base that can train; give all, a number, or names, as "
+        ):
+            stages(graph, unfreeze=pattern, epochs_unfrozen=1)
+    with pytest.raises(UsageError, match="or names, of which this base has none"):
+        stages(chain((3,), Flatten()), unfreeze="one", epochs_unfrozen=1)
     with pytest.raises(UsageError, match="--unfreeze: 'tow' fits no layer of the base that can train"):
         stages(graph, unfreeze="tow", epochs_unfrozen=1)
 
