@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from dltool.errors import UnknownNameError
+from dltool.errors import UnknownNameError, UsageError
 
 T = TypeVar("T")
 
@@ -138,6 +138,31 @@ def options_of(cls: Any) -> dict[str, str]:
     return {f.name: _kind_of(f.name, f.type if isinstance(f.type, str) else _type_name(f.type)) for f in found}
 
 
+def made_from(registry: Registry[type[T]], value: str | dict[str, Any]) -> T:
+    """One of a registry's dataclasses from its name or its Keras config ``{"class_name": "Huber", "config": {...}}``.
+
+    What a class has in ``fixed`` is supported with that value only. A name and a dtype are no options.
+
+    Raises:
+        UnknownNameError: it is not registered.
+        UsageError: the config has an entry that is not supported; the message names it.
+    """
+    if isinstance(value, str):
+        return registry.get(value)()
+    from dataclasses import fields
+
+    cls, label = registry.get(value["class_name"]), f"{registry.kind} {registry.canonical(value['class_name'])}"
+    known, found = {f.name for f in fields(cls)}, {}
+    for key, entry in (value.get("config") or {}).items():
+        if key in cls.fixed and entry != cls.fixed[key]:
+            raise UsageError(f"{label}: {key}={entry!r} is not supported; only {cls.fixed[key]!r} is")
+        if key in known:
+            found[key] = entry
+        elif key not in cls.fixed and key not in ("name", "dtype"):
+            raise UsageError(f"{label}: has no option {key!r}; it has {', '.join(sorted(known))}")
+    return cls(**found)
+
+
 def schedule_options(cls: Any) -> dict[str, str]:
     """The options of a schedule; times are "time" (``10`` epochs or ``500steps``)."""
     found = {name: kind for name, kind in options_of(cls).items() if name != "learning_rate"}
@@ -161,7 +186,7 @@ def _kind_of(name: str, annotation: str) -> str:
         return "flag"
     if annotation.startswith("Layer"):
         return "layer"
-    if annotation == "str" or name.endswith(("_initializer", "_regularizer", "_constraint")):
+    if annotation in ("str", "str | None") or name.endswith(("_initializer", "_regularizer", "_constraint")):
         return "text"
     if "tuple" in annotation or "Shape" in annotation:
         return "numbers" if "float" in annotation else "size"

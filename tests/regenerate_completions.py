@@ -13,8 +13,9 @@ FILES = {"bash": "dltool.bash", "zsh": "_dltool", "fish": "dltool.fish"}
 
 def text(shell: str) -> str:
     """The script of a shell, as ``dltool completion SHELL`` prints it."""
+    from dltool.cli.described import describe
     from dltool.cli.main import group
-    from dltool.cli.shells import SCRIPTS, describe
+    from dltool.cli.shells import SCRIPTS
 
     return SCRIPTS[shell](describe(group))
 

@@ -1,6 +1,6 @@
 """Networks from words: ready architectures by name, and the layer words of ``dltool build``.
 
-    grammar literals                 layer words -> checked Words; the standard library only: a typo costs no numpy
+    grammar vocabulary literals      layer words -> checked Words; the standard library only: a typo costs no numpy
     words                            Words -> Graph
     catalog                          the registry of ready architectures, one family per file:
     mlp lenet cnn vgg_small resnet_small resnet9       tables and images

@@ -3,7 +3,7 @@
     word     [name=]kind[:value,...,key=value,...][@input[+input...]]
     repeat   4*word   or   4*(word word ...)
 
-A kind is a Keras class in lower case (``conv2d``, ``maxpooling2d``), in snake case, or a short alias from ALIASES.
+A kind is a Keras class in lower case (``conv2d``, ``maxpooling2d``), in snake case, or a short alias (``vocabulary``).
 Bare numbers and sizes fill the constructor's numeric arguments in Keras's order, bare words are recognised by meaning
 (an activation, a padding, a regulariser, an initializer), ``key=value`` takes every Keras keyword. Everything that
 can be refused without knowing shapes is refused here.
@@ -12,35 +12,13 @@ can be refused without knowing shapes is refused here.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from dltool import names
 from dltool.architectures.literals import EXPECTED, Bare, fits, literal, split_outside
+from dltool.architectures.vocabulary import EXAMPLES, PADDINGS, activations, choices, class_of, kinds
 from dltool.errors import UsageError
 from dltool.registry import nearest
-
-ALIASES = {
-    "input": "InputLayer",
-    "conv": "Conv2D",
-    "depthwise": "DepthwiseConv2D",
-    "depthwiseconv": "DepthwiseConv2D",
-    "maxpool": "MaxPooling2D",
-    "maxpool2d": "MaxPooling2D",
-    "avgpool": "AveragePooling2D",
-    "avgpool2d": "AveragePooling2D",
-    "gap": "GlobalAveragePooling2D",
-    "globalavgpool": "GlobalAveragePooling2D",
-    "gmp": "GlobalMaxPooling2D",
-    "globalmaxpool": "GlobalMaxPooling2D",
-    "bn": "BatchNormalization",
-    "batchnorm": "BatchNormalization",
-    "concat": "Concatenate",
-    "zeropad": "ZeroPadding2D",
-    "norm": "Normalization",
-    "rescale": "Rescaling",
-}
-"""Short kinds beside those that follow from the class names."""
 
 OLD_KEYWORDS = {
     "border_mode": "padding",
@@ -58,7 +36,6 @@ ACTIVATIONS_FIRST = ("elu", "softmax")
 """Words that are the plain activation, though a layer with options has the same name."""
 
 REQUIRED = {**names.LAYER_REQUIRED, "InputLayer": ("shape",)}
-PADDINGS = ("valid", "same", "causal")
 MOST_REPEATS = 1000
 MOST_LAYERS = 10_000
 
@@ -130,38 +107,13 @@ def _word(text: str) -> Word:
     if match["name"] == "" or (match["inputs"] is not None and not all(match["inputs"].split("+"))):
         raise UsageError(f"{text}: a name is missing before '=' or after '@'; write name=kind@input+input")
     kind = match["kind"]
-    if kind in _activations() and (kind not in kinds() or (kind in ACTIVATIONS_FIRST and match["values"] is None)):
+    if kind in activations() and (kind not in kinds() or (kind in ACTIVATIONS_FIRST and match["values"] is None)):
         class_name, fixed = "Activation", {"activation": kind}
     else:
         class_name, fixed = class_of(kind, text), {}
     inputs = tuple((match["inputs"] or "").split("+")) if match["inputs"] else ()
     options = _Options(text, kind, class_name, fixed).read(match["values"])
     return Word(text, class_name, options, match["name"] or "", inputs)
-
-
-@cache
-def kinds() -> dict[str, str]:
-    """Every kind that may be written -> its Keras class; whoever adds to ``names.LAYERS`` clears the cache."""
-    known = {name.lower(): name for name in names.LAYERS}
-    known.update({snake(name): name for name in names.LAYERS})
-    known.update(names.LAYER_ALIASES)
-    known.update({alias: name for alias, name in ALIASES.items() if name in names.LAYERS})
-    return known
-
-
-def class_of(kind: str, text: str) -> str:
-    known = kinds()
-    found = known.get(kind) or known.get(kind.lower())
-    if found is None:
-        close = nearest(kind, [*known, *_activations()])
-        advice = f"did you mean {close!r}?" if close else "'dltool help layer-words' lists them"
-        where = "" if text == kind else f"{text}: "
-        raise UsageError(f"{where}unknown layer {kind!r}; {advice}" if where else f"{kind}: unknown layer; {advice}")
-    return found
-
-
-def snake(class_name: str) -> str:
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)).lower()
 
 
 class _Options:
@@ -223,7 +175,7 @@ class _Options:
         return self._known_name(key, str(value)) if isinstance(value, Bare) else value
 
     def _known_name(self, key: str, value: str) -> str:
-        known = _choices(key)
+        known = choices(key)
         if known and value not in known:
             close = nearest(value, known)
             advice = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
@@ -244,21 +196,21 @@ class _Options:
             self._inner(value)
         elif value in PADDINGS and self.fields.get("padding") == "text":
             self._set("padding", value)
-        elif value in _activations() and "activation" in self.fields:
+        elif value in activations() and "activation" in self.fields:
             self._set("activation", value)
         elif value in ("l1", "l2") and self._main("regularizer"):
             self._regularize(value, 0.01)
-        elif value in _choices("kernel_initializer") and self._main("initializer"):
+        elif value in choices("kernel_initializer") and self._main("initializer"):
             self._set(self._main("initializer"), value)
         else:
             self._refuse_bare_word(value)
 
     def _refuse_bare_word(self, value: str) -> None:
-        if value in _activations():
+        if value in activations():
             raise UsageError(f"{self.text}: {self.kind} has no activation; write {value} as a word of its own after it")
         if value in PADDINGS:
             raise UsageError(f"{self.text}: {self.kind} has no padding; leave {value!r} out")
-        known = [*PADDINGS, *_activations(), "l1", "l2", *_choices("kernel_initializer")]
+        known = [*PADDINGS, *activations(), "l1", "l2", *choices("kernel_initializer")]
         close = nearest(value, known)
         advice = f"did you mean {close!r}?" if close else "write it as key=value"
         raise UsageError(
@@ -304,63 +256,5 @@ class _Options:
     def _check_required(self) -> None:
         for key in REQUIRED.get(self.class_name) or names.LAYER_REQUIRED.get(self.class_name, ()):
             if key not in self.found:
-                example = _EXAMPLES.get(self.class_name, f"{self.kind}:{key}=VALUE")
+                example = EXAMPLES.get(self.class_name, f"{self.kind}:{key}=VALUE")
                 raise UsageError(f"{self.text}: {self.kind} needs {key}; write {example}")
-
-
-_EXAMPLES = {
-    "Activation": "activation:relu",
-    "AlphaDropout": "alphadropout:0.1",
-    "Bidirectional": "bidir:lstm:64",
-    "CenterCrop": "centercrop:24,24",
-    "Conv1D": "conv1d:32,3",
-    "Conv1DTranspose": "conv1dtranspose:32,3",
-    "Conv2D": "conv2d:32,3",
-    "Conv2DTranspose": "deconv:32,3",
-    "Conv3D": "conv3d:32,3",
-    "ConvLSTM2D": "convlstm2d:32,3",
-    "Dense": "dense:64",
-    "DepthwiseConv2D": "depthwise:3",
-    "Dot": "dot:1@a+b",
-    "Dropout": "dropout:0.5",
-    "Embedding": "embed:10000,64",
-    "GRU": "gru:64",
-    "GaussianDropout": "gaussiandropout:0.1",
-    "GaussianNoise": "noise:0.1",
-    "InputLayer": "input:28x28x1",
-    "LSTM": "lstm:64",
-    "MultiHeadAttention": "mha:4,16@a+a",
-    "Part": "part:1,2@NAME",
-    "Permute": "permute:2x1",
-    "RepeatVector": "repeat:10",
-    "Rescaling": "rescaling:1/255",
-    "Reshape": "reshape:7x7x64",
-    "Resizing": "resize:64,64",
-    "SeparableConv1D": "separableconv1d:32,3",
-    "SeparableConv2D": "separable:32,3",
-    "SimpleRNN": "rnn:64",
-    "SpatialDropout1D": "spatialdropout1d:0.2",
-    "SpatialDropout2D": "spatialdropout2d:0.2",
-    "SpatialDropout3D": "spatialdropout3d:0.2",
-    "TimeDistributed": "timedist:dense:64",
-}
-"""A right word for every layer with an option that must be given."""
-
-
-def _activations() -> list[str]:
-    return [*names.ACTIVATIONS, *names.ACTIVATION_ALIASES]
-
-
-def _choices(key: str) -> list[str]:
-    """The names that an option takes; empty when it takes anything."""
-    if key in ("activation", "recurrent_activation"):
-        return _activations()
-    if key == "padding":
-        return list(PADDINGS)
-    if key.endswith("_initializer"):
-        return [*names.INITIALIZERS, *names.INITIALIZER_ALIASES]
-    if key.endswith("_constraint"):
-        return [*names.CONSTRAINTS, *names.CONSTRAINT_ALIASES]
-    if key.endswith("_regularizer"):
-        return [*names.REGULARIZERS, *names.REGULARIZER_ALIASES]
-    return []

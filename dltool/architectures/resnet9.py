@@ -2,7 +2,10 @@
 
 from dltool.architectures.base import ARCHITECTURES, conv_bn, head, image_input, pool, positive
 from dltool.engine.graph import Graph, GraphBuilder
-from dltool.engine.layers import Add, GlobalMaxPooling2D, Shape
+from dltool.engine.layers import Add, GlobalMaxPooling2D, Rescaling, Shape
+
+LOGIT_SCALE = 1 / 8
+"""Of what the dense layer sees: the largest of many values make a confident network of one that has learnt nothing."""
 
 
 @ARCHITECTURES.register("resnet9")
@@ -22,7 +25,8 @@ def resnet9(input_shape: Shape, num_outputs: int, activation: str, *, rescale: b
         x = pool(builder, conv_bn(builder, x, width << stage))
         if stage != 2:
             x = builder.add(Add(), x, _branch(builder, x, width << stage))
-    return head(builder, builder.add(GlobalMaxPooling2D(), x), num_outputs, activation)
+    x = builder.add(Rescaling(LOGIT_SCALE), builder.add(GlobalMaxPooling2D(), x))
+    return head(builder, x, num_outputs, activation)
 
 
 def _branch(builder: GraphBuilder, x: int, filters: int) -> int:

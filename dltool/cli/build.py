@@ -72,7 +72,8 @@ def command(console: Console, model: str, words: tuple[str, ...], input_shape, d
 
 def check(model: str, words: tuple[str, ...], input_shape: tuple[int, ...] | None, rest: dict) -> None:
     """What can be refused before numpy is loaded."""
-    from dltool.architectures.grammar import kinds, parse
+    from dltool.architectures.grammar import parse
+    from dltool.architectures.vocabulary import kinds
 
     first = model.partition(":")[0].partition("=")[2] or model.partition(":")[0]
     if (":" in model and first in kinds()) or model in kinds():

@@ -1,5 +1,6 @@
 """The class of all commands: the same help options and layout, and surplus arguments refused by name."""
 
+from collections.abc import Sequence
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,30 @@ WIDEST_NAME = 24
 """Columns for an option and its value; the help of a longer one begins on the next line."""
 
 
+HYPHEN = "\N{NON-BREAKING HYPHEN}"
+
+
+class Formatter(click.HelpFormatter):
+    """Breaks lines between words only, so that ``resnet-small`` and ``--val-split`` can be found and copied."""
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        super().write_dl([(name, text.replace("-", HYPHEN)) for name, text in rows], col_max, col_spacing)
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", HYPHEN))
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(HYPHEN, "-")
+
+
+class Context(click.Context):
+    formatter_class = Formatter
+
+
 class Layout:
     """How help looks, for commands and the group: a sentence, examples, explanations, options by subject."""
+
+    context_class = Context
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         first, examples, rest = split_examples(cleandoc(self.help or ""))

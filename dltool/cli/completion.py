@@ -27,6 +27,7 @@ def command(context: click.Context, shell: str) -> None:
 
     The first line is for ~/.bashrc. For zsh any folder of $fpath will do; start a new shell afterwards.
     """
-    from dltool.cli.shells import SCRIPTS, describe
+    from dltool.cli.described import describe
+    from dltool.cli.shells import SCRIPTS
 
     context.obj.results(SCRIPTS[shell](describe(context.parent.command)).splitlines())

@@ -66,6 +66,11 @@ def clipped(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
 
 
+def wrapped(text: str, width: int, **options: Any) -> list[str]:
+    """Lines broken between words only: names like ``resnet-small`` stay whole. ``options`` are those of textwrap."""
+    return textwrap.wrap(text, width, break_on_hyphens=False, **options)
+
+
 def folded(text: str, width: int) -> list[str]:
     """A line broken between words; what follows stands under the text behind its label.
 
@@ -76,7 +81,7 @@ def folded(text: str, width: int) -> list[str]:
         return [text]
     label = re.match(r"[a-z]+ {2,}", text)
     indent = " " * (label.end() if label else 2)
-    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return wrapped(text, width, subsequent_indent=indent, break_long_words=False)
 
 
 def aligned(rows: list[list[str]], left: int = 1) -> list[str]:

@@ -8,7 +8,7 @@ from dltool.cli import options
 from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, json_text
 from dltool.cli.output import check_output, output_to
-from dltool.cli.progress import Counter
+from dltool.cli.progress import Counter, tell_waiting
 from dltool.cli.types import BETA, COUNT, GATE
 from dltool.errors import UsageError
 
@@ -61,6 +61,7 @@ def command(context: click.Context, model: str, as_json: bool, output: str | Non
     results = [result] if settings.other is None else [result.first, result.second]
     for text in dict.fromkeys(note for found in results for note in found.notes):
         console.note(f"note    {text}")
+    tell_waiting(console, [found.waiting for found in results])
     with output_to(console, output, force):
         if as_json:
             console.result(json_text(result.as_json()))

@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -12,6 +14,7 @@ from dltool.cli.console import Console
 from dltool.cli.progress import Counter, Progress, duration, short
 from dltool.cli.types import COUNT, POSITIVE, RATE, ChoiceType
 from dltool.errors import ModelFileError, UsageError
+from dltool.wording import counted
 
 
 class RatesType(click.ParamType):
@@ -28,10 +31,7 @@ class RatesType(click.ParamType):
 @click.command("finetune", cls=Command)
 @options.model
 @options.dataset
-@click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option(
-    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
-)
+@options.validation
 @options.val_split
 @click.option(
     "--pop", type=COUNT, metavar="N", help="Drop the last N layers, 0 for none.  [the last Dense and its dropout]"
@@ -108,7 +108,7 @@ def command(console: Console, model: str, **rest) -> None:
     console.draw("reading the data")
     from dltool.workflows import finetune
 
-    result = finetune.run(settings, Stages(console))
+    result = finetune.run(settings, Stages(console, settings.epochs + settings.epochs_unfrozen))
     console.note(f"saved   {result.path} ({duration(result.seconds)})")
     console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST", fold=False)
 
@@ -132,18 +132,25 @@ def check(settings: Any) -> None:
 
 
 class Stages(Progress):
-    """Shows a training in stages: a moving count of features, a line per epoch, and one when a stage is done."""
+    """Shows a training in stages: a moving count of features, a line per epoch, and one when a stage is done.
 
-    def __init__(self, console: Console):
-        super().__init__(console)
-        self._counter: Counter | None = None
+    Args:
+        epochs: of all stages together; they are numbered through.
+    """
+
+    def __init__(self, console: Console, epochs: int, clock: Callable[[], float] = time.monotonic):
+        super().__init__(console, clock, epochs=epochs)
+        self._counter = Counter(console, "features", clock=self._clock)
+
+    def understood(self, lines: Sequence[str]) -> None:
+        super().understood(lines)
+        self._counter = Counter(self.console, "features", clock=self._clock)  # what comes now, its speed is told of
 
     def features_done(self, done: int, total: int) -> None:
-        self._counter = self._counter or Counter(self.console, "features")
         self._counter(done, total)
 
     def stage_end(self, stage: Any) -> None:
         names = [name for name in ("val_accuracy", "val_loss", "accuracy", "loss") if name in stage.logs]
         value = f"  {short(names[0])} {stage.logs[names[0]]:.3f}" if names else ""
-        epochs = f"{stage.epochs} epoch" + ("" if stage.epochs == 1 else "s")
+        epochs = counted(stage.epochs, "epoch")
         self.console.note(f"stage {stage.number}  {stage.what}  {epochs}  {duration(stage.seconds)}{value}")

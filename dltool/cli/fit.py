@@ -35,10 +35,7 @@ class FitCommand(Command):
 @options.dataset
 @options.series
 @options.target
-@click.option("--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]")
-@click.option(
-    "--val-labels", multiple=True, callback=options.one_or_more, metavar="FILE", help="Labels of a validation array."
-)
+@options.validation
 @options.val_split
 @options.group
 @click.option("--extra", multiple=True, metavar="LIST", help="More rows for training only: path,label[,weight].")

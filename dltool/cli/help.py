@@ -1,6 +1,5 @@
 """``dltool help TOPIC``: the texts of ``dltool/help``, with tables made from the real lists of names."""
 
-import textwrap
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
+from dltool.cli.console import wrapped
 from dltool.errors import UsageError
 from dltool.registry import nearest
 
@@ -91,30 +91,30 @@ def exit_codes() -> list[str]:
 
     lines = []
     for code, meaning in EXIT_CODES.items():
-        lines += textwrap.wrap(meaning, WIDTH, initial_indent=f"  {code:>3}  ", subsequent_indent=" " * 7)
+        lines += wrapped(meaning, WIDTH, initial_indent=f"  {code:>3}  ", subsequent_indent=" " * 7)
     return lines
 
 
 def kinds() -> list[str]:
     """Every kind of layer with its short names, and its options in order."""
     from dltool import names
-    from dltool.architectures import grammar
+    from dltool.architectures import vocabulary
 
     short: dict[str, list[str]] = {}
-    for kind, class_name in grammar.kinds().items():
+    for kind, class_name in vocabulary.kinds().items():
         short.setdefault(class_name, []).append(kind)
     lines = []
     for class_name, found in names.LAYERS.items():
         aliases = sorted({kind for kind in short[class_name] if kind.islower()}, key=lambda k: (len(k), k))
         lines.append(f"  {', '.join(aliases)}")
-        lines += _wrapped(", ".join(key for key in found if key != "trainable"), 6)
+        lines += _indented(", ".join(key for key in found if key != "trainable"), 6)
     return [*lines, "", "Every kind also takes trainable=false."]
 
 
 def activations() -> list[str]:
     from dltool import names
 
-    return _wrapped(", ".join(name for name in names.ACTIVATIONS if not name.endswith("_keras2")), 2)
+    return _indented(", ".join(name for name in names.ACTIVATIONS if not name.endswith("_keras2")), 2)
 
 
 def architectures() -> list[str]:
@@ -124,7 +124,7 @@ def architectures() -> list[str]:
     lines = []
     for name, known in names.ARCHITECTURES.items():
         options = ", ".join(f"{key}={str(value).lower()}" for key, value in known.items())
-        first, *more = _wrapped(options, width + 4)
+        first, *more = _indented(options, width + 4)
         lines += [f"  {name:<{width}}  {first.lstrip()}", *more]
     return lines
 
@@ -154,7 +154,7 @@ def _with_options(known: dict[str, dict], aliases: dict[str, str], hidden: Colle
     for name, keys in known.items():
         short = sorted(alias for alias, full in aliases.items() if full == name and alias.islower())
         lines.append(f"  {', '.join([name, *short])}")
-        lines += _wrapped(", ".join(key for key in keys if key not in hidden), 6)
+        lines += _indented(", ".join(key for key in keys if key not in hidden), 6)
     return lines
 
 
@@ -165,7 +165,7 @@ def augment_presets() -> list[str]:
     return [
         line
         for name, text in names.AUGMENT_PRESETS.items()
-        for line in textwrap.wrap(
+        for line in wrapped(
             f"{name:<{width}}  {text.replace(',', ', ') or 'nothing'}",
             WIDTH,
             initial_indent="  ",
@@ -174,8 +174,8 @@ def augment_presets() -> list[str]:
     ]
 
 
-def _wrapped(text: str, indent: int) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
+def _indented(text: str, indent: int) -> list[str]:
+    return wrapped(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {

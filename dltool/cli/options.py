@@ -174,6 +174,14 @@ beam = click.option(
     "--beam", type=POSITIVE, metavar="N", help="Read strings (CTC) along the N best beginnings.  [the best symbols]"
 )
 exact = click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more (Winograd).")
+validation = together(
+    click.option(
+        "--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]"
+    ),
+    click.option(
+        "--val-labels", multiple=True, callback=one_or_more, metavar="FILE", help="Labels of a validation array."
+    ),
+)
 val_split = click.option(
     "--val-split", type=FRACTION, metavar="PART", help="Part held out for validation, 0 for none.  [0.2]"
 )

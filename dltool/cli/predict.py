@@ -12,9 +12,10 @@ from dltool.cli.command import Command
 from dltool.cli.console import Console
 from dltool.cli.name_lists import expand_inputs
 from dltool.cli.output import check_output, output_to
-from dltool.cli.progress import Counter
+from dltool.cli.progress import Counter, tell_waiting
 from dltool.cli.types import PROBABILITY, ChoiceType
 from dltool.errors import UsageError
+from dltool.wording import counted
 
 if TYPE_CHECKING:
     from dltool.settings import PredictSettings
@@ -82,9 +83,10 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
     with closing(result.rows), output_to(console, output if layout != "png" else None, force):
         failed = write_rows(console, result, settings, layout)
     if layout == "png":
-        console.note(f"saved   {result.num_rows - failed:,} pictures in {output}")
+        console.note(f"saved   {counted(result.num_rows - failed, 'picture')} in {output}")
     for text in result.notes:
         console.note(f"note    {text}")
+    tell_waiting(console, [result.waiting])
     if failed:
         console.note(f"{failed:,} of {result.num_rows:,} inputs could not be predicted")
     return 1 if failed else 0

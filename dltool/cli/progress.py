@@ -10,6 +10,7 @@ from typing import Any
 
 from dltool.cli.console import Console
 from dltool.names import METRIC_SHORT
+from dltool.wording import counted
 
 REDRAW_SECONDS = 0.1
 BAR_WIDTH = 20
@@ -22,10 +23,17 @@ class Progress:
     Args:
         clock: gives seconds.
         resume: the command that goes on with a run that was interrupted, "" when there is none.
+        epochs: how many there are in all, where a run is but one of several; None: as many as the run has.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic, resume: str = ""):
-        self.console, self._clock, self.resume = console, clock, resume
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        resume: str = "",
+        epochs: int | None = None,
+    ):
+        self.console, self._clock, self.resume, self.epochs = console, clock, resume, epochs
         self._columns: list[str] = []
         self._started = self._drawn = clock()
         self._first_sample = 0
@@ -56,11 +64,11 @@ class Progress:
         if self.console.live and self._clock() - self._drawn >= REDRAW_SECONDS:
             self._drawn = self._clock()
             part = run.validated / run.num_validation if run.num_validation else 1.0
-            self.console.draw(moving_line(_epoch(run), part, ["validating"], self.console.width - 1))
+            self.console.draw(moving_line(self._epoch(run), part, ["validating"], self.console.width - 1))
 
     def epoch_end(self, run: Any) -> None:
         if self._first_epoch is None:
-            self._first_epoch = run.waited_seconds, run.train_seconds
+            self._first_epoch = run.waiting.waited, run.waiting.seconds
         logs = {"learning_rate": run.learning_rate, **run.logs}  # at an epoch's end the logs have the rate, too
         values = self._fitting([name for name in logs if name not in ("epoch", "learning_rate")], run)
         if values != self._columns:
@@ -69,11 +77,12 @@ class Progress:
         cells = [f"{number(logs[name]):>{_width(name)}}" for name in values]
         star = " *" if run.is_best else ""
         rate = f"{logs['learning_rate']:.1e}"
-        self.console.note(f"{_epoch(run)}  {'  '.join(cells)}  {rate:>8}  {duration(run.seconds):>6}{star}", fold=False)
+        line = f"{self._epoch(run)}  {'  '.join(cells)}  {rate:>8}  {duration(run.seconds):>6}{star}"
+        self.console.note(line, fold=False)
 
     def finished(self, run: Any) -> None:
         self._tell_waiting(run)
-        end = f"stopped at epoch {run.epoch}: {run.stop}" if run.stop else f"finished {_count(run.epoch, 'epoch')}"
+        end = f"stopped at epoch {run.epoch}: {run.stop}" if run.stop else f"finished {counted(run.epoch, 'epoch')}"
         if run.best_epoch is None:
             self.console.note(end)
             return
@@ -86,12 +95,13 @@ class Progress:
 
     def _tell_waiting(self, run: Any) -> None:
         """The first epoch apart from the others, because it alone decodes images that stay in memory."""
-        if not run.train_seconds:
+        whole = run.waiting
+        if not whole.seconds:
             return
-        text = f"waited {run.waited_seconds / run.train_seconds:.0%} of the training time for data"
+        text = f"waited {whole.waited / whole.seconds:.0%} of the training time for data"
         waited, seconds = self._first_epoch or (0.0, 0.0)
-        if seconds and run.train_seconds > seconds:
-            later = (run.waited_seconds - waited) / (run.train_seconds - seconds)
+        if seconds and whole.seconds > seconds:
+            later = (whole.waited - waited) / (whole.seconds - seconds)
             text += f": {waited / seconds:.0%} in the first epoch, {later:.0%} later"
         self.console.detail(text)
 
@@ -117,7 +127,11 @@ class Progress:
 
     def _header(self, run: Any, columns: Sequence[str]) -> str:
         names = [f"{short(name):>{_width(name)}}" for name in columns]
-        return f"{'epoch':>{len(_epoch(run))}}  {'  '.join(names)}  {'lr':>8}  {'time':>6}"
+        return f"{'epoch':>{len(self._epoch(run))}}  {'  '.join(names)}  {'lr':>8}  {'time':>6}"
+
+    def _epoch(self, run: Any) -> str:
+        total = str(self.epochs or run.epochs)
+        return f"{run.epoch:>{len(total)}}/{total}".rjust(5)
 
     def _draw(self, run: Any) -> None:
         self._drawn = self._clock()
@@ -130,7 +144,7 @@ class Progress:
             run.samples - self._first_sample, run.num_rows - run.samples, self._drawn - self._started, unit
         )
         part = run.samples / run.num_rows if run.num_rows else 1.0
-        self.console.draw(moving_line(_epoch(run), part, [*values, *speed], self.console.width - 1))
+        self.console.draw(moving_line(self._epoch(run), part, [*values, *speed], self.console.width - 1))
 
 
 class Counter:
@@ -149,6 +163,13 @@ class Counter:
             speed = rate_and_eta(done, total - done, now - self._started, self.unit)
             part = done / total if total else 1.0
             self.console.draw(moving_line(self.what, part, speed, self.console.width - 1))
+
+
+def tell_waiting(console: Console, found: Sequence[Any]) -> None:
+    """With --verbose: how much of the time of all work together was spent waiting for data."""
+    seconds = sum(waiting.seconds for waiting in found)
+    if seconds:
+        console.detail(f"waited {sum(waiting.waited for waiting in found) / seconds:.0%} of the time for data")
 
 
 def moving_line(what: str, part: float, cells: list[str], width: int) -> str:
@@ -205,12 +226,3 @@ def number(value: float) -> str:
     if magnitude and (magnitude < 5e-4 or magnitude >= 1e5):
         return f"{value:.1e}"
     return f"{value:.4f}" if magnitude < 100 else f"{value:.1f}"
-
-
-def _epoch(run: Any) -> str:
-    total = str(run.epochs)
-    return f"{run.epoch:>{len(total)}}/{total}".rjust(5)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,14 +1,14 @@
 """``dltool summary``."""
 
-import textwrap
 from typing import Any
 
 import click
 
 from dltool.cli import options
 from dltool.cli.command import Command
-from dltool.cli.console import Console, aligned, clipped, json_text
+from dltool.cli.console import Console, aligned, clipped, json_text, wrapped
 from dltool.errors import UsageError
+from dltool.wording import counted
 
 
 @click.command("summary", cls=Command)
@@ -88,7 +88,7 @@ def show(console: Console, result: Any) -> None:
     console.results([head, "-" * max(map(len, (head, *body))), *body])
     console.result("")
     for name, text in [*totals(result), *result.facts]:
-        lines = textwrap.wrap(text, width - 12) or [""]
+        lines = wrapped(text, width - 12) or [""]
         console.results(f"{name if not i else '':<12}{line}" for i, line in enumerate(lines))
 
 
@@ -115,7 +115,7 @@ def show_activations(console: Console, rows: list[Any], num_rows: int, as_json: 
         for row in rows
     ]
     console.results(aligned([["layer", "activation", "units", "dead", "saturated"], *cells], left=2))
-    console.note(f"{num_rows:,} rows; dead: 0 for all of them; saturated: within 1 % of an end of the range")
+    console.note(f"{counted(num_rows, 'row')}; dead: 0 for all of them; saturated: within 1 % of an end of the range")
 
 
 def totals(result: Any) -> list[tuple[str, str]]:
@@ -132,7 +132,9 @@ def totals(result: Any) -> list[tuple[str, str]]:
     lines.append(("memory", memory))
     if result.timed_rows:
         speed = f"{1000 * result.timed_rows / result.milliseconds:,.0f} rows/s" if result.milliseconds else ""
-        lines.append(("timing", f"{result.milliseconds:.3f} ms for {result.timed_rows:,} rows on one lane, {speed}"))
+        lines.append(
+            ("timing", f"{result.milliseconds:.3f} ms for {counted(result.timed_rows, 'row')} on one lane, {speed}")
+        )
     return lines
 
 
@@ -200,8 +202,8 @@ def show_advice(console: Console, remarks: list[Any], as_json: bool) -> None:
         return
     width = console.result_width
     for remark in remarks:
-        console.results(textwrap.wrap(f"- {remark.words}", width, subsequent_indent="  "))
-        console.results(textwrap.wrap(f"({remark.source})", width, initial_indent="  ", subsequent_indent="  "))
+        console.results(wrapped(f"- {remark.words}", width, subsequent_indent="  "))
+        console.results(wrapped(f"({remark.source})", width, initial_indent="  ", subsequent_indent="  "))
     if not remarks:
         console.result("nothing to remark")
 
@@ -213,7 +215,7 @@ def difference_lines(found: Any, width: int) -> list[str]:
     lines = []
     signs = {"added": "+", "removed": "-", "changed": "~"}
     for change in found.layers:
-        lines += textwrap.wrap(f"{signs[change.kind]} {change.name}: {change.words}", width, subsequent_indent="    ")
+        lines += wrapped(f"{signs[change.kind]} {change.name}: {change.words}", width, subsequent_indent="    ")
     for weight in found.weights:
         change = "another shape" if weight.largest == float("inf") else f"largest difference {weight.largest:.3g}"
         relative = f", {weight.relative:.2%} of its size" if weight.relative < 100 else ""
@@ -222,5 +224,5 @@ def difference_lines(found: Any, width: int) -> list[str]:
         lines.append(f"= {found.num_equal:,} weight{'s are' if found.num_equal > 1 else ' is'} equal")
     for name, first, second in found.facts:
         text = f"~ {name}: {first or '-'} | {second or '-'}"
-        lines += textwrap.wrap(text, width, subsequent_indent="    ")
+        lines += wrapped(text, width, subsequent_indent="    ")
     return lines

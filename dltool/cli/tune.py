@@ -8,34 +8,52 @@ import click
 from click.core import ParameterSource
 
 from dltool.cli import fit, options
-from dltool.cli.command import Command
+from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, aligned, json_text
 from dltool.cli.progress import Progress, duration, number, short
 from dltool.cli.types import POSITIVE, NameType
 from dltool.errors import UsageError
+from dltool.wording import counted
 
 SHOWN = 10
 """So many trials are in the table."""
 WORDS = "dltool.tune.words"
 """Where the context keeps the words of the command, to show how to go on."""
 OF_FIT = frozenset(
-    (
-        *("--val", "--val-labels", "--val-split", "--group", "--extra", "--arch", "--batch-size", "--optimizer"),
-        *("--loss", "--metric", "--loss-weight", "--schedule", "--warmup", "--clip-norm", "--clip-value"),
-        *("--weight-decay", "--label-smoothing", "--ema", "--freeze", "--augment", "--balance", "--class-weight"),
-        *(
-            "--epochs",
-            "--time",
-            "--monitor",
-            "--plugin",
-            "--seed",
-            "--jobs",
-            "--backend",
-            "--exact",
-            "--no-normalize",
-            "--no-rescale",
-        ),
-    )
+    [
+        "--val",
+        "--val-labels",
+        "--val-split",
+        "--group",
+        "--extra",
+        "--arch",
+        "--batch-size",
+        "--optimizer",
+        "--loss",
+        "--metric",
+        "--loss-weight",
+        "--schedule",
+        "--warmup",
+        "--clip-norm",
+        "--clip-value",
+        "--weight-decay",
+        "--label-smoothing",
+        "--ema",
+        "--freeze",
+        "--augment",
+        "--balance",
+        "--class-weight",
+        "--epochs",
+        "--time",
+        "--monitor",
+        "--plugin",
+        "--seed",
+        "--jobs",
+        "--backend",
+        "--exact",
+        "--no-normalize",
+        "--no-rescale",
+    ]
 )
 """Options that trials have as ``fit`` has them."""
 
@@ -107,7 +125,8 @@ def command(context: click.Context, model: str, as_json: bool, **rest: Any) -> N
     from dltool.settings import FitSettings, TuneSettings
 
     own = {name: rest.pop(name) for name in ("tries", "time", "trials", "journal")}
-    shared = FitSettings(model=model, data=options.data_settings(rest), given=given, **rest)
+    found = plugins(context)
+    shared = FitSettings(model=model, data=options.data_settings(rest), given=given, plugins=found, **rest)
     settings = TuneSettings(shared, **own)
     check(settings)
     console.draw("reading the data")
@@ -115,7 +134,7 @@ def command(context: click.Context, model: str, as_json: bool, **rest: Any) -> N
 
     words = shlex.join(["dltool", "tune", *context.meta[WORDS]]) if settings.journal else ""
     result = tune.run(settings, Searching(console, words), began)
-    console.note(f"ended   {result.stopped}; {len(result.ranking)} trials in {duration(result.seconds)}")
+    console.note(f"ended   {result.stopped}; {counted(len(result.ranking), 'trial')} in {duration(result.seconds)}")
     console.note(f"saved   {result.path}")
     console.results([json_text(result.as_json())] if as_json else table(result))
     last = result.best.result.epochs < shared.epochs
@@ -161,7 +180,7 @@ class Searching(Progress):
 
         found = entry.result
         score = f"{short(monitor.name)} {number(entry.measured[monitor.name])}" if entry.measured else "diverged"
-        epochs = f"{found.epochs} epoch" + ("s" if found.epochs > 1 else "")
+        epochs = counted(found.epochs, "epoch")
         cells = [f"trial {found.trial + 1:>4}", f"{epochs:>9}", score, f"{duration(found.seconds):>6}"]
         self.console.note("  ".join([*cells, as_words(entry.values)]) + (" *" if is_best else ""))
 

@@ -14,6 +14,7 @@ from dltool.engine.layers.core import Activation, ReLU
 from dltool.engine.layers.noise import Dropout
 from dltool.engine.layers.penalties import activity_of
 from dltool.engine.losses import Loss
+from dltool.errors import UsageError
 
 
 @dataclass
@@ -105,3 +106,17 @@ def _give_head_to_loss(lowered: Lowered, position: int, loss: Loss) -> None:
         lowered.heads[position] = step.layer.activation
         step.inputs = ()
         step.is_dropped = True
+
+
+def check_sizes(graph: Graph) -> None:
+    """Planning needs every size. Raises UsageError naming the layer."""
+    for node, shape in zip(graph.nodes, graph.shapes, strict=True):
+        if None in shape:
+            raise UsageError(f"layer {node.name!r}: its size is not fixed; give one, e.g. --image-size 224x224")
+
+
+def check_training(graph: Graph) -> None:
+    """Raises UsageError naming a layer that no network is trained with, unless its call is at inference."""
+    for node in graph.nodes:
+        if node.layer.refuses_training and not node.inference:
+            raise UsageError(f"layer {node.name!r} ({type(node.layer).__name__}): {node.layer.refuses_training}")

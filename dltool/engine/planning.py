@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Buffer, Padding
+from dltool.engine.fusing import fuse
 from dltool.engine.kernels import (  # noqa: F401 - register
+    bidirectional,
     choosing,
     convolution_1d,
     dense,
@@ -25,22 +27,19 @@ from dltool.engine.kernels import (  # noqa: F401 - register
     recurrent,
 )
 from dltool.engine.kernels.base import NUM_BANDS, NUM_SHARDS, PLANNERS, SMALL_BATCH, Kernel, Phase, Site
-from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.dense import DenseKernel
-from dltool.engine.kernels.elementwise import CEILINGS, CopyKernel, ReluKernel
+from dltool.engine.kernels.elementwise import CopyKernel
 from dltool.engine.kernels.fallback import ReferenceKernel
 from dltool.engine.kernels.heads import InputKernel, LossKernel, Staging
-from dltool.engine.kernels.normalization import FrozenNormalizationKernel
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import Activation, InputLayer
 from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.losses import Loss
-from dltool.engine.lowering import Lowered, Step, lower
+from dltool.engine.lowering import Lowered, Step, check_sizes, check_training, lower
 from dltool.engine.memory import shared_zeros
 from dltool.engine.model import Model
 from dltool.engine.placement import place_buffers
 from dltool.engine.program import ShardStage, TileStage, arrange
-from dltool.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,9 @@ class Plan:
 
     def __init__(self, model: Model, settings: PlanSettings, clock: np.ndarray):
         self.model, self.settings, self.clock = model, settings, clock
-        check_sizes(model)
+        check_sizes(model.graph)
+        if settings.training:
+            check_training(model.graph)
         lowered = lower(model.graph, settings.losses if settings.training else ())
         self.outputs_at, self.heads = lowered.outputs, lowered.heads
         self.inputs: list[InputKernel] = []
@@ -91,8 +92,7 @@ class Plan:
         self.states: list[np.ndarray] = []
         self.penalties: list[np.ndarray] = []
         self.steps = [self._plan_step(lowered, step) for step in lowered.steps]
-        self._fold_normalizations()
-        self._fuse_relus()
+        fuse(self)
         self.wants_gradient = self._wanted_gradients()
         self._make_buffers()
         self.losses: list[LossKernel] = []
@@ -151,46 +151,6 @@ class Plan:
     def readers(self, index: int) -> list[int]:
         """Steps that read a step's output, once per reading."""
         return [i for i, p in enumerate(self.steps) if p.kernel is not None for s in p.inputs if s == index]
-
-    def _fold_normalizations(self) -> None:
-        """In inference a normalisation whose producer is a convolution becomes part of its weights."""
-        for index, planned in enumerate(self.steps):
-            if self.settings.training or not isinstance(planned.kernel, FrozenNormalizationKernel):
-                continue
-            producer = self._sole_producer(index)
-            if isinstance(producer, ConvolutionKernel) and producer.normalization is None:
-                producer.fold(planned.kernel)
-                self._absorb(index)
-
-    def _fuse_relus(self) -> None:
-        """A relu whose producer can apply it, and has no other reader, becomes part of the producer.
-
-        One with an upper limit only in inference: its gradient does not follow from the output's sign.
-        """
-        for index, planned in enumerate(self.steps):
-            if not isinstance(planned.kernel, ReluKernel):
-                continue
-            ceiling = CEILINGS[planned.step.layer.activation]
-            producer = self._sole_producer(index)
-            if self.settings.training and np.isfinite(ceiling):
-                continue
-            if producer is not None and producer.fuses_relu and not producer.site.relu:
-                producer.site.relu, producer.site.ceiling = True, ceiling
-                self._absorb(index)
-
-    def _sole_producer(self, index: int) -> Kernel | None:
-        """The kernel whose output only this step reads, or None."""
-        (source,) = self.steps[index].inputs
-        alone = self.readers(source) == [index] and source not in self.outputs_at
-        return self.steps[source].kernel if alone else None
-
-    def _absorb(self, index: int) -> None:
-        """The step's producer has taken it over: readers and outputs look there."""
-        (source,) = self.steps[index].inputs
-        self.steps[index].kernel = None
-        for later in self.steps:
-            later.inputs = tuple(source if i == index else i for i in later.inputs)
-        self.outputs_at = [source if i == index else i for i in self.outputs_at]
 
     def _wanted_gradients(self) -> list[bool]:
         """For every step whether anything that trains lies in it or before it."""
@@ -371,10 +331,3 @@ def in_rounds(phases: list[tuple[Kernel, Phase]]) -> list[tuple[Kernel, Phase]]:
             phase.needs_all = position == 0
         ordered += found
     return ordered
-
-
-def check_sizes(model: Model) -> None:
-    """Planning needs every size. Raises UsageError naming the layer."""
-    for node, shape in zip(model.graph.nodes, model.graph.shapes, strict=True):
-        if None in shape:
-            raise UsageError(f"layer {node.name!r}: its size is not fixed; give one, e.g. --image-size 224x224")

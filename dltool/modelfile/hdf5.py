@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,8 @@ from dltool.modelfile import hdf5_child
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIP_SIGNATURE = b"PK\x03\x04"
+PART = 2**20
+"""Numbers of an array that are read in one go."""
 DAMAGED = "cannot be parsed safely; the file is damaged"
 
 FOREIGN = (
@@ -105,14 +108,29 @@ class ModelSource:
         except (EOFError, OSError, TimeoutError):
             raise ModelFileError(f"{self.path}: {DAMAGED}") from None
 
-    def load(self, entry: Entry, into: np.ndarray) -> None:
-        """Fill ``into`` (contiguous float32 of the entry's shape). Raises ModelFileError when the file ends early."""
-        if not into.size:
+    def load(self, entry: Entry, into: np.ndarray, seen: Callable[[np.ndarray], None] | None = None) -> None:
+        """Fill ``into`` (contiguous float32 of the entry's shape).
+
+        Args:
+            seen: called with every part of ``into`` as soon as it is there, in row-major order.
+
+        Raises:
+            ModelFileError: the file ends early, or its child has died.
+        """
+        flat = into.reshape(-1)
+        seen = seen or (lambda part: None)
+        if entry.offset is None and into.size:
+            self._fetch(entry, flat)
+            seen(flat)
             return
-        view = memoryview(into.reshape(-1)).cast("B")
-        if entry.offset is not None:
-            self._read_plain(view, entry.offset)
-            return
+        for start in range(0, flat.size, PART):
+            part = flat[start : start + PART]
+            self._read_plain(memoryview(part).cast("B"), entry.offset + 4 * start)
+            seen(part)
+
+    def _fetch(self, entry: Entry, into: np.ndarray) -> None:
+        """An array that the child converts."""
+        view = memoryview(into).cast("B")
         try:
             self.child.write(struct.pack("<I", entry.number))
         except OSError:

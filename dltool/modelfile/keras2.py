@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dltool.errors import ModelFileError
+from dltool.modelfile.composites import known_entry, with_known_inside
 from dltool.modelfile.graph_json import AT_INFERENCE, MAX_LAYERS, MAX_LINKS, MAX_NODES
 from dltool.modelfile.keras2_parts import Part, Reference, is_model, layer_names, part_of
 from dltool.modelfile.layer_config import canonical_config
@@ -61,7 +62,9 @@ class Wiring:
             if len(self.layers) >= MAX_LAYERS:
                 raise ModelFileError(f"has more than {MAX_LAYERS} layers")
             self.entries[name] = entry
-            self.layers[name] = canonical_config(name, self.with_channels_last(name, entry), self.version)
+            self.layers[name] = canonical_config(
+                name, with_known_inside(self.with_channels_last(name, entry)), self.version
+            )
         self.spend(len(inputs))
         if len(self.nodes) >= MAX_NODES:
             raise ModelFileError(f"has more than {MAX_NODES} layer calls")
@@ -124,22 +127,42 @@ def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int, 
 
 
 def outputs_of(wiring: Wiring, part: Part, call: tuple[str, int], prefix: str, node: int) -> list[int]:
-    """The nodes of a call's outputs: itself, or for a layer that also returns states one node for each that is read."""
+    """The nodes of a call's outputs: itself, or for a layer that has several one node for each that is read."""
     name = call[0]
-    config = part.entries[name]["config"]
-    if not isinstance(config, dict) or not config.get("return_state"):
+    options = several_outputs(name, part.entries[name])
+    if options is None:
         return [node]
-    count = STATES.get(part.entries[name]["class_name"])
-    if count is None:
-        raise ModelFileError(f"layer {name!r}: return_state is not supported here; only its plain output is")
     everything = [*(found for calls in part.calls.values() for found in calls), part.outputs]
     used = {tensor for found in everything for source, number, tensor in found if (source, number) == call}
-    found = [node] * (count + 1)
-    for index in sorted(used & set(range(count + 1))):
-        options = {"index": index, "count": count, "sequences": bool(config.get("return_sequences"))}
-        entry = {"class_name": "Part", "config": options}
+    size = options.pop("size")
+    found = [node] * (options["count"] + options["pair"] + 1)
+    for index in sorted(used & set(range(len(found)))):
+        width = size if index > options["pair"] else None
+        entry = {"class_name": "Part", "config": {"index": index, "size": width, **options}}
         found[index] = wiring.add_call(f"{prefix}{name}/output_{index}", entry, [node])
     return found
+
+
+def several_outputs(name: str, entry: dict[str, Any]) -> dict[str, Any] | None:
+    """How to take the outputs of a layer apart (see the engine's ``Part``), or None when it has only one.
+
+    ``size`` is the width of the states, None for that of the layer.
+    """
+    class_name, config = entry["class_name"], entry["config"]
+    if not isinstance(config, dict):
+        return None
+    inner, pair, ways = config, False, 1
+    if class_name == "Bidirectional" and isinstance(config.get("layer"), dict):
+        wrapped = known_entry({"config": {}, "class_name": "", **config["layer"]})
+        class_name, inner = wrapped["class_name"], wrapped["config"]
+        pair, ways = config.get("merge_mode", "concat") is None, 2
+    if not isinstance(inner, dict) or not (inner.get("return_state") or pair):
+        return None
+    count = STATES.get(class_name) if inner.get("return_state") else 0
+    if count is None:
+        raise ModelFileError(f"layer {name!r}: return_state is not supported here; only its plain output is")
+    sequences, size = bool(inner.get("return_sequences")), inner.get("units") if ways > 1 else None
+    return {"count": ways * count, "sequences": sequences, "pair": pair, "size": size}
 
 
 def tensor_of(values: dict[tuple[str, int], list[int]], reference: Reference) -> int:

@@ -8,12 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from dltool.errors import ModelFileError
+from dltool.modelfile.composites import MODEL_CLASSES, known_entry
 from dltool.modelfile.graph_json import MAX_LAYERS, MAX_NODES
 from dltool.modelfile.json_text import is_layer_name
-from dltool.modelfile.keras3 import CALL_OPTIONS, TENSOR_OPTIONS
-from dltool.modelfile.layer_config import modern_entry
-
-MODEL_CLASSES = ("Functional", "Model", "Sequential")
+from dltool.modelfile.keras3 import CALL_OPTIONS, MAX_STRUCTURE, TENSOR_OPTIONS
 
 Reference = tuple[str, int, int]
 """Layer name, call, tensor."""
@@ -104,7 +102,7 @@ def named_entries(layers: list[Any]) -> dict[str, dict[str, Any]]:
             raise ModelFileError(f"layer {position + 1}: {str(name)[:60]!r} is not a possible layer name")
         if name in found:
             raise ModelFileError(f"layer {name!r}: two layers have this name")
-        found[name] = modern_entry(entry)
+        found[name] = known_entry(entry)
     return found
 
 
@@ -137,20 +135,18 @@ def inference_calls(entries: dict[str, dict[str, Any]]) -> frozenset[tuple[str, 
 
 def call_options(node: Any) -> list[dict[str, Any]]:
     """The options that a call's tensors carry, ``[[layer, call, tensor, {options}], ...]``."""
-    tensors = [node] if isinstance(node, list) and node and isinstance(node[0], str) else node
     return [
         tensor[3]
-        for tensor in (tensors if isinstance(tensors, list) else ())
+        for tensor in tensors_in(node)
         if isinstance(tensor, list) and len(tensor) > 3 and isinstance(tensor[3], dict)
     ]
 
 
 def call_inputs(name: str, node: Any) -> list[Reference]:
     """The tensors that one call reads: ``[[layer, call, tensor, {options}], ...]``."""
-    if isinstance(node, list) and node and isinstance(node[0], str):
-        node = [node]
+    node = tensors_in(node)
     named: dict[str, list[Reference]] = {}
-    for tensor in node if isinstance(node, list) else ():
+    for tensor in node:
         options = tensor[3] if isinstance(tensor, list) and len(tensor) > 3 else None
         for key, value in (options or {}).items() if isinstance(options, dict) else ():
             if key in TENSOR_OPTIONS and isinstance(value, list):
@@ -161,11 +157,19 @@ def call_inputs(name: str, node: Any) -> list[Reference]:
     return found + [reference for key in TENSOR_OPTIONS for reference in named.get(key, ())]
 
 
+def tensors_in(value: Any, depth: int = 0) -> list[Any]:
+    """The tensors of a structure in Keras's order: lists as they are, dicts by their sorted keys."""
+    is_tensor = isinstance(value, list) and value and isinstance(value[0], str)
+    if is_tensor or not isinstance(value, list | dict) or depth > MAX_STRUCTURE:
+        return [value]
+    entries = value if isinstance(value, list) else [value[key] for key in sorted(value)]
+    return [tensor for entry in entries for tensor in tensors_in(entry, depth + 1)]
+
+
 def references(value: Any, where: str) -> list[Reference]:
-    """``[["x", 0, 0], ...]``, or a bare ``["x", 0, 0]`` as Keras 3 writes for one, as tuples."""
-    if isinstance(value, list) and value and isinstance(value[0], str):
-        value = [value]
-    if not isinstance(value, list) or not value:
+    """``[["x", 0, 0], ...]``, or a bare ``["x", 0, 0]`` as Keras 3 writes for one, as tuples; a dict by sorted keys."""
+    value = tensors_in(value)
+    if value in ([], [None]):
         raise ModelFileError(f"{where}: names no tensors; the file is damaged")
     found = []
     for entry in value:

@@ -14,6 +14,9 @@ from dltool.modelfile.operations import as_layer
 MASK_NODES = ("NotEqual",)
 """Operations that Keras 3 writes for masks; dltool works masks out itself (Keras 3 cannot even read them back)."""
 
+MAX_STRUCTURE = 16
+"""How deep lists and dicts of tensors may lie in each other."""
+
 TENSOR_OPTIONS = ("query", "value", "key", "initial_state")
 """Tensors that a layer may get by name, in the order in which it takes them."""
 
@@ -98,11 +101,28 @@ def plain_node(layer: dict[str, Any], node: Any) -> Any:
     for key, entry in options.items():
         if key not in ("mask", *TENSOR_OPTIONS, *said) and entry not in (None, False):
             raise ModelFileError(f"{where}: is called with {key}={str(entry)[:60]}, which is not supported")
-    flat = [entry for argument in arguments for entry in (argument if isinstance(argument, list) else [argument])]
-    found = [[*origin_of(where, entry), {}] for entry in flat]
+    found = [[*origin_of(where, entry), {}] for entry in flattened(arguments, input_names(layer))]
     if found and said:
         found[0][3] = said
     return found
+
+
+def input_names(layer: dict[str, Any]) -> list[str]:
+    """The inputs of a model that is called as a layer, where they are a list; a dict of tensors is taken by them."""
+    config = layer.get("config")
+    inputs = config.get("input_layers") if isinstance(config, dict) else None
+    named = [entry[0] for entry in inputs if isinstance(entry, list) and entry] if isinstance(inputs, list) else []
+    return [name for name in named if isinstance(name, str)]
+
+
+def flattened(value: Any, names: list[str], depth: int = 0) -> list[Any]:
+    """The tensors of a call's arguments; those of a dict by ``names`` if it has all of them, else by sorted keys."""
+    if isinstance(value, dict) and value.get("class_name") != "__keras_tensor__":
+        keys = names if names and set(names) <= set(value) else sorted(value)
+        value = [value[key] for key in keys]
+    if not isinstance(value, list) or depth > MAX_STRUCTURE:
+        return [value]
+    return [tensor for entry in value for tensor in flattened(entry, names, depth + 1)]
 
 
 def origin_of(where: str, tensor: Any) -> list[Any]:

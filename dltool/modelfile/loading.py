@@ -16,6 +16,7 @@ from dltool.engine.graph import Graph
 from dltool.engine.model import Model
 from dltool.engine.weights import ParameterStore
 from dltool.errors import ModelFileError
+from dltool.modelfile.digest import RunningDigest
 from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.keras2 import Groups
 
@@ -103,11 +104,18 @@ def stored_owners(weights: list[tuple[str, int]], conversions: Conversions) -> l
     return owners
 
 
-def load_model(source: ModelSource, graph: Graph, numbers: dict[str, list[int]], conversions: Conversions) -> Model:
+def load_model(
+    source: ModelSource,
+    graph: Graph,
+    numbers: dict[str, list[int]],
+    conversions: Conversions,
+    digest: RunningDigest | None = None,
+) -> Model:
     """A model with the file's weights. Every size is checked before anything is allocated.
 
     Args:
         numbers: layer name -> its arrays in the file.
+        digest: gets every weight as it is read, numbered in the order of ``numbers``.
 
     Raises:
         ModelFileError: arrays of other number or shape than the layers have.
@@ -120,14 +128,18 @@ def load_model(source: ModelSource, graph: Graph, numbers: dict[str, list[int]],
     for name, specs in graph.specs.items():
         check_layer(source, name, specs, numbers.get(name, []), name in needed)
     model = Model(graph, ParameterStore(graph))
-    for name, specs in graph.specs.items():
-        if name in needed and specs:
-            converted = convert(name, conversions[name], [load_array(source, n) for n in numbers[name]], specs)
+    plain = [name for name in numbers if name in graph.specs and name not in needed]
+    weights = [pair for name in plain for pair in zip(model.weights.views[name], numbers[name], strict=True)]
+    for place, (view, number) in enumerate(weights):
+        if digest is not None:
+            digest.begin(str(place), view.shape)
+        load_weight(source, number, view, None if digest is None else digest.update)
+    for name in needed:
+        if graph.specs[name]:
+            arrays = [load_array(source, number) for number in numbers[name]]
+            converted = convert(name, conversions[name], arrays, graph.specs[name])
             for view, array in zip(model.weights.views[name], converted, strict=True):
                 view[...] = array
-            continue
-        for view, number in zip(model.weights.views[name], numbers.get(name, ()), strict=True):
-            load_weight(source, number, view)
     return model
 
 
@@ -169,9 +181,14 @@ def load_array(source: ModelSource, number: int) -> np.ndarray:
     return array
 
 
-def load_weight(source: ModelSource, number: int, view: np.ndarray) -> None:
+def load_weight(
+    source: ModelSource, number: int, view: np.ndarray, seen: Callable[[np.ndarray], None] | None = None
+) -> None:
+    """Fill the view; ``seen`` gets its numbers part by part."""
     entry = source.arrays[number]
-    if entry.value is not None:
-        view[...] = entry.value
-    else:
-        source.load(entry, view)
+    if entry.value is None:
+        source.load(entry, view, seen)
+        return
+    view[...] = entry.value
+    if seen is not None:
+        seen(view)

@@ -39,7 +39,7 @@ def layouts(optimizer: Optimizer, version: int, is_new: bool) -> list[Layout]:
         return [Layout(2, paired, trailing), Layout(1, paired, trailing)]  # under a schedule there is no learning rate
     if is_new:
         return [Layout(1, paired)]
-    legacy = Layout(2 if name == "Nadam" else 1, 0)
+    legacy = Layout(2 if name == "Nadam" else 1, 2 if name == "Ftrl" else 0)  # only Ftrl was paired from the start
     return [legacy, Layout(0, 0)]  # Keras until 2.2 wrote no step count for RMSprop, Adagrad and Adadelta
 
 

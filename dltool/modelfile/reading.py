@@ -14,7 +14,7 @@ from dltool.engine.model import Model
 from dltool.engine.weights import Slot
 from dltool.errors import DltoolError, ModelFileError
 from dltool.modelfile import keras2, keras3
-from dltool.modelfile.digest import content_digest
+from dltool.modelfile.digest import RunningDigest
 from dltool.modelfile.graph_json import graph_from_json
 from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.json_text import parse_json
@@ -110,13 +110,13 @@ def read_source(source: ModelSource, with_state: bool) -> SavedModel:
     theano = is_theano(source.header, network.version)
     conversions = {} if "graph" in ours else conversions_of(network.entries, network.version, theano)
     numbers = numbers_of(source, graph, order, network, conversions)
-    model = load_model(source, graph, numbers, conversions)
-    saved = SavedModel(model, keras_version=version, foreign=own is None)
     if own is not None:
-        saved.keras_version = KERAS_VERSION  # what dltool writes; the digest does not cover the attribute
-        check_digest(source, model, own, list(numbers))
+        # The digest does not cover the version; it is the one that dltool writes.
+        saved = SavedModel(checked_model(source, graph, numbers, own), keras_version=KERAS_VERSION)
         fill_own(saved, ours, own["state"] if with_state else None, source)
         return saved
+    model = load_model(source, graph, numbers, conversions)
+    saved = SavedModel(model, keras_version=version, foreign=True)
     saved.training_config = foreign_training(texts, config, graph, version)
     is_turned = any(conversion.always for conversion in conversions.values())
     if with_state and source.header["optimizer"] and saved.training_config is not None and not is_turned:
@@ -183,14 +183,19 @@ def own_order(canonical: dict[str, Any], groups: keras2.Groups) -> keras2.Groups
     return [([name], False) for name in names]
 
 
-def check_digest(source: ModelSource, model: Model, own: dict[str, Any], order: list[str]) -> None:
-    """Raises ModelFileError when config or weights are not those that dltool wrote. ``order``: layers in the file's."""
+def checked_model(source: ModelSource, graph: Graph, numbers: dict[str, list[int]], own: dict[str, Any]) -> Model:
+    """The model that dltool wrote. Raises ModelFileError when config or weights are not what it wrote.
+
+    The weights are hashed beside the reading: of 554 MB, .35 s one after the other.
+    """
     root = source.header["root"]
     texts = {f"/{name}": root[name] for name in ("model_config", "training_config") if name in root}
     texts |= {f"/dltool/{name}": text for name, text in own["texts"].items() if name != "sha256"}
-    arrays = ((str(place), view) for place, view in enumerate(v for name in order for v in model.weights.views[name]))
-    if content_digest(texts, arrays) != own["texts"].get("sha256"):
+    with RunningDigest(texts) as digest:
+        model = load_model(source, graph, numbers, {}, digest)
+    if digest.hexdigest() != own["texts"].get("sha256"):
         raise ModelFileError("its checksum does not match; the file was damaged or changed, copy it again")
+    return model
 
 
 # -- what dltool wrote itself
@@ -227,14 +232,15 @@ def own_state(source: ModelSource, model: Model, state: dict[str, Any]) -> Train
     meta = state_counters(state)
     size, trainable = model.weights.num_parameters, model.weights.num_trainable
     arrays: dict[str, np.ndarray] = {}
-    for name, number in state["arrays"].items():
-        entry = source.arrays[number]
-        if entry.shape != ((size,) if name in ("weights", "averaged") else (trainable,)):
-            raise ModelFileError("its training state does not fit its weights; the file is damaged")
-        arrays[name] = np.empty(entry.shape, np.float32)
-        source.load(entry, arrays[name])
-    digest = content_digest({"counters": state["texts"].get("counters", "{}")}, sorted(arrays.items()))
-    if digest != state["texts"].get("sha256"):
+    with RunningDigest({"counters": state["texts"].get("counters", "{}")}) as digest:
+        for name, number in sorted(state["arrays"].items()):
+            entry = source.arrays[number]
+            if entry.shape != ((size,) if name in ("weights", "averaged") else (trainable,)):
+                raise ModelFileError("its training state does not fit its weights; the file is damaged")
+            arrays[name] = np.empty(entry.shape, np.float32)
+            digest.begin(name, entry.shape)
+            source.load(entry, arrays[name], digest.update)
+    if digest.hexdigest() != state["texts"].get("sha256"):
         raise ModelFileError("the checksum of its training state does not match; the file was damaged, copy it again")
     weights, averaged = arrays.pop("weights", None), arrays.pop("averaged", None)
     return TrainingState(

@@ -143,6 +143,8 @@ def read_optimizer(value: Any, version: str) -> Optimizer | None:
     if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
         return engine_object(optimizer, value)
     class_name = str(value.get("class_name")).removeprefix("Custom>")
+    if class_name.startswith("LossScaleOptimizer"):  # for float16; dltool computes in float32
+        return read_optimizer(value["config"].get("inner_optimizer"), version)
     config = {key: entry for key, entry in value["config"].items() if entry is not None}
     if "lr" in config:
         config["learning_rate"] = config.pop("lr")

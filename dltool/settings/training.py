@@ -197,6 +197,7 @@ class PseudoLabelSettings:
             for the model that comes out. epochs: of each training; None: by those of the model's own, fewer for
             more rows. augment: see FitSettings; None: as in the model's own training.
         ask: instead list so many rows for a person to label.
+        plugins: see FitSettings.
     """
 
     model: str
@@ -219,6 +220,7 @@ class PseudoLabelSettings:
     batch_size: int = 64
     jobs: int | None = None
     backend: str = "auto"
+    plugins: tuple[PluginFile, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from dltool.training.averages import Averages
 from dltool.training.callbacks import Callback
 from dltool.training.objective import Objective
 from dltool.training.run import Run
+from dltool.training.waiting import Waiting
 
 Watcher = Callable[[Batch, tuple[np.ndarray, ...]], None]
 NAMED_ROWS = 5
@@ -99,7 +100,8 @@ def _train_epoch(
         averages.reset()
     _tell(callbacks, "epoch_begin", run)
     batch_begin, batch_end = _moments(callbacks, "batch_begin"), _moments(callbacks, "batch_end")
-    for batch in _timed(loader.epoch(run.epoch, run.batch) if run.batch else loader.epoch(run.epoch), run):
+    batches = loader.epoch(run.epoch, run.batch) if run.batch else loader.epoch(run.epoch)
+    for batch in run.waiting.watch(batches):
         for call in batch_begin:
             call(run)
         prepared = objective.prepare(batch, training=True)
@@ -120,18 +122,6 @@ def _train_epoch(
             run.epoch -= 1
             return False
     return True
-
-
-def _timed(batches: Iterator[Batch], run: Run) -> Iterator[Batch]:
-    """The same batches, with the time that each took to come and to be used."""
-    last = time.perf_counter()
-    for batch in batches:
-        came = time.perf_counter()
-        run.waited_seconds += came - last
-        yield batch
-        now = time.perf_counter()
-        run.train_seconds += now - last
-        last = now
 
 
 class _Left(Exception):
@@ -186,7 +176,12 @@ def _finish_epoch(run: Run, logs: dict[str, float]) -> None:
 
 
 def evaluate(
-    executor: Any, loader: Loader, objective: Objective, watchers: Sequence[Watcher] = (), by_class: bool = False
+    executor: Any,
+    loader: Loader,
+    objective: Objective,
+    watchers: Sequence[Watcher] = (),
+    by_class: bool = False,
+    waiting: Waiting | None = None,
 ) -> dict[str, float]:
     """``loss`` and the metrics over all rows, without training; ``watchers`` see every batch with its outputs.
 
@@ -195,10 +190,12 @@ def evaluate(
     Args:
         by_class: include the class weights. A training's ``val_loss`` does, unlike Keras's: it is the loss that is
             minimised, and without the weights the best epoch would be the best one for the frequent classes.
+        waiting: is told how long the rows took to come.
     """
     averages = Averages(objective)
     penalty = objective.penalty(executor.model)
-    batches = (objective.prepare(batch, training=by_class) for batch in loader.epoch(0))
+    came = loader.epoch(0) if waiting is None else waiting.watch(loader.epoch(0))
+    batches = (objective.prepare(batch, training=by_class) for batch in came)
     for batch, outputs in predict(executor, batches):
         masks = executor.masks
         averages.add(objective.value(batch, outputs, masks) + penalty, batch, outputs, masks)

@@ -144,13 +144,14 @@ def suggest(test: RangeTest) -> Suggestions:
             f"{test.diverged or rates[-1]:.1e}; give a smaller --min"
         )
     quiet = test.losses[: max(FEWEST_STEPS // 2, round(QUIET_PART * len(losses)))]
-    start, lowest = float(quiet.mean()), int(losses.argmin())
+    first = round(UNSETTLED_PART * len(losses))
+    start, lowest = float(quiet.mean()), first + int(losses[first:].argmin())
     if not start - losses[lowest] > max(float(quiet.std()), 1e-6 * abs(start)):
         raise ShortError(
             f"lr-find: no usable range: the loss falls from {start:.4g} to {losses[lowest]:.4g} only, no more than "
             "batches differ; is the model trained already, or frozen? Try a larger --max or --batch-size"
         )
-    first = min(round(UNSETTLED_PART * len(losses)), max(lowest - 1, 0))
+    first = max(min(first, lowest - 1), 0)
     falling = losses[first : lowest + 1]
     logs = np.log(rates[first : lowest + 1])
     steepest = int(np.gradient(falling, logs).argmin()) if len(falling) > 1 else 0

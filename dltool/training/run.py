@@ -11,6 +11,7 @@ import numpy as np
 
 from dltool.engine.batch import Batch
 from dltool.engine.model import Model
+from dltool.training.waiting import Waiting
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Run:
         interrupted: True when ``stop`` is for a person or the system: a validation that runs is left, too.
         cut: True when an epoch that is stopped in its middle counts as ended.
         averaged: what is measured and kept instead of the weights, a running average of them; None: they themselves.
-        train_seconds: time spent on training batches so far; ``waited_seconds`` of it waiting for their rows.
+        waiting: how long the training batches took so far, and how much of that was waiting for their rows.
         monitor: the name in ``logs`` that decides which epoch is best; None without one.
         best_epoch: the epoch with the best monitored value; None before one is known.
         is_best: True when the epoch that just ended is the best so far.
@@ -75,8 +76,7 @@ class Run:
     interrupted: bool = False
     cut: bool = False
     averaged: np.ndarray | None = None
-    train_seconds: float = 0.0
-    waited_seconds: float = 0.0
+    waiting: Waiting = field(default_factory=Waiting)
     monitor: str | None = None
     best_epoch: int | None = None
     is_best: bool = False

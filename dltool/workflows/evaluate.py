@@ -24,6 +24,7 @@ from dltool.training.measures import Measure
 from dltool.training.objective import Objective, class_indices, make_objective
 from dltool.training.strings import StringTally
 from dltool.training.tallies import LOWER_IS_BETTER, ClassTally, LabelTally, ValueTally
+from dltool.training.waiting import Waiting
 from dltool.workflows.data_kinds import as_reconstruction, reconstructs
 from dltool.workflows.evaluation import Comparison, Confused, EvaluateResult, Gate, LossRow, OutputReport
 from dltool.workflows.model_data import open_for_model
@@ -204,15 +205,16 @@ def measure(task: Task, settings: EvaluateSettings, progress: Progress | None) -
     watchers = [_counting(task)]
     if progress is not None:
         watchers.append(_reporting(progress, len(task.dataset)))
-    size = min(settings.batch_size, len(task.dataset))
+    size, waiting = min(settings.batch_size, len(task.dataset)), Waiting()
     with (
         open_executor(task.saved, task.opened.input_shape, len(task.dataset), settings) as executor,
         Loader(task.dataset, size, shuffle=False) as loader,
     ):
-        logs = evaluate(executor, loader, task.objective, watchers)
+        logs = evaluate(executor, loader, task.objective, watchers, waiting=waiting)
     reports = tuple(_report(task, index, logs) for index in range(len(task.tallies)))
     unit = "images" if task.opened.kind == "images" else "rows"
-    result = EvaluateResult(task.path, len(task.dataset), unit, logs["loss"], reports, notes=task.notes)
+    told = {"notes": task.notes, "waiting": waiting}
+    result = EvaluateResult(task.path, len(task.dataset), unit, logs["loss"], reports, **told)
     found = {"loss": logs["loss"], **{name: m.value for name, m in result.metrics.items()}}
     gates = tuple(Gate(name, limit, found.get(name), task.directions[name]) for name, limit in task.gates)
     return replace(result, gates=gates, top_losses=_top_losses(task, settings.top_losses))

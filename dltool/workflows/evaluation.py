@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from dltool.training.comparing import LEVEL, McNemar, PairedMeans
 from dltool.training.confusion import ClassScore
 from dltool.training.measures import Measure
+from dltool.training.waiting import Waiting
 
 SCHEMA = "dltool.evaluate/1"
 
@@ -98,7 +99,7 @@ class EvaluateResult:
     outputs: one report per output of the model.
     top_losses: the rows with the largest loss, largest first.
     gates: the limits that were asked for.
-    notes: sentences for the user.
+    notes: sentences for the user. waiting: how long the rows took to come.
     """
 
     model: str
@@ -109,6 +110,7 @@ class EvaluateResult:
     top_losses: tuple[LossRow, ...] = ()
     gates: tuple[Gate, ...] = ()
     notes: tuple[str, ...] = ()
+    waiting: Waiting = field(default_factory=Waiting, compare=False)
 
     @property
     def metrics(self) -> dict[str, Measure]:

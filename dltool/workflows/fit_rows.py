@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from dltool.errors import DataError, UsageError
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import DataSettings, FitSettings
 from dltool.training.tabular import CHUNK_ROWS
+from dltool.wording import counted
 from dltool.workflows.data_kinds import as_reconstruction
 from dltool.workflows.model_data import naming_val_labels, open_for_model
 
@@ -76,20 +78,46 @@ def divide_groups(settings: FitSettings, training: Dataset, fraction: float) -> 
 
 
 def with_extra(
-    settings: FitSettings, saved: SavedModel, training: Dataset, everything: Dataset, split: dict[str, Any]
+    settings: FitSettings,
+    saved: SavedModel,
+    parts: tuple[Dataset, Dataset | None],
+    everything: Dataset,
+    split: dict[str, Any],
 ) -> tuple[Dataset, Dataset, tuple[str, ...]]:
     """The training rows, and all rows, with those of ``--extra`` after them; and what to say about it.
 
-    ``split`` gets their number.
+    Args:
+        parts: training and validation rows. everything: the rows of ``--data``.
+        split: gets the number of further rows, and the fingerprint of those of ``--data`` alone.
+
+    Raises:
+        DataError: all further rows are validation rows; such rows are left out.
     """
+    training, validation = parts
     if not settings.extra:
         return training, everything, ()
-    extra = read_as_training(settings, saved, settings.extra, None)
+    sources, found = ", ".join(settings.extra), read_as_training(settings, saved, settings.extra, None)
+    extra = apart_from(validation, found)
+    if not len(extra):
+        raise DataError(f"{sources}: all its rows are validation rows; give others")
     weighted = ", weighted" if extra.weights is not None else ""
-    rows = "row" if len(extra) == 1 else "rows"
-    note = f"{', '.join(settings.extra)}: {len(extra):,} more {rows} for training{weighted}"
-    split["extra"] = len(extra)
+    note = f"{sources}: {counted(len(extra), 'more row')} for training{weighted}"
+    if len(extra) < len(found):
+        note += f"; left out {len(found) - len(extra):,} that validate"
+    split |= {"extra": len(extra), "data": everything.fingerprint}
     return Concatenated([training, extra]), Concatenated([everything, extra]), (note,)
+
+
+def apart_from(validation: Dataset | None, extra: Dataset) -> Dataset:
+    """The rows of ``extra`` that are no validation rows: what a model has learnt tells nothing about it."""
+    held_out = set() if validation is None else set(real_names(validation))
+    rows = np.array([row for row, name in enumerate(real_names(extra)) if name not in held_out], np.int64)
+    return extra if len(rows) == len(extra) else Subset(extra, rows)
+
+
+def real_names(dataset: Dataset) -> list[str]:
+    """What each row is called, links followed."""
+    return [os.path.realpath(name) for name in dataset.names(np.arange(len(dataset)))]
 
 
 def open_validation(settings: FitSettings, saved: SavedModel) -> Dataset:

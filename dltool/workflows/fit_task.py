@@ -78,7 +78,7 @@ def as_task(
     """What ``build_for`` (then it is new) or ``read_for`` gave, as a task."""
     saved.classes, saved.preprocessing = opened.classes, remembered(settings, saved, opened)
     training, validation, saved.split = divide(settings, saved, opened)
-    training, everything, added = with_extra(settings, saved, training, opened.train, saved.split)
+    training, everything, added = with_extra(settings, saved, (training, validation), opened.train, saved.split)
     if is_new and has_numbers(settings, saved, opened):
         adapt(saved.model, chunks_of(training), len(training))
     if settings.freeze is not None:
@@ -110,7 +110,7 @@ def prepare_resumed(settings: FitSettings, saved: SavedModel, opened: OpenedData
     if opened is None:
         opened = open_for_model(settings.data, saved, settings.loss, settings.seed)
     training, validation, split = divide(settings, saved, opened)
-    training, everything, added = with_extra(settings, saved, training, opened.train, split)
+    training, everything, added = with_extra(settings, saved, (training, validation), opened.train, split)
     fingerprint = validation.fingerprint if validation is not None else ""
     check_data(saved, everything, split, fingerprint, ", ".join(settings.data.data))
     if reconstructs(settings.data, saved):

@@ -18,7 +18,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from dltool import names
-from dltool.architectures import grammar
+from dltool.architectures import vocabulary
 from dltool.data.augment import AUGMENTATIONS, PRESETS
 from dltool.data.augment.base import Colour, Erasing, Geometric, Mixing
 from dltool.engine.layers import LAYERS, Layer
@@ -91,7 +91,7 @@ def _plugged(path: str) -> Iterator[PluginFile]:
     module = ModuleType(f"dltool_plugin_{digest[:16]}")
     module.__file__ = path
     before = {kind.registry.kind: set(kind.registry) for kind in kinds()}
-    taken = {**grammar.kinds()}
+    taken = {**vocabulary.kinds()}
     with ExitStack() as undo:
         for kind in kinds():
             undo.enter_context(kind.registry.restored_on_failure())
@@ -163,7 +163,7 @@ def _check(path: str, kind: Kind, name: str, taken: dict[str, str]) -> None:
         problem = "is no dataclass; write @dataclass(frozen=True) above the class"
     elif registry not in (CALLBACKS, METRICS) and not cls.__dataclass_params__.frozen:
         problem = "can be changed; write @dataclass(frozen=True) above the class"
-    elif registry is LAYERS and {name.lower(), grammar.snake(name)} & taken.keys():
+    elif registry is LAYERS and {name.lower(), vocabulary.snake(name)} & taken.keys():
         problem = f"is written {name.lower()}, which is a layer's word already; choose another name"
     problem = problem or kind.check(name, cls)
     if problem:
@@ -213,7 +213,7 @@ def _tell_names(added: Sequence[tuple[Kind, str]]) -> None:
             names.LAYER_REQUIRED[name] = required_of(cls)
         if kind.registry is METRICS and cls.short:
             names.METRIC_SHORT[name] = cls.short
-    grammar.kinds.cache_clear()
+    vocabulary.kinds.cache_clear()
 
 
 def _forget(added: Sequence[tuple[Kind, str]]) -> None:
@@ -223,7 +223,7 @@ def _forget(added: Sequence[tuple[Kind, str]]) -> None:
         for table in (kind.table, names.LAYER_REQUIRED, names.METRIC_SHORT):
             table.pop(name, None)
         kind.registry.forget(name)
-    grammar.kinds.cache_clear()
+    vocabulary.kinds.cache_clear()
 
 
 @contextmanager

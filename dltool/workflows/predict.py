@@ -20,6 +20,7 @@ from dltool.modelfile.hdf5 import ModelSource
 from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import PredictSettings
+from dltool.training.waiting import Waiting
 from dltool.workflows.data_kinds import cut_of, token_inputs
 from dltool.workflows.drawing import Pictures, drawn
 from dltool.workflows.layer_output import up_to_layer
@@ -68,6 +69,7 @@ class PredictResult:
     num_rows: how many rows will come.
     rows: the predictions, computed while they are read; lanes and threads live as long as that takes.
     remarks: sentences for the user. unusual: kinds of images that were met, counted while rows are read.
+    waiting: how long the inputs took to come, likewise.
     """
 
     classes: tuple[str, ...] | None
@@ -77,6 +79,7 @@ class PredictResult:
     rows: Iterator[PredictRow]
     remarks: tuple[str, ...] = ()
     unusual: Counter[str] = field(default_factory=Counter)
+    waiting: Waiting = field(default_factory=Waiting)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -129,7 +132,8 @@ def run_in_memory(saved: SavedModel, settings: PredictSettings, progress: Progre
     else:
         paths = [named(path, graph.input_names)[1] for path in settings.inputs]
         inputs = open_inputs(paths, pixels, graph.input_shapes[0], window=cut.window if cut is not None else None)
-    rows = predictions(settings, saved, reading if names is not None else None, inputs, progress)
+    waiting = Waiting()
+    rows = predictions(settings, saved, reading if names is not None else None, inputs, progress, waiting)
     if settings.sort_into is not None:
         rows = linked(rows, Sorter(settings.sort_into, folder_names(names)))
     if settings.pictures is not None:
@@ -142,6 +146,7 @@ def run_in_memory(saved: SavedModel, settings: PredictSettings, progress: Progre
         rows=rows,
         remarks=(*saved.remarks, *ignored_notes(inputs.ignored_files)),
         unusual=inputs.unusual,
+        waiting=waiting,
     )
 
 
@@ -167,12 +172,13 @@ def predictions(
     reading: Reading | StringReading | StepReading | None,
     inputs: Inputs,
     progress: Progress | None,
+    waiting: Waiting,
 ) -> Iterator[PredictRow]:
     """The rows, batch by batch. The executor comes before the threads that read, because its lanes may be forked."""
     shape, vocabularies = row_shape(saved, inputs), token_inputs(saved.model.graph)
     done, started = 0, False
     with open_executor(saved, shape, inputs.num_rows, settings) as executor:
-        for rows in inputs.batches(executor.batch_size):
+        for rows in waiting.watch(inputs.batches(executor.batch_size)):
             checked = [_checked(row, shape, vocabularies) for row in rows]
             good = [(row.value, *row.others) for row in checked if row.error is None]
             outputs = executor.forward(tuple(map(_stacked, zip(*good, strict=True))), started) if good else ()

@@ -31,6 +31,7 @@ from dltool.training.pseudo_labels import Scores
 from dltool.workflows import predict
 from dltool.workflows.model_data import open_for_model
 from dltool.workflows.path_lists import seen_from, write_list, write_text
+from dltool.workflows.plugin_record import differences
 from dltool.workflows.pseudo_label import check_pool, classifier
 from dltool.workflows.pseudo_scoring import Progress, image_files, open_val, pool_settings, score_pool
 from dltool.workflows.scoring import Reading
@@ -108,7 +109,7 @@ def run(settings: PseudoLabelSettings, progress: Progress | None = None) -> AskR
     predicted, confidence = pool.scores.predicted[rows].tolist(), pool.scores.confidence[rows].tolist()
     columns = ([pool.paths[row] for row in rows.tolist()], predicted, confidence, margin[rows].tolist())
     questions = tuple(Question(path, names[c], p, m) for path, c, p, m in zip(*columns, strict=True))
-    notes = pool.notes
+    notes = (*differences(saved.recipe, settings.plugins), *pool.notes)
     if len(rows) < wanted:
         notes = (*notes, f"{len(rows):,} rows are all there are")
     result = AskResult(questions, len(margin), tuple(pool.failed), float(margin.mean()), notes)

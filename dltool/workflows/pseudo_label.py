@@ -33,6 +33,7 @@ from dltool.training.pseudo_labels import (
 )
 from dltool.workflows.model_data import class_names, label_names
 from dltool.workflows.path_lists import Row, write_list
+from dltool.workflows.plugin_record import differences
 from dltool.workflows.pseudo_result import ClassResult, PseudoLabelResult
 from dltool.workflows.pseudo_scoring import Examined, Labelled, Pool, Progress, examine, labelled, score_pool
 from dltool.workflows.sorting import Sorter, check_inputs, folder_names
@@ -143,7 +144,7 @@ def label(
         majority=float(counts.max() / counts.sum()),
         drifts=tuple(drifts(examined.seen, pool.scores, len(names))),
         temperature=examined.temperature,
-        notes=pool.notes,
+        notes=(*differences(task.saved.recipe, settings.plugins), *pool.notes),
     )
 
 

@@ -195,7 +195,7 @@ def training(
     rows = len(task.known.opened.train)
     wanted = FitSettings(path, settings.data, jobs=settings.jobs, backend=settings.backend, **held_out, **taken)
     epochs = settings.epochs or fewer_epochs(max(1, len(task.saved.history)), rows, rows + accepted)
-    return replace(wanted, extra=(listed,), epochs=epochs)
+    return replace(wanted, extra=(listed,), epochs=epochs, plugins=settings.plugins)
 
 
 def recipe_of(saved: SavedModel) -> dict[str, Any]:

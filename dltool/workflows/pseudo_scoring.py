@@ -22,7 +22,7 @@ from dltool.training.loop import predict as predict_batches
 from dltool.training.objective import class_indices
 from dltool.training.pseudo_labels import Scores
 from dltool.workflows import predict
-from dltool.workflows.fit_rows import divide
+from dltool.workflows.fit_rows import divide, real_names
 from dltool.workflows.model_data import naming_val_labels, open_for_model, sized
 from dltool.workflows.scoring import Reading
 
@@ -70,7 +70,7 @@ def labelled(settings: PseudoLabelSettings, saved: SavedModel) -> Labelled:
     if opened.valid is not None:
         return Labelled(opened, opened.valid, files)
     split = saved.split or {}
-    if not split.get("fraction") or saved.fingerprint != opened.train.fingerprint:
+    if not split.get("fraction") or split.get("data", saved.fingerprint) != opened.train.fingerprint:
         raise UsageError(
             f"--val: missing, and {settings.model} was not trained on this --data with a part held out; give labelled "
             "rows that it was not trained on"
@@ -97,7 +97,7 @@ def image_files(opened: OpenedData) -> frozenset[str]:
     if opened.kind != "images":
         return frozenset()
     parts = [part for part in (opened.train, opened.valid) if part is not None]
-    return frozenset(os.path.realpath(name) for part in parts for name in part.names(np.arange(len(part))))
+    return frozenset(name for part in parts for name in real_names(part))
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from dltool.errors import DltoolError, ModelFileError, OutputError, UsageError
-from dltool.modelfile.atomic import check_target, reason_of
+from dltool.modelfile.atomic import SUFFIX, check_target, reason_of
 from dltool.modelfile.lock import locked
 from dltool.modelfile.writing import check_model_target
 from dltool.settings import TuneSettings
@@ -28,6 +27,7 @@ from dltool.training.interrupt import leaving_on_sigterm
 from dltool.training.search_space import Parameter, parse_all
 from dltool.workflows.fit_begin import write_seconds
 from dltool.workflows.fit_report import understood
+from dltool.workflows.plugin_record import differences, recorded
 from dltool.workflows.resuming import OPTIONS
 from dltool.workflows.tune_journal import Entry, Journal
 from dltool.workflows.tune_parameters import architectures, check_names
@@ -35,6 +35,8 @@ from dltool.workflows.tune_search import Search, TuneEvents
 from dltool.workflows.tune_trials import Bench, chosen_monitor, open_for_trials
 
 SCHEMA = "dltool.tune/1"
+OWN_FILE = re.compile(rf"trial-\d+\.h5|\.trial-\d+\.h5\..*{re.escape(SUFFIX)}")
+"""What a search writes into its folder: the trials, and what a trial was written to when the process was killed."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +131,17 @@ def prepared(settings: TuneSettings, space: tuple[Parameter, ...], journal: Jour
     header = {
         "try": list(settings.tries),
         "options": {name: getattr(settings.fit, name) for name in OPTIONS if name not in ("time", "restarts")},
+        "plugins": recorded(wanted.plugins),
         "data": task.saved.fingerprint,
         "model": "" if wanted.arch or architectures(space, wanted) else file_digest(settings.fit.model),
     }
     journal.begin(header, settings.fit.force)
     if not journal.entries:
-        for stale in Path(bench.folder).glob("trial-*.h5"):
-            stale.unlink()
+        clear(bench.folder)
     search = Search(bench, space, journal, bench.events, settings.trials, settings.time, write_seconds(task))
     bench.events.understood(understood(replace(wanted, val=settings.fit.val), task)[:2])
+    for text in differences(task.saved.recipe, wanted.plugins):
+        bench.events.warning(text)
     if journal.entries:
         bench.events.note(f"journal {journal.path}: goes on after {len(journal.entries)} results")
     return search
@@ -162,7 +166,7 @@ def kept_so_far(search: Search, path: str) -> bool:
 def folder_for(journal: str | None) -> Iterator[str]:
     """A folder for the trials' files, gone after a search that ended.
 
-    With a journal it lies beside it, and stays when the search is interrupted.
+    With a journal it lies beside it, and stays when the search is interrupted or somebody keeps other files there.
 
     Raises:
         OutputError: it cannot be made.
@@ -178,7 +182,15 @@ def folder_for(journal: str | None) -> Iterator[str]:
         raise OutputError(f"{folder}: cannot be made: {reason_of(error)}; give another --journal") from None
     try:
         yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(folder)
     finally:
         with suppress(OSError):
             os.rmdir(folder)  # while nothing is in it
+
+
+def clear(folder: str) -> None:
+    """Remove the trials' files from their folder, also half written ones, and nothing else."""
+    for name in os.listdir(folder):
+        if OWN_FILE.fullmatch(name):
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))

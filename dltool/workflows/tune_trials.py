@@ -26,31 +26,36 @@ from dltool.workflows.fit import fit
 from dltool.workflows.fit_report import check_memory
 from dltool.workflows.fit_rows import open_validation
 from dltool.workflows.fit_start import chosen_schedule
-from dltool.workflows.fit_state import FitState
 from dltool.workflows.fit_task import Task, as_task, build_for, prepare_resumed, read_for
+from dltool.workflows.plugin_record import own_callbacks
+from dltool.workflows.resuming import KEY, interrupted_run
 from dltool.workflows.tune_parameters import applied, as_words, with_dropout
 
-OVER = "the time is over"
+PAUSING = "dltool.pausing"
+"""What ``Pausing`` is called among the callbacks, where no plugin's name gets in its way."""
 MOST_KEPT = 256 << 20
 """Bytes of paused trials that stay in memory, too: to read a file takes a process of its own, 0.2 s and more."""
 
 
 class Pausing(Callback):
-    """Pauses a run some epochs before its end, and ends it at a deadline.
+    """Pauses a run some epochs before its end, or at a deadline.
 
     Args:
         rest: epochs that are left when it pauses. deadline: what ``time.monotonic`` then says.
+
+    Attributes:
+        is_late: whether it was the deadline.
     """
 
     def __init__(self, rest: int, deadline: float):
-        self.rest, self.deadline = rest, deadline
+        self.rest, self.deadline, self.is_late = rest, deadline, False
 
     def train_begin(self, run: Run) -> None:
         self.epoch_end(run)
 
     def batch_end(self, run: Run) -> None:
         if time.monotonic() >= self.deadline and not run.stop:
-            run.stop = OVER
+            run.stop, self.is_late = PAUSED, True
 
     def epoch_end(self, run: Run) -> None:
         if self.rest and run.epochs - run.epoch <= self.rest and not run.stop:
@@ -130,18 +135,23 @@ class Bench:
         settings, dropout = self.settings_of(trial, values)
         try:
             task = self._task(trial, settings, dropout)
+            if task.resumed and interrupted_run(task.saved) is None:
+                return measured(rows_of_run(task.saved), self.monitor)  # a callback of the user's has ended it
             pausing = Pausing(settings.epochs - epochs, deadline)
-            state = fit(settings, task, TrialEvents(self.events), settings.output, self.start, {"pausing": pausing})
+            callbacks = {**own_callbacks(), PAUSING: pausing}
+            state = fit(settings, task, TrialEvents(self.events), settings.output, self.start, callbacks)
         except UsageError as error:
             raise UsageError(f"--try: trial {trial + 1} ({as_words(values)}): {error}") from None
         except DivergedError:
             return Measured()
-        if state.record.stop == OVER:
+        if pausing.is_late:
             return None
         self.put(trial, task.saved)
         if state.stopper.caught is not None:
             raise SystemExit(143) if state.stopper.caught == state.stopper.caught.SIGTERM else KeyboardInterrupt
-        return measured(state, self.monitor)
+        if not state.history:
+            raise UsageError(f"--try: trial {trial + 1} ended before its first epoch did: {state.record.stop}")
+        return measured(state.history, self.monitor)
 
     def _task(self, trial: int, settings: FitSettings, dropout: float | None) -> Task:
         """The trial where it paused, or from its beginning."""
@@ -165,10 +175,15 @@ def start_of(settings: FitSettings, dropout: float | None, opened: OpenedData) -
     return as_task(settings, saved, opened, remarks, is_new)
 
 
-def measured(state: FitState, monitor: Monitor) -> Measured:
+def rows_of_run(saved: SavedModel) -> list[dict[str, float]]:
+    """The epochs of the run in a file, without those of earlier ones."""
+    return [row for row in saved.history if row["epoch"] > saved.state.callbacks[KEY]["origin"]["epoch"]]
+
+
+def measured(history: Sequence[dict[str, float]], monitor: Monitor) -> Measured:
     """The best epoch of a trial's own, by the monitor and then by the loss of the validation rows."""
     sign = 1.0 if monitor.higher_is_better else -1.0
-    row = max(state.history, key=lambda row: (sign * row[monitor.name], -row["val_loss"]))
+    row = max(history, key=lambda row: (sign * row[monitor.name], -row["val_loss"]))
     return Measured(sign * row[monitor.name], -row["val_loss"], dict(row))
 
 

@@ -32,7 +32,7 @@ def test_the_list_is_complete():
 
 @pytest.mark.parametrize("name", ["mlp", *CONVOLUTIONAL])
 def test_without_rescaling_none_is_there(name):
-    assert "Rescaling" not in kinds(architecture(name, (16, 16, 3), 2, "softmax"))
+    assert kinds(architecture(name, (16, 16, 3), 2, "softmax"))[1] != "Rescaling"
 
 
 def test_mlp_takes_tables_as_they_are():
@@ -168,3 +168,9 @@ def test_resnet9_has_the_layers_and_parameters_of_its_source():
     weights = 9 * (3 * 64 + 64 * 128 + 2 * 128 * 128 + 128 * 256 + 256 * 512 + 2 * 512 * 512) + 512 * 10
     assert sum(node.layer.filters for node in graph.nodes if type(node.layer).__name__ == "Conv2D") == 2240
     assert graph.num_parameters == weights + 10 + 4 * 2240
+
+
+def test_resnet9_divides_what_its_dense_layer_sees():
+    graph = architecture("resnet9:width=4", (16, 16, 3), 2, "softmax")
+    assert kinds(graph)[-3:] == ["GlobalMaxPooling2D", "Rescaling", "Dense"]
+    assert graph.nodes[-2].layer.scale == 1 / 8

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dltool.architectures.grammar import ALIASES, class_of, kinds, parse
+from dltool.architectures.grammar import parse
+from dltool.architectures.vocabulary import ALIASES, class_of, kinds
 from dltool.errors import UsageError
 from dltool.names import LAYERS
 

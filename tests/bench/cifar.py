@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from dltool.architectures.resnet9 import LOGIT_SCALE
 from dltool.data.opening import open_data
 from dltool.settings import DataSettings, EvaluateSettings, FitSettings
 from dltool.training.callbacks import Events
@@ -26,7 +27,7 @@ from dltool.workflows import evaluate, fit
 
 ARCH = "resnet9"
 WIDTH = 32
-EPOCHS = 18
+EPOCHS = 24
 BATCH = 128
 RATE = 0.1
 DECAY = 0.005
@@ -126,6 +127,10 @@ def torch_network(nn: Any) -> Any:
         def forward(self, x: Any) -> Any:
             return x + self.branch(x)
 
+    class Scaled(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * LOGIT_SCALE
+
     w = WIDTH
     return nn.Sequential(
         conv(3, w),
@@ -136,6 +141,7 @@ def torch_network(nn: Any) -> Any:
         Residual(8 * w),
         nn.AdaptiveMaxPool2d(1),
         nn.Flatten(),
+        Scaled(),
         nn.Linear(8 * w, 10),
     )
 

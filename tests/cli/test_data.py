@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def list_of(rows: range, path: str = "all.csv", weight: str = "") -> str:
+def list_of(rows: Iterable[int], path: str = "all.csv", weight: str = "") -> str:
     lines = [f"pics/{row}.png,{'bright' if row >= 30 else 'dark'}{weight}" for row in rows]
     Path(path).write_text("\n".join(["path,label,weight"[: 17 if weight else 10], *lines]) + "\n")
     return path
@@ -73,13 +74,27 @@ def test_a_list_on_stdin(here, run_dltool):
 
 
 def test_extra_rows_train_but_do_not_validate(here, capsys):
-    list_of(range(60))
+    list_of([*range(10), *range(40, 60)])
     list_of(range(10, 40), "extra.csv", weight=",0.5")
-    assert fit("--data", "all.csv", "--extra", "extra.csv", "--arch", "mlp:units=4") == 0
+    assert fit("--data", "all.csv", "--extra", "extra.csv", "--val-split", "0.2", "--arch", "mlp:units=4") == 0
     err = capsys.readouterr().err
-    assert "split   48 train / 12 val, stratified, seed 0" in err
-    assert "note    extra.csv: 30 more rows for training, weighted" in err
+    assert "split   24 train / 6 val, stratified, seed 0" in err
+    assert "note    extra.csv: 30 more rows for training, weighted\n" in err
     assert read("m.h5").split["extra"] == 30
+
+
+def test_extra_rows_that_validate_are_left_out(here, capsys):
+    folder_of(range(10), "val")
+    folder_of(range(50, 60), "val")
+    list_of(range(60))
+    os.symlink(Path("val/dark/3.png").absolute(), "again.png")
+    Path("extra.csv").write_text("path,label\nagain.png,dark\nval/bright/55.png,bright\npics/55.png,bright\n")
+    assert fit("--data", "all.csv", "--val", "val", "--extra", "extra.csv", "--arch", "mlp:units=4") == 0
+    assert "note    extra.csv: 1 more row for training; left out 2 that validate\n" in capsys.readouterr().err
+    assert read("m.h5").split["extra"] == 1
+    Path("extra.csv").write_text("path,label\nagain.png,dark\n")
+    words = ["fit", "m.h5", *FIT, "--data", "all.csv", "--val", "val", "--extra", "extra.csv"]
+    refused(words, capsys, 3, "extra.csv: all its rows are validation rows; give others")
 
 
 def test_extra_rows_of_arrays(here, capsys):
@@ -88,7 +103,7 @@ def test_extra_rows_of_arrays(here, capsys):
     assert main(["predict", "m.h5", "x.npy", "--format", "csv", "--jobs", "1"]) == 0
     Path("pseudo.csv").write_text(capsys.readouterr().out)
     assert fit("--data", "x.npy", "--extra", "pseudo.csv") == 0
-    assert "note    pseudo.csv: 60 more rows for training\n" in capsys.readouterr().err
+    assert "note    pseudo.csv: 48 more rows for training; left out 12 that validate\n" in capsys.readouterr().err
 
 
 def test_a_name_before_a_path_counts_only_if_the_model_has_it(here, capsys):

@@ -34,7 +34,7 @@ def test_the_stages_are_told_line_by_line(base, capsys):
     assert lines[0] == "base.h5: 3-class head dropped, new head 0 1"
     assert lines[1] == "data    x.npy: 120 rows; 96 train / 24 val, stratified, seed 0"
     assert lines[2].split() == ["epoch", "loss", "acc", "val_loss", "val_acc", "lr", "time"]
-    assert [line.split()[0] for line in lines[3:6]] == ["1/3", "2/3", "3/3"]
+    assert [line.split()[0] for line in lines[3:6]] == ["1/5", "2/5", "3/5"]
     assert re.fullmatch(
         r"stage 1  head only, features computed once \(120 x 6, 2\.9 kB\)  3 epochs  [0-9.]+s  val_acc [01]\.\d{3}",
         lines[6],
@@ -45,6 +45,13 @@ def test_the_stages_are_told_line_by_line(base, capsys):
     assert len(lines) == 11
     assert len(read("new.h5").history) == 5
     assert max(map(len, lines)) <= 96
+
+
+def test_gradual_stages_count_their_epochs_through(base, capsys):
+    words = ["--epochs", "1", "--epochs-unfrozen", "3", "--gradual"]
+    assert main(["finetune", *base, "-o", "new.h5", *words]) == 0
+    counted = re.findall(r"^ *(\d+/\d+) ", capsys.readouterr().err, re.MULTILINE)
+    assert counted == ["1/4", "2/4", "3/4", "4/4"]
 
 
 def test_quiet_and_force_replace_the_base_silently(base, capsys):
@@ -71,7 +78,13 @@ def test_features_are_counted_on_a_terminal():
     out, err = io.StringIO(), io.StringIO()
     console = Console(out, err, {"COLUMNS": "60"})
     console.live = True
-    Stages(console).features_done(30, 60)
+    now = 0.0
+    stages = Stages(console, 5, lambda: now)
+    now = 7.0
+    stages.understood([])
+    now = 7.5
+    stages.features_done(30, 60)
+    assert err.getvalue().rstrip().endswith("60 rows/s  eta 0.5s")
     assert out.getvalue() == "" and re.fullmatch(r"\rfeatures  .* 50%.*", err.getvalue().rstrip())
 
 

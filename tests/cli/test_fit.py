@@ -151,6 +151,12 @@ def test_the_time_spent_waiting_for_data_is_told_to_those_who_ask(table, capsys)
         capsys.readouterr().err,
         re.MULTILINE,
     )
+    labels = table[2:] if "--labels" in table else []
+    for words in (["evaluate", "m.h5", *table[:2], *labels], ["predict", "m.h5", table[1]]):
+        for option, times in (([], 0), (["-v"], 1)):
+            assert main([*words, *option]) == 0
+            said = re.findall(r"^waited (\d+)% of the time for data$", capsys.readouterr().err, re.MULTILINE)
+            assert len(said) == times and all(int(part) <= 100 for part in said)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -42,6 +42,15 @@ def test_help_of_a_small_command_as_a_topic(command, capsys):
     assert shown(capsys, "help", command) == shown(capsys, command, "--help")
 
 
+@pytest.mark.parametrize("columns", ["60", "80", "100"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_breaks_no_name_at_its_hyphen(command, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = shown(capsys, command, "--help").splitlines()
+    assert [line for line in lines if re.search(r"[a-z]-$", line)] == []
+    assert all(line.isascii() for line in lines)
+
+
 def options_of(command):
     """The long options that the real command has."""
     found = LazyGroup().get_command(None, command)

@@ -317,6 +317,75 @@ def test_an_error_of_a_layer_in_a_lane_is_one_line_with_the_plugins_line(backend
     assert found.startswith(f"my.py:{line}: NameError: name 'undefined' is not defined; mend the plugin")
 
 
+COUNTING = """
+from dltool.plugin import CALLBACKS, Callback
+
+@CALLBACKS.register("epochs")
+class Epochs(Callback):
+    def __init__(self): self.count = 0
+    def epoch_end(self, run):
+        self.count += 1
+        with open("epochs.txt", "a") as file:
+            print(self.count, file=file)
+        if self.count == LAST:
+            run.stop = "enough"
+    def state(self): return {"count": self.count}
+    def restore(self, state): self.count = state["count"]
+"""
+TUNE = ["--arch", "mlp:layers=1,units=4", "--try", "lr=0.01,0.02,0.03", "--trials", "3", "--jobs", "1"]
+
+
+@pytest.mark.parametrize("last", [2, 99])
+def test_a_callback_takes_part_in_every_trial_and_keeps_its_memory_while_the_trial_pauses(last, folder):
+    """6 epochs: a trial pauses after 1 and 2. The callback may end it for good, as it would in fit."""
+    (folder / "my.py").write_text((folder / "my.py").read_text() + COUNTING.replace("LAST", str(last)))
+    run("tune", "m.h5", "--plugin", "my.py", "--data", "x.npy", *TUNE, "--epochs", "6", "--journal", "j", "-q")
+    model = read_with_plugin("m.h5")
+    digest = hashlib.sha256((folder / "my.py").read_bytes()).hexdigest()
+    assert model.recipe["plugins"] == [f"my.py sha256:{digest}"]
+    counts = list(map(int, (folder / "epochs.txt").read_text().split()))
+    assert counts.count(1) == 3 and max(counts) == len(model.history) == min(last, 6)
+    rate = model.history[0]["learning_rate"]
+    words = ["--lr", str(rate), "--epochs", "6", "--jobs", "1", "--monitor", "val_accuracy"]
+    run("fit", "alone.h5", "--plugin", "my.py", "--data", "x.npy", *TUNE[:2], *words, "-q")
+    assert (folder / "alone.h5").read_bytes() == (folder / "m.h5").read_bytes()
+
+
+def test_a_search_with_a_plugin_that_was_changed_is_another_search(folder, capsys):
+    words = ["tune", "m.h5", "--plugin", "my.py", "--data", "x.npy", *TUNE, "--epochs", "1", "--journal", "j"]
+    run(*words, "-q")
+    (folder / "my.py").write_text((folder / "my.py").read_text() + "# changed")
+    assert refused(capsys, *words).startswith("--journal: j is of another search (plugins differs); ")
+
+
+def test_a_callback_that_ends_trials_before_their_first_epoch_is_told(folder, capsys):
+    text = "import dltool.plugin as d\n@d.CALLBACKS.register('never')\nclass Never(d.Callback):\n"
+    (folder / "never.py").write_text(f"{text}    def train_begin(self, run): run.stop = 'not today'\n")
+    line = refused(capsys, "tune", "m.h5", "--plugin", "never.py", "--data", "x.npy", *TUNE, "--epochs", "2", "-q")
+    assert line == "--try: trial 1 ended before its first epoch did: not today"
+    assert not (folder / "m.h5").exists()
+
+
+def test_a_callback_takes_part_in_every_round_and_the_model_remembers_its_plugin(folder, capsys):
+    (folder / "my.py").write_text((folder / "my.py").read_text() + COUNTING.replace("LAST", "99"))
+    random = np.random.default_rng(2)
+    labels = np.arange(600) % 2
+    rows = (random.normal(size=(600, 6)) + 3 * labels[:, None]).astype(np.float32)
+    for name, part in (("a", slice(0, 200)), ("v", slice(200, 400)), ("u", slice(400, 600))):
+        np.save(f"{name}.npy", rows[part])
+        np.save(f"{name}-y.npy", labels[part])
+    data = ["--data", "a.npy", "--labels", "a-y.npy", "--val", "v.npy", "--val-labels", "v-y.npy", "--jobs", "1", "-q"]
+    run("fit", "m.h5", "--arch", "mlp", "--epochs", "8", *data)
+    (folder / "u-y.npy").unlink()
+    pool = ["--unlabelled", "u.npy", "--threshold", "0.6", "--train-to", "new.h5", "--rounds", "2", "--epochs", "3"]
+    run("pseudo-label", "m.h5", "--plugin", "my.py", *pool, *data)
+    assert (folder / "epochs.txt").read_text().split()[:3] == ["1", "2", "3"]
+    assert read_with_plugin("new.h5").recipe["plugins"][0].startswith("my.py sha256:")
+    capsys.readouterr()
+    run("pseudo-label", "new.h5", *pool[:4], *[word for word in data if word != "-q"], "-o", "list.csv")
+    assert "trained with the plugin my.py, which is not given" in capsys.readouterr().err
+
+
 REMEMBERING = """
 import os, signal
 from dltool.plugin import CALLBACKS, Callback

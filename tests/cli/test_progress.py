@@ -9,6 +9,7 @@ import pytest
 from dltool.cli.console import Console
 from dltool.cli.progress import Counter, Progress, bar, duration, moving_line, rate_and_eta
 from dltool.training.callbacks import Events
+from dltool.training.waiting import Waiting
 
 
 class Terminal(io.StringIO):
@@ -44,8 +45,7 @@ def run_record(epochs=3, **values):
         "monitor": "val_loss",
         "best_epoch": None,
         "is_best": False,
-        "train_seconds": 0.0,
-        "waited_seconds": 0.0,
+        "waiting": Waiting(),
     }
     return SimpleNamespace(**{**record, **values})
 
@@ -110,8 +110,8 @@ def test_with_v_the_share_of_waiting_for_data_is_told_for_the_first_epoch_and_th
     console.verbose = True
     progress, waited, seconds = Progress(console), 0.0, 0.0
     for waited, seconds in epochs:
-        progress.epoch_end(run_record(waited_seconds=waited, train_seconds=seconds, logs=LOGS))
-    progress.finished(run_record(waited_seconds=waited, train_seconds=seconds))
+        progress.epoch_end(run_record(waiting=Waiting(seconds, waited), logs=LOGS))
+    progress.finished(run_record(waiting=Waiting(seconds, waited)))
     assert [line for line in err.getvalue().splitlines() if line.startswith("waited")] == said
 
 

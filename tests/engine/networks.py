@@ -115,6 +115,22 @@ def sequences() -> Graph:
     return b.graph(b.add(Dense(10, activation="softmax"), z))
 
 
+def both_ways() -> Graph:
+    """Bidirectional layers of both kinds in all ways of joining, with and without a mask, some against the time."""
+    b = GraphBuilder()
+    x = b.input((6, 5))
+    y = b.add(Bidirectional(LSTM(8, return_sequences=True)), x)
+    ways = [b.add(Bidirectional(GRU(5), merge_mode=mode), y) for mode in ("concat", "sum", "ave", "mul")]
+    ways.append(b.add(Bidirectional(LSTM(70, go_backwards=True), backward_layer=LSTM(70)), y))
+    masked = b.add(Masking(), b.add(ReLU(threshold=1.5), x))
+    for mode in ("concat", "sum", "ave", "mul"):
+        inner = LSTM(6, return_sequences=True, go_backwards=mode == "concat")
+        masked = b.add(Bidirectional(inner, merge_mode=mode), masked)
+        ways.append(b.add(Bidirectional(GRU(3, reset_after=mode == "sum"), merge_mode=mode), masked))
+    z = b.add(Dense(7, activation="tanh"), b.add(Concatenate(), *ways))
+    return b.graph(b.add(Dense(10, activation="softmax"), z))
+
+
 def decoder() -> Graph:
     """A dense layer reshaped to an image, which convolutions read with a border."""
     b = GraphBuilder()
@@ -157,6 +173,7 @@ NETWORKS = {
     "mixed": mixed,
     "mobile": mobile,
     "sequences": sequences,
+    "both_ways": both_ways,
     "reader": reader,
     "decoder": decoder,
 }

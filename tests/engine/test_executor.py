@@ -1,6 +1,7 @@
 """The fast executor against the plain one, its bits across lanes, and what it allocates."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ import pytest
 from dltool.engine.batch import Batch
 from dltool.engine.executor import Executor
 from dltool.engine.graph import GraphBuilder
-from dltool.engine.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, InputLayer
+from dltool.engine.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalMaxPooling2D,
+    InputLayer,
+    RandomHeight,
+    RandomWidth,
+)
 from dltool.engine.losses import loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import optimizer
@@ -71,7 +82,22 @@ def network_around(case: Case):
 
 
 def layer_cases():
-    return [case for case in CASES if not isinstance(case.layer, InputLayer) and all(case.shapes)]
+    trained = [case for case in CASES if not case.layer.refuses_training]
+    return [case for case in trained if not isinstance(case.layer, InputLayer) and all(case.shapes)]
+
+
+@pytest.mark.parametrize("layer", [RandomHeight(0.2), RandomWidth((0.1, 0.3))], ids=["height", "width"])
+def test_layers_that_change_the_size_of_images_in_training_predict_and_are_not_trained(layer):
+    b = GraphBuilder()
+    x = b.add(layer, b.input((4, 3, 2)))
+    graph = b.graph(b.add(Dense(2), b.add(GlobalMaxPooling2D(), x)))
+    batch = batch_for(graph, 3, classes=2)
+    with Executor(Model.build(graph), batch_size=3) as executor:
+        assert executor.forward(batch.inputs)[0].shape == (3, 2)
+    with pytest.raises(UsageError, match=r"layer 'random_(height|width)' .*train with --augment zoom=0.2 instead"):
+        run(Executor, graph, [batch])
+    b.nodes[x] = replace(b.nodes[x], inference=True)
+    run(Executor, b.graph(len(b.nodes) - 1), [batch])
 
 
 @pytest.mark.parametrize("case", layer_cases(), ids=str)

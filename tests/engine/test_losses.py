@@ -218,7 +218,7 @@ def test_loss_is_found_by_name_class_and_config():
     ("value", "message"),
     [
         ({"class_name": "CategoricalCrossentropy", "config": {"axis": 1}}, "axis=1 is not supported"),
-        ({"class_name": "Huber", "config": {"width": 1}}, "loss Huber: has no option 'width'; it has delta, reduction"),
+        ({"class_name": "Huber", "config": {"width": 1}}, "loss huber: has no option 'width'; it has delta, reduction"),
         ({"class_name": "Huber", "config": {"delta": 0}}, "delta is 0; give a number above 0"),
         ({"class_name": "MeanSquaredError", "config": {"reduction": "none"}}, "reduction 'none' is not supported"),
         ({"class_name": "BinaryCrossentropy", "config": {"label_smoothing": 2}}, "label_smoothing is 2"),

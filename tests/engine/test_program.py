@@ -59,7 +59,7 @@ def test_a_chain_of_convolutions_walks_a_few_rows_through_one_stage():
     first = stages[0]
     assert isinstance(first, ShardStage)
     kernels = [type(k).__name__ for group in first.groups for k, _ in group.phases]
-    assert kernels[:4] == ["InputKernel", "RescalingKernel", "ShardConvolution", "ShardConvolution"]
+    assert kernels[:4] == ["InputKernel", "RescalingKernel", "VerticalWinograd", "VerticalWinograd"]
     assert isinstance(stages[1], TileStage)
 
 

@@ -137,6 +137,15 @@ def test_a_creeping_start_does_not_pull_the_valley_down():
     assert creeping.valley == pytest.approx(flat.valley, rel=0.01)
 
 
+def test_a_lucky_first_batch_is_no_minimum():
+    losses = np.array([0.2, *[1.0] * 59])
+    weights = 0.9 ** np.arange(60)
+    smoothed = np.array([np.average(losses[step::-1], weights=weights[: step + 1]) for step in range(60)])
+    assert smoothed.argmin() == 0
+    with pytest.raises(ShortError, match=r"no usable range: the loss falls from 0\.9333 to "):
+        suggest(RangeTest(sweep_rates(1e-7, 10.0, 60), losses, smoothed))
+
+
 def test_a_restless_beginning_is_left_out():
     test = curve((0, 2.3), (30, 2.3), (50, 0.6))
     test.smoothed[:3] = [4.0, 2.5, 2.3]

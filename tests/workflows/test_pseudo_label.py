@@ -127,6 +127,10 @@ def test_fit_takes_the_list_as_extra_rows(world, tmp_path):
         for path in (world / "m.h5", tmp_path / "n.h5")
     )
     assert new >= old - 0.02
+    again = replace(settings(world, val=(), min_precision=0.8), model=str(tmp_path / "n.h5"))
+    assert sum(found.precision.total for found in pseudo_label.run(again).classes) <= 36
+    with pytest.raises(UsageError, match=r"--val: missing, and .*n.h5 was not trained on this --data"):
+        pseudo_label.run(replace(again, data=DataSettings((str(world / "val"),))))
 
 
 def test_a_cap_keeps_the_surest_of_each_class(world):

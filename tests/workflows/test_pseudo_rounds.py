@@ -157,6 +157,7 @@ def test_what_fit_held_out_is_held_out_again(world, tmp_path):
     pseudo_rounds.run(wanted)
     old, new = (read(str(tmp_path / name)).split for name in ("m.h5", "n.h5"))
     assert new.pop("extra") > 0
+    assert new.pop("data") == read(str(tmp_path / "m.h5")).fingerprint
     assert old == new and new["seed"] == 3 and new["validation"] == 36
 
 

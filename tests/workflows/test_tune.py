@@ -139,6 +139,18 @@ def test_a_trial_whose_file_is_gone_begins_anew_and_comes_to_the_same(tmp_path, 
     assert (tmp_path / "m.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
+def test_in_the_folder_of_the_trials_only_what_the_search_wrote_is_removed(tmp_path, rows):
+    folder = tmp_path / "j.jsonl.trials"
+    folder.mkdir()
+    (folder / "sub").mkdir()
+    theirs = {"notes.txt", "trial-best.h5", "trial-1.h5.bak", ".trial-1.h5.lock", "sub/trial-1.h5"}
+    ours = {"trial-1.h5", "trial-77.h5", ".trial-3.h5.0badcafe.17.0badcafe.dltool-tmp"}
+    for name in theirs | ours:
+        (folder / name).write_text("precious")
+    tune.run(settings(tmp_path / "m.h5", rows, trials=1, epochs=1, journal=tmp_path / "j.jsonl"))
+    assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == theirs
+
+
 def test_another_search_in_the_journal_is_refused_and_force_begins_anew(tmp_path, rows):
     wanted = settings(tmp_path / "m.h5", rows, trials=2, epochs=1, journal=tmp_path / "j.jsonl")
     tune.run(wanted)

@@ -38,6 +38,19 @@ WHOLE_SHARD = 0
 Run = Callable[[], None]
 
 
+def chain(*runs: Run | None) -> Run:
+    """One function that calls the given ones in order."""
+    calls = tuple(run for run in runs if run is not None)
+    if len(calls) == 1:
+        return calls[0]
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
 def share(count: int, lane: int, num_lanes: int) -> range:
     """Which of ``count`` pieces a lane takes."""
     return range(count * lane // num_lanes, count * (lane + 1) // num_lanes)
@@ -89,6 +102,7 @@ class Site:
         exact: no algorithm whose rounding errors exceed a direct computation's.
         relu: apply max(0, .) to the output; the output's sign then tells the gradient.
         ceiling: the relu's upper limit; below infinity in inference only.
+        adds: add input 1 to the output, before the relu; in inference only.
         relu_gradient_done: who wrote ``dy`` has already multiplied by the relu's gradient.
         masks_input: multiply dx by the gradient of the relu that made x.
         weights: views of the store, in Keras's order.
@@ -118,6 +132,7 @@ class Site:
     gradients: tuple[np.ndarray | None, ...] = ()
     relu: bool = False
     ceiling: float = math.inf
+    adds: bool = False
     relu_gradient_done: bool = False
     masks_input: bool = False
     trains_weights: bool = False
@@ -180,6 +195,8 @@ class Kernel:
 
     fuses_relu = False
     """True when ``site.relu`` is honoured."""
+    fuses_sum = False
+    """True when ``site.adds`` is honoured."""
     sums_shards = True
     """True when weight gradients are sums per shard in ``site.partials``; False: written into ``site.gradients``."""
     can_mask_input = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import NO_PADDING, Padding, Piece
-from dltool.engine.kernels.base import NUM_TILES, Phase, Run, Site
-from dltool.engine.kernels.convolution import ConvolutionKernel, chain, product_into
-from dltool.engine.kernels.products import bind_product
+from dltool.engine.kernels.base import NUM_TILES, Phase, Run, Site, chain
+from dltool.engine.kernels.convolution import ConvolutionKernel
+from dltool.engine.kernels.products import bind_product, product_into
 from dltool.engine.kernels.taps import Taps
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.memory import shared_zeros

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dltool.engine.kernels import small_maps, vertical_winograd, winograd
+from dltool.engine.kernels import shared_winograd, small_maps, vertical_winograd, winograd
 from dltool.engine.kernels.base import Kernel, Site, planner
 from dltool.engine.kernels.batch_convolution import BatchConvolution
 from dltool.engine.kernels.convolution import ShardConvolution
@@ -22,6 +22,8 @@ def plan_convolution(site: Site) -> Kernel | None:
     """Grouped convolutions run their reference."""
     if site.layer.groups != 1:
         return None
+    if not site.exact and shared_winograd.suits(site):
+        return shared_winograd.SharedWinograd(site)
     if small_maps.suits(site):
         return small_maps.SmallMapConvolution(site)
     activations = site.batch_size * max(math.prod(site.input_shapes[0]), math.prod(site.output_shape))

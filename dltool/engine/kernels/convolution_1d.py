@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
-from dltool.engine.kernels.convolution import COLUMN_BYTES, FREE_ROWS, chain
+from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain, planner
+from dltool.engine.kernels.convolution import COLUMN_BYTES, FREE_ROWS
 from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import ones, relu, relu_gradient
 from dltool.engine.layers.convolution_nd import Conv1D

@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import NUM_TILES, Kernel, Phase, Run, Site, planner
-from dltool.engine.kernels.convolution import chain, product_into
-from dltool.engine.kernels.products import bind_product
+from dltool.engine.kernels.base import NUM_TILES, Kernel, Phase, Run, Site, chain, planner
+from dltool.engine.kernels.products import bind_product, product_into
 from dltool.engine.kernels.tricks import ones, relu, relu_gradient
 from dltool.engine.layers.core import Dense
 
@@ -54,14 +53,14 @@ class DenseKernel(Kernel):
 
     def bind_forward(self, piece: Piece) -> Run:
         """A tile of columns."""
-        return self.bind_product(piece, slice(None), piece.span(self.site.output_shape[-1]))
+        return self.bind_part(piece, slice(None), piece.span(self.site.output_shape[-1]))
 
     def bind_rows(self, piece: Piece) -> Run | None:
         """A tile of rows, where columns are too few to cut."""
         rows = piece.span(len(piece))
-        return self.bind_product(piece, rows, slice(None)) if rows.start < rows.stop else None
+        return self.bind_part(piece, rows, slice(None)) if rows.start < rows.stop else None
 
-    def bind_product(self, piece: Piece, rows: slice, part: slice) -> Run:
+    def bind_part(self, piece: Piece, rows: slice, part: slice) -> Run:
         site = self.site
         x, kernel = site.x[0].interior(piece)[rows], site.weights[0][:, part]
         y, fused, ceiling = site.y.interior(piece)[rows, part], site.relu, site.ceiling

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Padding, Piece
-from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
-from dltool.engine.kernels.convolution import ConvolutionKernel, chain
+from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain, planner
+from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.taps import Taps
 from dltool.engine.kernels.tricks import merged_rows
 from dltool.engine.layers.convolution import DepthwiseConv2D
@@ -26,6 +26,7 @@ class DepthwiseKernel(ConvolutionKernel):
     """y[p, c] = sum over the taps t of x[p + t, c] * kernel[t, c]."""
 
     needs_flipped = False
+    fuses_sum = False
 
     def __init__(self, site: Site):
         super().__init__(site)

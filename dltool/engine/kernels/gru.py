@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Kernel, Run, Site, planner
-from dltool.engine.kernels.convolution import chain, product_into
+from dltool.engine.kernels.base import Kernel, Run, Site, chain, planner
+from dltool.engine.kernels.products import product_into
 from dltool.engine.kernels.recurrent import HALF, ONE, WalkKernel, is_usual
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import GRU
@@ -28,10 +28,8 @@ class GRUKernel(WalkKernel):
         super().__init__(site)
         self.inner = shared_zeros((self.steps * site.batch_size, self.units))
 
-    def bind_forward(self, piece: Piece) -> Run | None:
-        total, u, rows = len(piece), self.units, piece.span(len(piece))
-        if rows.start == rows.stop:
-            return None
+    def bind_walk(self, piece: Piece, rows: slice) -> Run:
+        total, u = len(piece), self.units
         gates, inner = (self.of_batch(kept, total)[:, rows] for kept in (self.gates, self.inner))
         states = self.of_batch(self.states, total, self.steps + 1)[:, rows]
         product = piece.temp("gru product", (states.shape[1], self.width))
@@ -52,7 +50,7 @@ class GRUKernel(WalkKernel):
                 if stays is not None:
                     np.copyto(new, h, where=stays)
 
-        return chain(*self.bind_inputs(piece, rows), run, self.bind_outputs(piece, rows))
+        return chain(*self.bind_inputs(piece, rows), run)
 
     def after_step(self, product: np.ndarray):
         """One step's gates from ``z``, where r multiplies c's finished product with the state."""
@@ -92,16 +90,13 @@ class GRUKernel(WalkKernel):
 
         return advance
 
-    def bind_backward(self, piece: Piece) -> Run | None:
-        total, rows = len(piece), piece.span(len(piece))
-        if rows.start == rows.stop:
-            return None
+    def bind_walk_back(self, piece: Piece, rows: slice, dy: np.ndarray) -> Run:
+        total, sequences = len(piece), self.site.layer.return_sequences
         gates, inner = (self.of_batch(kept, total)[:, rows] for kept in (self.gates, self.inner))
         states = self.of_batch(self.states, total, self.steps + 1)[:, rows]
         count, u = gates.shape[1], self.units
         dh, held = (piece.temp(f"gru {name}", (count, u)) for name in ("dh", "held"))
         dz = piece.temp("gru dz", (count, self.width))
-        dy, sequences = self.site.dy.interior(piece)[rows], self.site.layer.return_sequences
         off = self.off_of(total, rows)
         retreat = self.after_back(count, piece) if self.reset_after else self.before_back(count, piece)
         walk = [
@@ -122,7 +117,7 @@ class GRUKernel(WalkKernel):
                 if stays is not None:
                     np.copyto(dh, held, where=stays)
 
-        return chain(run, self.bind_dx(piece, rows))
+        return run
 
     def candidate_back(self, dh: np.ndarray, dz: np.ndarray, gates: np.ndarray, h: np.ndarray) -> None:
         """The gradients of u and c before their activations into ``dz``, and dh times u."""
@@ -209,4 +204,4 @@ def sigmoid(z: np.ndarray) -> None:
 
 @planner(GRU)
 def plan_gru(site: Site) -> Kernel | None:
-    return GRUKernel(site) if is_usual(site) else None
+    return GRUKernel(site) if is_usual(site) and not site.layer.zero_output_for_mask else None

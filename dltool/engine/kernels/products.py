@@ -22,7 +22,7 @@ import numpy as np
 
 from dltool.engine.blas import blas_name
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Run
+from dltool.engine.kernels.base import Run, chain
 
 CORES = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
 """OpenBLAS's kernels that multiply small matrices in place."""
@@ -65,22 +65,43 @@ def bind_product(a: np.ndarray, b: np.ndarray, out: np.ndarray, piece: Piece) ->
         return lambda: np.matmul(a, b, out=out)
     parts = -(-depth // block[2])
     if parts == 1:
-        return _run(list(_blocks(a, b, out, block)))
+        return bind_products(list(_blocks(a, b, out, block)))
     if parts * rows * columns > MOST_SUMMED:
         return lambda: np.matmul(a, b, out=out)
     if a.ndim > 2:
-        return _each([bind_product(*operands, piece) for operands in zip(a, b, out, strict=True)])
+        return chain(*(bind_product(*operands, piece) for operands in zip(a, b, out, strict=True)))
     return _product_of_parts(a, b, out, block, piece)
+
+
+def bind_products(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
+    """A function: ``out = a @ b`` for each (a, b, out) in turn.
+
+    Of stacks the last rows follow each other while a block of b's columns is in cache (order C keeps numpy to that).
+    """
+
+    def run() -> None:
+        for a, b, out in calls:
+            np.matmul(a, b, out=out, order="C")
+
+    return run
+
+
+def product_into(a: np.ndarray, b: np.ndarray, out: np.ndarray, accumulate: bool, piece: Piece) -> list[Run | None]:
+    """``out = a @ b``, or ``out += a @ b`` for the later calls of a shared layer."""
+    if not accumulate:
+        return [bind_product(a, b, out, piece)]
+    part = piece.temp("weight_part", out.shape)
+    return [bind_product(a, b, part, piece), lambda: np.add(out, part, out=out)]
 
 
 def block_of(rows: int, depth: int, columns: int, a_transposed: bool, b_transposed: bool) -> Block | None:
     """The blocks that a product is cut into; None: it is faster whole."""
-    wide = _even_part(columns, MOST_COLUMNS)
+    wide = even_part(columns, MOST_COLUMNS)
     if a_transposed:
         parts = -(-depth // (MOST_WORK // (32 * wide)))
         return min(rows, 32), wide, -(-depth // parts)
     if b_transposed:
-        if not 256 <= depth <= 960 or rows > 256:
+        if not 128 <= depth <= 960 or rows > 256:
             return None
         return min(rows, MOST_RESULTS // wide // 8 * 8), wide, depth
     longest = -(-depth // -(-depth // 1024))
@@ -91,7 +112,12 @@ def is_transposed(matrix: np.ndarray) -> bool:
     return matrix.strides[-1] != matrix.itemsize
 
 
-def _even_part(size: int, most: int) -> int:
+def equal_part(size: int, most: int) -> int:
+    """The size of equal parts of at most ``most``."""
+    return -(-size // -(-size // most))
+
+
+def even_part(size: int, most: int) -> int:
     """The size of equal parts of at most ``most``, a multiple of a vector's 16 where it is not the whole."""
     parts = -(-size // most)
     return size if parts == 1 else min(most, -(-size // parts // 16) * 16)
@@ -105,7 +131,7 @@ def _product_of_parts(a: np.ndarray, b: np.ndarray, out: np.ndarray, block: Bloc
     calls = []
     for part, start in zip(parts, starts, strict=True):
         calls += _blocks(a[:, start : start + longest], b[start : start + longest], part, block)
-    run = _run(calls)
+    run = bind_products(calls)
 
     def run_and_add() -> None:
         run()
@@ -119,8 +145,8 @@ def _blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Stacks (a, b, out) of equal blocks: the inner ones, then those at the lower and right edges."""
     high, wide, _ = block
-    for top, bottom, height in _cuts(a.shape[-2], high):
-        for left, right, width in _cuts(b.shape[-1], wide):
+    for top, bottom, height in cuts(a.shape[-2], high):
+        for left, right, width in cuts(b.shape[-1], wide):
             counts = ((right - left) // width, (bottom - top) // height)
             yield (
                 _stack(a[..., top:bottom, :], counts, (0, height), (height, a.shape[-1])),
@@ -129,7 +155,7 @@ def _blocks(
             )
 
 
-def _cuts(size: int, part: int) -> list[tuple[int, int, int]]:
+def cuts(size: int, part: int) -> list[tuple[int, int, int]]:
     """(start, stop, size of parts): what whole parts cover, and the rest."""
     whole = size - size % part
     return [cut for cut in ((0, whole, part), (whole, size, size - whole)) if cut[0] < cut[1]]
@@ -140,21 +166,3 @@ def _stack(matrix: np.ndarray, counts: tuple[int, int], steps: tuple[int, int], 
     *lead, down, across = matrix.strides
     strides = (*lead, steps[0] * across, steps[1] * down, down, across)
     return np.lib.stride_tricks.as_strided(matrix, (*matrix.shape[:-2], *counts, *shape), strides)
-
-
-def _run(calls: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Run:
-    """Blocks of rows follow each other while a block of b's columns is in cache (order C keeps numpy to that)."""
-
-    def run() -> None:
-        for a, b, out in calls:
-            np.matmul(a, b, out=out, order="C")
-
-    return run
-
-
-def _each(runs: list[Run]) -> Run:
-    def run() -> None:
-        for call in runs:
-            call()
-
-    return run

@@ -19,10 +19,9 @@ from __future__ import annotations
 import numpy as np
 
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
-from dltool.engine.kernels.convolution import chain, product_into
+from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain, planner
 from dltool.engine.kernels.dense import num_tiles
-from dltool.engine.kernels.products import bind_product
+from dltool.engine.kernels.products import bind_product, product_into
 from dltool.engine.kernels.tricks import ones
 from dltool.engine.layers.recurrent import LSTM
 from dltool.engine.memory import shared_zeros
@@ -100,15 +99,23 @@ class WalkKernel(Kernel):
         """Per step which rows (rows, 1) stay as they are; None without a mask."""
         return [None] * self.steps if self.off is None else list(self.of_batch(self.off, total)[:, rows])
 
-    def bind_outputs(self, piece: Piece, rows: slice) -> Run:
-        """The states after all steps, or after the last."""
-        y = self.site.y.interior(piece)[rows]
-        states = self.of_batch(self.states, len(piece), self.steps + 1)[1:, rows]
-        if self.site.layer.return_sequences:
-            taken = states.swapaxes(0, 1)
-            return lambda: np.copyto(y, taken)
-        last = states[-1]
-        return lambda: np.copyto(y, last)
+    def outputs(self, total: int, rows: slice) -> np.ndarray:
+        """The states after all steps (rows, steps, units) in the order of the walk, or after the last (rows, units)."""
+        states = self.of_batch(self.states, total, self.steps + 1)[1:, rows]
+        return states.swapaxes(0, 1) if self.site.layer.return_sequences else states[-1]
+
+    def bind_forward(self, piece: Piece) -> Run | None:
+        rows = piece.span(len(piece))
+        if rows.start == rows.stop:
+            return None
+        y, found = self.site.y.interior(piece)[rows], self.outputs(len(piece), rows)
+        return chain(self.bind_walk(piece, rows), lambda: np.copyto(y, found))
+
+    def bind_backward(self, piece: Piece) -> Run | None:
+        rows = piece.span(len(piece))
+        if rows.start == rows.stop:
+            return None
+        return chain(self.bind_walk_back(piece, rows, self.site.dy.interior(piece)[rows]), self.bind_dx(piece, rows))
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("tile", self.bind_forward, frozenset({"x", "y"}), num_tiles=self.row_tiles, needs_all=True)]
@@ -134,10 +141,12 @@ class WalkKernel(Kernel):
             return chain(multiply, lambda: np.add(target, dx, out=target))
         return chain(multiply, lambda: np.copyto(target, dx))
 
-    def bind_forward(self, piece: Piece) -> Run | None:
+    def bind_walk(self, piece: Piece, rows: slice) -> Run:
+        """Some rows of the batch through the sequence, into ``states``."""
         raise NotImplementedError
 
-    def bind_backward(self, piece: Piece) -> Run | None:
+    def bind_walk_back(self, piece: Piece, rows: slice, dy: np.ndarray) -> Run:
+        """The same rows back, from the gradient of ``outputs`` to that of the gates before their activations."""
         raise NotImplementedError
 
     def bind_weights(self, piece: Piece) -> Run:
@@ -160,10 +169,8 @@ class LSTMKernel(WalkKernel):
         """Views of i, f, the candidate g and o."""
         return [z[:, k * self.units : (k + 1) * self.units] for k in range(4)]
 
-    def bind_forward(self, piece: Piece) -> Run | None:
-        total, rows = len(piece), piece.span(len(piece))
-        if rows.start == rows.stop:
-            return None
+    def bind_walk(self, piece: Piece, rows: slice) -> Run:
+        total = len(piece)
         gates, shown = (self.of_batch(kept, total)[:, rows] for kept in (self.gates, self.shown))
         states, cells = (self.of_batch(kept, total, self.steps + 1)[:, rows] for kept in (self.states, self.cells))
         product, more = (
@@ -199,20 +206,17 @@ class LSTMKernel(WalkKernel):
                     np.copyto(new_h, h, where=stays)
                     np.copyto(new_c, c, where=stays)
 
-        return chain(*self.bind_inputs(piece, rows), run, self.bind_outputs(piece, rows))
+        return chain(*self.bind_inputs(piece, rows), run)
 
-    def bind_backward(self, piece: Piece) -> Run | None:
+    def bind_walk_back(self, piece: Piece, rows: slice, dy: np.ndarray) -> Run:
         """``dh`` and ``dc`` go from step to step; the gradient before the activations replaces the gates."""
-        total, rows = len(piece), piece.span(len(piece))
-        if rows.start == rows.stop:
-            return None
+        total, sequences = len(piece), self.site.layer.return_sequences
         gates, shown = (self.of_batch(kept, total)[:, rows] for kept in (self.gates, self.shown))
         cells = self.of_batch(self.cells, total, self.steps + 1)[:, rows]
         count, u = gates.shape[1], self.units
         dh, dc, more, held_h, held_c = (piece.temp(f"lstm back {k}", (count, u)) for k in range(5))
         dz, slope = (piece.temp(f"lstm {name}", (count, self.width)) for name in ("dz", "slope"))
         (di, df, dg, do), candidate = self.gates_of(dz), self.gates_of(slope)[2]
-        dy, sequences = self.site.dy.interior(piece)[rows], self.site.layer.return_sequences
         off = self.off_of(total, rows)
         walk = [
             (
@@ -257,7 +261,7 @@ class LSTMKernel(WalkKernel):
                     np.copyto(dh, held_h, where=stays)
                     np.copyto(dc, held_c, where=stays)
 
-        return chain(run, self.bind_dx(piece, rows))
+        return run
 
     def bind_weights(self, piece: Piece) -> Run:
         site, total, add = self.site, len(piece), self.site.accumulates
@@ -276,10 +280,10 @@ def is_usual(site: Site) -> bool:
     """The usual activations on sequences, maybe masked; with states or dropout a layer runs its reference."""
     layer = site.layer
     usual = layer.activation == "tanh" and layer.recurrent_activation == "sigmoid"
-    special = layer.stateful or layer.return_state or len(site.input_shapes) > 1 or layer.zero_output_for_mask
+    special = layer.stateful or layer.return_state or len(site.input_shapes) > 1
     return usual and not special and not (site.in_training and layer.is_random)
 
 
 @planner(LSTM)
 def plan_lstm(site: Site) -> Kernel | None:
-    return LSTMKernel(site) if is_usual(site) else None
+    return LSTMKernel(site) if is_usual(site) and not site.layer.zero_output_for_mask else None

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from dltool.engine.constraints import Constraint, constraint
 from dltool.engine.initializers import Initializer, initializer
-from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
+from dltool.engine.layers.base import (
+    LAYERS,
+    Array,
+    Backward,
+    Call,
+    Layer,
+    Shape,
+    WeightSpec,
+    normalize,
+    one_axis_or_more,
+)
 from dltool.engine.regularizers import Regularizer, regularizer
 from dltool.errors import UsageError
 
@@ -109,10 +119,7 @@ class Softmax(Layer):
     keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        axis: Any = self.axis
-        if isinstance(axis, list | tuple):
-            axis = int(axis[0]) if len(axis) == 1 else tuple(int(a) for a in axis)
-        normalize(self, axis=axis)
+        normalize(self, axis=one_axis_or_more(self.axis))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         on = None

@@ -103,6 +103,9 @@ class Layer:
     is_random: ClassVar[bool] = False
     """True when training draws random numbers from ``call.stream``."""
 
+    refuses_training: ClassVar[str] = ""
+    """Why no network with this layer is trained, and what to do; empty for all others."""
+
     @property
     def trains_differently(self) -> bool:
         """True when the layer computes something else in training than at inference."""
@@ -144,6 +147,13 @@ def pair(value: int | tuple[int, int] | list[int]) -> tuple[int, int]:
         return int(value), int(value)
     first, second = value
     return int(first), int(second)
+
+
+def one_axis_or_more(axis: int | tuple[int, ...] | list[int]) -> int | tuple[int, ...]:
+    """A Keras axis: a list of one means that one."""
+    if not isinstance(axis, list | tuple):
+        return axis
+    return int(axis[0]) if len(axis) == 1 else tuple(int(a) for a in axis)
 
 
 def normalize(layer: Layer, /, **values: Any) -> None:

@@ -289,12 +289,20 @@ class RandomCrop(Resampled):
 
 @dataclass(frozen=True)
 class RandomSize(RandomImage):
-    """Images of another height or width in each batch of Keras 2; here they stay as they are."""
+    """Images of another height or width in each batch of Keras 2; at inference they stay as they are.
+
+    Deviation: a network with it predicts and gives features, but is not trained. What the layer is for is the change of
+    size: stretched and brought back to one size, an image would only be blurred.
+    """
 
     factor: float | tuple[float, float]
     interpolation: str = "bilinear"
 
     is_random: ClassVar[bool] = False
+    refuses_training: ClassVar[str] = (
+        "gives the images of each batch another size in training, and dltool plans a training for one size; save the "
+        "model in Keras without the layer, and train with --augment zoom=0.2 instead"
+    )
 
     def __post_init__(self) -> None:
         normalize(self, factor=drawn_range("factor", self.factor))
@@ -306,16 +314,10 @@ class RandomSize(RandomImage):
 @LAYERS.register("RandomHeight")
 @dataclass(frozen=True)
 class RandomHeight(RandomSize):
-    """Passes images on; it is read and kept for Keras 2, which in training stretches a batch to a random height.
-
-    Deviation: training does not stretch either, because the buffers of a run are planned for one size of images.
-    """
+    """Passes images on; Keras 2 stretches each batch of a training to a random height, which dltool refuses to do."""
 
 
 @LAYERS.register("RandomWidth")
 @dataclass(frozen=True)
 class RandomWidth(RandomSize):
-    """Passes images on; it is read and kept for Keras 2, which in training stretches a batch to a random width.
-
-    Deviation: training does not stretch either, because the buffers of a run are planned for one size of images.
-    """
+    """Passes images on; Keras 2 stretches each batch of a training to a random width, which dltool refuses to do."""

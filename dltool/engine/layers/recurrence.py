@@ -74,6 +74,11 @@ class Recurrent(Layer):
         return self.return_sequences and not self.return_state
 
     @property
+    def num_states_given(self) -> int:
+        """How many states the output has behind it."""
+        return self.num_states if self.return_state else 0
+
+    @property
     def state_sizes(self) -> tuple[Shape, ...]:
         return ((self.units,),) * self.num_states if self.stateful else ()
 
@@ -83,6 +88,12 @@ class Recurrent(Layer):
             return (sequence[0], self.units) if self.return_sequences else (self.units,)
         steps = sequence[0] if self.return_sequences else 1
         return (None if steps is None else steps + self.num_states, self.units)
+
+    def mask_shape(self, shape: Any, masks: tuple[Shape | None, ...]) -> Shape | None:
+        return mask_of_outputs(self, masks)
+
+    def output_mask(self, x: Any, masks: tuple[Array | None, ...]) -> Array:
+        return with_states_on(masks[0], self.num_states_given)
 
     def weight_specs(self, shape: Any) -> tuple[WeightSpec, ...]:
         width, features = self.num_gates * self.units, first_shape(shape)[-1]
@@ -179,6 +190,18 @@ def walk(layer: Recurrent, x: Any, weights: tuple[Array, ...], call: Call) -> tu
         return (dx if isinstance(x, tuple) else dsequence), (dkernel, *dothers)
 
     return y, backward
+
+
+def mask_of_outputs(layer: Any, masks: tuple[Shape | None, ...]) -> Shape | None:
+    """The shape of a recurrent layer's output mask: the sequence's own, and behind it the states, if there are any."""
+    if not masks or masks[0] is None or not layer.return_sequences:
+        return None
+    return (masks[0][0] + layer.num_states_given,)
+
+
+def with_states_on(mask: Array, count: int) -> Array:
+    """A sequence's mask (rows, steps) with ``count`` states behind it, which always count."""
+    return np.concatenate([mask, np.ones((len(mask), count), bool)], 1)
 
 
 def dropout_factors(layer: Recurrent, sequence: Array, call: Call) -> tuple[Any, Any]:

@@ -243,39 +243,59 @@ class GRU(Recurrent):
 @LAYERS.register("Part")
 @dataclass(frozen=True)
 class Part(Layer):
-    """One of the outputs of a layer with ``return_state``: 0 its usual output, 1 and up its states.
+    """One of the outputs of a layer that has several: 0 its usual output, 1 and up its states.
 
     Not a Keras layer: there a call has several outputs, and model files are written so. ``count`` is the number of
     states, ``sequences`` says whether output 0 is a sequence, ``size`` is the width where it is not the layer's.
+    ``pair``: the usual output is two side by side, 0 and 1, and the states start at 2.
     """
 
     index: int
     count: int = 1
     sequences: bool = False
     size: int | None = None
+    pair: bool = False
 
     is_part: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.index <= self.count:
-            raise UsageError(f"index is {self.index}; the layer before has outputs 0 to {self.count}")
+        last = self.count + self.pair
+        if not 0 <= self.index <= last:
+            raise UsageError(f"index is {self.index}; the layer before has outputs 0 to {last}")
+
+    @property
+    def is_state(self) -> bool:
+        return self.index > self.pair
 
     def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 2:
+        if len(shape) != (2 if self.sequences or self.count else 1):
             raise UsageError(f"takes the outputs of a layer with return_state, but gets {describe(shape)}")
-        width = shape[1] if self.size is None else self.size
-        if self.index or not self.sequences:
+        width = shape[-1] if self.size is None else self.size
+        if self.is_state:
+            return (width,)
+        width = width // 2 if self.pair else width
+        if not self.sequences:
             return (width,)
         return (None if shape[0] is None else shape[0] - self.count, width)
 
-    def _place(self) -> Any:
-        width = slice(None, self.size)
-        if self.index == 0:
-            return (slice(None), slice(None, -self.count) if self.sequences else 0, width)
-        return (slice(None), self.index - self.count - 1, width)
+    def mask_shape(self, shape: Any, masks: tuple[Shape | None, ...]) -> Shape | None:
+        if not masks or masks[0] is None or self.is_state or not self.sequences:
+            return None
+        return (masks[0][0] - self.count,)
+
+    def output_mask(self, x: Any, masks: tuple[Array | None, ...]) -> Array:
+        return masks[0][:, : masks[0].shape[1] - self.count]
+
+    def _place(self, width: int) -> Any:
+        if self.is_state:
+            return (slice(None), self.index - self.pair - self.count - 1, slice(None, self.size))
+        half = width // 2
+        columns = slice(self.index * half, (self.index + 1) * half) if self.pair else slice(None, self.size)
+        rows = (slice(None, -self.count or None),) if self.sequences else (0,) if self.count else ()
+        return (slice(None), *rows, columns)
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
-        place = self._place()
+        place = self._place(x.shape[-1])
 
         def backward(dy: Array) -> tuple[Array, tuple]:
             dx = np.zeros_like(x)

@@ -9,7 +9,17 @@ import numpy as np
 
 from dltool.engine.constraints import Constraint, constraint
 from dltool.engine.initializers import Initializer, initializer
-from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
+from dltool.engine.layers.base import (
+    LAYERS,
+    Array,
+    Backward,
+    Call,
+    Layer,
+    Shape,
+    WeightSpec,
+    normalize,
+    one_axis_or_more,
+)
 from dltool.engine.layers.core import positive
 from dltool.engine.regularizers import Regularizer, regularizer
 from dltool.errors import UsageError
@@ -22,10 +32,7 @@ class RowNormalization(Layer):
     keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        axis: Any = self.axis
-        if isinstance(axis, list | tuple):
-            axis = int(axis[0]) if len(axis) == 1 else tuple(int(a) for a in axis)
-        normalize(self, axis=axis, epsilon=float(self.epsilon))
+        normalize(self, axis=one_axis_or_more(self.axis), epsilon=float(self.epsilon))
         for name in ("beta", "gamma"):
             normalize(
                 self,
@@ -161,10 +168,7 @@ class UnitNormalization(Layer):
     keeps_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        axis: Any = self.axis
-        if isinstance(axis, list | tuple):
-            axis = int(axis[0]) if len(axis) == 1 else tuple(int(a) for a in axis)
-        normalize(self, axis=axis)
+        normalize(self, axis=one_axis_or_more(self.axis))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         y, back = unit_length(x, self.axis)

@@ -9,10 +9,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, describe, normalize
-from dltool.engine.layers.recurrence import Recurrent, checked_sequence, first_shape, walk
+from dltool.engine.layers.recurrence import (
+    Recurrent,
+    checked_sequence,
+    first_shape,
+    mask_of_outputs,
+    walk,
+    with_states_on,
+)
 from dltool.errors import UsageError
 
-MERGE_MODES = ("concat", "sum", "ave", "mul")
+MERGE_MODES = ("concat", "sum", "ave", "mul", None)
 
 
 @LAYERS.register("TimeDistributed", "timedist")
@@ -71,13 +78,15 @@ class Bidirectional(Layer):
 
     The backward layer is the same with ``go_backwards`` turned over, unless ``backward_layer`` is given. With
     ``return_sequences`` its output is put back into the order of time, and masked steps give zeros.
-    ``merge_mode``: concat, sum, ave or mul (Keras's None, two outputs, is not supported).
+    ``merge_mode``: concat, sum, ave, mul, or None: both outputs side by side, of which ``Part`` takes out one.
+    With ``return_state`` the last states of the forward layer and those of the backward layer follow along the first
+    axis, filled up with zeros to the output's width; ``Part`` takes one out.
     Weights: all of the forward layer, then all of the backward layer.
     Source: Schuster and Paliwal, "Bidirectional recurrent neural networks", 1997.
     """
 
     layer: Layer | dict
-    merge_mode: str = "concat"
+    merge_mode: str | None = "concat"
     backward_layer: Layer | dict | None = None
 
     may_join: ClassVar[bool] = True
@@ -97,9 +106,7 @@ class Bidirectional(Layer):
         forward, backward = (replace(layer, zero_output_for_mask=zeros) for layer in (forward, backward))
         normalize(self, layer=forward, backward_layer=backward)
         if self.merge_mode not in MERGE_MODES:
-            raise UsageError(f"merge_mode {self.merge_mode!r} is not supported; use {', '.join(MERGE_MODES)}")
-        if forward.return_state:
-            raise UsageError("return_state inside a Bidirectional is not supported; leave it out")
+            raise UsageError(f"merge_mode {self.merge_mode!r} is not supported; use concat, sum, ave or mul")
 
     @property
     def is_mirrored(self) -> bool:
@@ -115,13 +122,32 @@ class Bidirectional(Layer):
         return self.layer.keeps_mask
 
     @property
+    def return_sequences(self) -> bool:
+        return self.layer.return_sequences
+
+    @property
+    def num_states_given(self) -> int:
+        """How many states the output has behind it."""
+        return self.layer.num_states_given + self.backward_layer.num_states_given
+
+    def mask_shape(self, shape: Any, masks: tuple[Shape | None, ...]) -> Shape | None:
+        return mask_of_outputs(self, masks)
+
+    def output_mask(self, x: Any, masks: tuple[Array | None, ...]) -> Array:
+        return with_states_on(masks[0], self.num_states_given)
+
+    @property
     def state_sizes(self) -> tuple[Shape, ...]:
         return (*self.layer.state_sizes, *self.backward_layer.state_sizes)
 
     def output_shape(self, shape: Any) -> Shape:
         count = self.layer.num_states + self.backward_layer.num_states
-        found = self.layer.output_shape(checked_sequence(shape, count, self.layer.units))
-        return (*found[:-1], 2 * found[-1]) if self.merge_mode == "concat" else found
+        sequence = checked_sequence(shape, count, self.layer.units)
+        width = 2 * self.layer.units if self.merge_mode in ("concat", None) else self.layer.units
+        if not self.num_states_given:
+            return (sequence[0], width) if self.return_sequences else (width,)
+        steps = sequence[0] if self.return_sequences else 1
+        return (None if steps is None else steps + self.num_states_given, width)
 
     def weight_specs(self, shape: Any) -> tuple[WeightSpec, ...]:
         sequence = first_shape(shape)
@@ -131,21 +157,18 @@ class Bidirectional(Layer):
         )
 
     def forward(self, x: Any, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
-        sequences = self.layer.return_sequences
         (first, first_call), (second, second_call) = self._both(x, call)
-        half = len(weights) // 2
+        half = len(self.layer.weight_specs((first[0] if isinstance(first, tuple) else first).shape[1:]))
         ahead, ahead_back = walk(self.layer, first, weights[:half], first_call)
         behind, behind_back = walk(self.backward_layer, second, weights[half:], second_call)
-        if sequences:
-            behind = behind[:, ::-1]
         if self.layer.stateful:
             call.new_state = (*first_call.new_state, *second_call.new_state)
-        y, split = merge(self.merge_mode, ahead, behind)
+        y, split = self._joined(ahead, behind)
 
         def backward(dy: Array) -> tuple[Any, tuple[Array, ...]]:
             dahead, dbehind = split(dy)
             dfirst, dweights = ahead_back(dahead)
-            dsecond, more = behind_back(dbehind[:, ::-1] if sequences else dbehind)
+            dsecond, more = behind_back(dbehind)
             if not isinstance(x, tuple):
                 return dfirst + dsecond, (*dweights, *more)
             if len(x) == 1:
@@ -153,6 +176,28 @@ class Bidirectional(Layer):
             return (dfirst[0] + dsecond[0], *dfirst[1:], *dsecond[1:]), (*dweights, *more)
 
         return y, backward
+
+    def _joined(self, ahead: Array, behind: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+        """What both layers give, in the order of time, with the states behind it; and the way back."""
+        count, sequences = self.layer.num_states_given, self.return_sequences
+        outputs = [part[:, : part.shape[1] - count] if count else part for part in (ahead, behind)]
+        y, split = merge(self.merge_mode, outputs[0], outputs[1][:, ::-1] if sequences else outputs[1])
+        states = [part[:, part.shape[1] - count :] for part in (ahead, behind)]
+        size, steps = self.layer.units, y.shape[1]
+        if count:
+            padded = np.zeros((len(y), 2 * count, y.shape[-1]), y.dtype)
+            padded[..., :size] = np.concatenate(states, 1)
+            y = np.concatenate([y, padded], 1)
+
+        def back(dy: Array) -> tuple[Array, Array]:
+            dahead, dbehind = split(dy[:, :steps] if count else dy)
+            dbehind = dbehind[:, ::-1] if sequences else dbehind
+            if not count:
+                return dahead, dbehind
+            dstates = dy[:, steps:, :size]
+            return np.concatenate([dahead, dstates[:, :count]], 1), np.concatenate([dbehind, dstates[:, count:]], 1)
+
+        return y, back
 
     def _both(self, x: Any, call: Call) -> tuple[tuple[Any, Call], tuple[Any, Call]]:
         """Inputs and calls of the two layers: each gets its half of the states, and random numbers of its own."""
@@ -169,9 +214,9 @@ class Bidirectional(Layer):
         return found[0], found[1]
 
 
-def merge(mode: str, a: Array, b: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+def merge(mode: str | None, a: Array, b: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
     """Two outputs in one, and the way back."""
-    if mode == "concat":
+    if mode in ("concat", None):
         size = a.shape[-1]
         return np.concatenate([a, b], -1), lambda dy: (dy[..., :size], dy[..., size:])
     if mode == "sum":

@@ -19,7 +19,7 @@ import numpy as np
 
 from dltool.engine.activations import activation
 from dltool.errors import DataError, UsageError
-from dltool.registry import Registry
+from dltool.registry import Registry, made_from
 
 Array = np.ndarray
 
@@ -289,21 +289,7 @@ def loss(value: str | dict | Loss) -> Loss:
         UnknownNameError: no such loss.
         UsageError: the config has an entry that is not supported; the message names it.
     """
-    if isinstance(value, Loss):
-        return value
-    if isinstance(value, str):
-        return LOSSES.get(value)()
-    cls = LOSSES.get(value["class_name"])
-    known = {f.name for f in fields(cls)}
-    arguments = {}
-    for key, entry in (value.get("config") or {}).items():
-        if key in known:
-            arguments[key] = entry
-        elif key in cls.fixed and entry != cls.fixed[key]:
-            raise UsageError(f"loss {cls.keras_class}: {key}={entry!r} is not supported; only {cls.fixed[key]!r} is")
-        elif key not in cls.fixed and key not in ("name", "dtype"):
-            raise UsageError(f"loss {cls.keras_class}: has no option {key!r}; it has {', '.join(sorted(known))}")
-    return cls(**arguments)
+    return value if isinstance(value, Loss) else made_from(LOSSES, value)
 
 
 def mean_last(values: Array, gradient: Array) -> tuple[Array, Array]:

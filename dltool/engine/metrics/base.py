@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltool.errors import DataError, UsageError
-from dltool.registry import Registry
+from dltool.errors import DataError
+from dltool.registry import Registry, made_from
 
 Array = np.ndarray
 
@@ -119,21 +119,7 @@ def metric(value: str | dict | Metric) -> Metric:
         UnknownNameError: no such metric.
         UsageError: the config has an entry that is not supported; the message names it.
     """
-    if isinstance(value, Metric):
-        return value
-    if isinstance(value, str):
-        return METRICS.get(value)()
-    cls = METRICS.get(value["class_name"])
-    known = {f.name for f in fields(cls)}
-    arguments = {}
-    for key, entry in (value.get("config") or {}).items():
-        if key in cls.fixed and entry != cls.fixed[key]:
-            raise UsageError(f"metric {cls.registered}: {key}={entry!r} is not supported; only {cls.fixed[key]!r} is")
-        if key in known:
-            arguments[key] = entry
-        elif key not in cls.fixed and key != "dtype":
-            raise UsageError(f"metric {cls.registered}: has no option {key!r}; it has {', '.join(sorted(known))}")
-    return cls(**arguments)
+    return value if isinstance(value, Metric) else made_from(METRICS, value)
 
 
 def ratio(part: float, whole: float) -> float:

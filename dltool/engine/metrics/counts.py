@@ -53,19 +53,39 @@ class CountMetric(Metric):
 
 @dataclass
 class ThresholdCount(CountMetric):
-    """Yes means above ``thresholds`` (0.5), or among the ``top_k`` outputs; ``class_id`` looks at one column only."""
+    """Yes means above ``thresholds``, 0.5 without."""
 
     thresholds: float | None = None
-    top_k: int | None = None
-    class_id: int | None = None
 
     def __post_init__(self) -> None:
         self.thresholds = single_threshold(self)
         super().__post_init__()
 
     def guesses(self, y_pred: Array) -> Array:
+        return y_pred > (0.5 if self.thresholds is None else self.thresholds)
+
+
+@dataclass
+class CellCount(ThresholdCount):
+    """How many outputs, or what weight of them, fall into one cell of the table."""
+
+    counted: ClassVar[str] = ""
+    """The attribute with the counts."""
+
+    def result(self) -> float:
+        return float(np.sum(getattr(self, self.counted)))
+
+
+@dataclass
+class ShareOfCounts(ThresholdCount):
+    """A share of two cells; yes may also mean among the ``top_k`` outputs; ``class_id`` looks at one column only."""
+
+    top_k: int | None = None
+    class_id: int | None = None
+
+    def guesses(self, y_pred: Array) -> Array:
         if self.top_k is None:
-            return y_pred > (0.5 if self.thresholds is None else self.thresholds)
+            return super().guesses(y_pred)
         order = np.argsort(-y_pred, axis=-1, kind="stable")
         among = np.zeros(y_pred.shape, bool)
         np.put_along_axis(among, order[..., : self.top_k], True, axis=-1)
@@ -78,29 +98,9 @@ class ThresholdCount(CountMetric):
         return ratio(hits, hits + others)
 
 
-@dataclass
-class PlainCount(CountMetric):
-    """How many outputs, or what weight of them, fall into one cell of the table; yes means above ``thresholds``."""
-
-    thresholds: float | None = None
-
-    counted: ClassVar[str] = ""
-    """The attribute with the counts."""
-
-    def __post_init__(self) -> None:
-        self.thresholds = single_threshold(self)
-        super().__post_init__()
-
-    def guesses(self, y_pred: Array) -> Array:
-        return y_pred > (0.5 if self.thresholds is None else self.thresholds)
-
-    def result(self) -> float:
-        return float(np.sum(getattr(self, self.counted)))
-
-
 @METRICS.register("true_positives", "TruePositives")
 @dataclass
-class TruePositives(PlainCount):
+class TruePositives(CellCount):
     """How many yes-guesses are right."""
 
     keras_class: ClassVar[str] = "TruePositives"
@@ -111,7 +111,7 @@ class TruePositives(PlainCount):
 
 @METRICS.register("false_positives", "FalsePositives")
 @dataclass
-class FalsePositives(PlainCount):
+class FalsePositives(CellCount):
     """How many yes-guesses are wrong."""
 
     keras_class: ClassVar[str] = "FalsePositives"
@@ -123,7 +123,7 @@ class FalsePositives(PlainCount):
 
 @METRICS.register("false_negatives", "FalseNegatives")
 @dataclass
-class FalseNegatives(PlainCount):
+class FalseNegatives(CellCount):
     """How many no-guesses are wrong."""
 
     keras_class: ClassVar[str] = "FalseNegatives"
@@ -135,7 +135,7 @@ class FalseNegatives(PlainCount):
 
 @METRICS.register("true_negatives", "TrueNegatives")
 @dataclass
-class TrueNegatives(PlainCount):
+class TrueNegatives(CellCount):
     """How many no-guesses are right."""
 
     keras_class: ClassVar[str] = "TrueNegatives"
@@ -155,7 +155,7 @@ class TrueNegatives(PlainCount):
 
 @METRICS.register("precision", "Precision")
 @dataclass
-class Precision(ThresholdCount):
+class Precision(ShareOfCounts):
     """How many of the yes-guesses are right, over all output columns together."""
 
     keras_class: ClassVar[str] = "Precision"
@@ -168,7 +168,7 @@ class Precision(ThresholdCount):
 
 @METRICS.register("recall", "Recall")
 @dataclass
-class Recall(ThresholdCount):
+class Recall(ShareOfCounts):
     """How many of the true labels are guessed, over all output columns together."""
 
     keras_class: ClassVar[str] = "Recall"

@@ -1,0 +1,97 @@
+"""Sums that a convolution takes over in inference: which, and that the numbers stay."""
+
+import numpy as np
+import pytest
+
+from dltool.engine.executor import Executor
+from dltool.engine.graph import Graph, GraphBuilder
+from dltool.engine.kernels.convolution import ShardConvolution
+from dltool.engine.kernels.merging import AddKernel
+from dltool.engine.kernels.shared_winograd import SharedWinograd
+from dltool.engine.kernels.small_maps import SmallMapConvolution
+from dltool.engine.kernels.vertical_winograd import VerticalWinograd
+from dltool.engine.kernels.winograd import WinogradConvolution
+from dltool.engine.layers import Add, BatchNormalization, Conv2D, DepthwiseConv2D, MaxPooling2D, ReLU
+from dltool.engine.model import Model
+from dltool.engine.reference import ReferenceExecutor
+
+BLOCKS = {
+    "bands": (Conv2D(24, 5, padding="same"), 20, ShardConvolution, 1),
+    "shards": (Conv2D(24, 5, padding="same"), 20, ShardConvolution, 6),
+    "filters": (Conv2D(128, 1, use_bias=False), 9, SmallMapConvolution, 2),
+    "filters with a bias": (Conv2D(128, 3, padding="same"), 9, SmallMapConvolution, 1),
+    "one axis": (Conv2D(24, 3, padding="same"), 20, VerticalWinograd, 1),
+    "both axes": (Conv2D(64, 3, padding="same"), 20, WinogradConvolution, 1),
+    "both axes, shards": (Conv2D(64, 3, padding="same"), 20, WinogradConvolution, 5),
+    "frequencies": (Conv2D(192, 3, padding="same"), 14, SharedWinograd, 1),
+}
+
+
+def residual(layer: Conv2D, size: int, ends: tuple) -> Graph:
+    """x + layer(x), whose input and output have borders, and what comes after the sum."""
+    b = GraphBuilder()
+    x = b.add(Conv2D(layer.filters, 3, padding="same"), b.input((size, size, 3)))
+    x = b.add(Add(), x, b.add(layer, x))
+    for end in ends:
+        x = b.add(end, x)
+    return b.graph(b.add(Conv2D(2, 3, padding="same"), x))
+
+
+def outputs(graph: Graph, rows: int, jobs: int = 1) -> tuple[np.ndarray, list, np.ndarray]:
+    """Of the executor, its kernels, and of the reference."""
+    model = Model.build(graph, seed=3)
+    random = np.random.default_rng(5)
+    model.weights.vector += random.uniform(0.0, 0.1, model.weights.vector.size).astype(np.float32)  # biases too
+    inputs = (random.standard_normal((rows, *graph.input_shapes[0]), np.float32),)
+    with Executor(model, batch_size=rows, jobs=jobs, backend="threads") as executor:
+        found, kernels = executor.forward(inputs)[0], executor._inference.kernels()
+    with ReferenceExecutor(model, batch_size=rows) as plain:
+        return found, kernels, plain.forward(inputs)[0]
+
+
+@pytest.mark.parametrize("ends", [(), (ReLU(),), (ReLU(6.0),)], ids=["sum", "relu", "relu6"])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_convolution_adds_what_its_output_is_added_to(name, ends):
+    layer, size, kind, rows = BLOCKS[name]
+    graph = residual(layer, size, ends)
+    found, kernels, expected = outputs(graph, rows)
+    assert sum(isinstance(kernel, kind) and kernel.site.adds for kernel in kernels) == 1
+    assert not any(isinstance(kernel, AddKernel) for kernel in kernels)
+    assert np.abs(found - expected).max() <= 5e-5 * np.abs(expected).max()
+    assert outputs(graph, rows, jobs=3)[0].tobytes() == found.tobytes()
+
+
+def ways_not_to_fuse() -> dict[str, Graph]:
+    graphs = {}
+    b = GraphBuilder()
+    x = b.add(Conv2D(4, 1), b.input((6, 6, 3)))
+    y = b.add(Conv2D(4, 3, padding="same"), x)
+    graphs["read twice"] = b.graph(b.add(Conv2D(2, 1), b.add(Add(), b.add(Add(), x, y), y)))
+    b = GraphBuilder()
+    x = b.input((6, 6, 3))
+    y = b.add(Conv2D(4, 3, padding="same"), x)
+    graphs["first of the two"] = b.graph(
+        b.add(Add(), y, b.add(DepthwiseConv2D(3, padding="same"), b.add(Conv2D(4, 1), x)))
+    )
+    b = GraphBuilder()
+    x = b.input((6, 6, 4))
+    y = b.add(BatchNormalization(), b.add(MaxPooling2D(3, 1, "same"), b.add(Conv2D(4, 1), x)))
+    graphs["no convolution"] = b.graph(b.add(Add(), x, y))
+    b = GraphBuilder()
+    x = b.add(Conv2D(4, 1), b.input((6, 6, 3)))
+    graphs["twice the same"] = b.graph(b.add(Conv2D(2, 1), b.add(Add(), x, x)))
+    b = GraphBuilder()
+    x = b.input((6, 6, 4))
+    y, z = (b.add(Conv2D(4, 1), x) for _ in range(2))
+    graphs["three"] = b.graph(b.add(Add(), x, y, z))
+    b = GraphBuilder()
+    x = b.input((6, 6, 4))
+    graphs["after a relu"] = b.graph(b.add(Add(), x, b.add(ReLU(), b.add(Conv2D(4, 1), x))))
+    return graphs
+
+
+@pytest.mark.parametrize("name", ways_not_to_fuse())
+def test_other_sums_stay(name):
+    found, kernels, expected = outputs(ways_not_to_fuse()[name], 2)
+    assert any(isinstance(kernel, AddKernel) for kernel in kernels)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
