@@ -334,6 +334,7 @@ complete -c dltool -n '__dltool_at pseudo-label' -l into -r -F -d 'Link each acc
 complete -c dltool -n '__dltool_at pseudo-label' -l rounds -r -f -d 'Label and train N times, while validation does not worsen.'
 complete -c dltool -n '__dltool_at pseudo-label' -l train-to -r -F -d 'Train with the list, and write the model here.'
 complete -c dltool -n '__dltool_at pseudo-label' -l epochs -r -f -d 'Passes over the data.'
+complete -c dltool -n '__dltool_at pseudo-label' -l augment -r -F -d 'Change images at random while training. [as in the model\'s own training]'
 complete -c dltool -n '__dltool_at pseudo-label' -l ask -r -f -d 'Instead list N doubtful, different rows for you to label.'
 complete -c dltool -n '__dltool_at pseudo-label' -l plugin -r -F -d 'Run this file, which defines layers, losses and more (dltool help plugins).'
 complete -c dltool -n '__dltool_at pseudo-label' -l output -s o -r -F -d 'Write to this file instead.'
