@@ -61,6 +61,27 @@ class Workspace:
         return held[:size].view(dtype).reshape(shape)
 
 
+class SharedTemporaries:
+    """Memory that all lanes see, which a kernel keeps from one of its stages to the next; kernels take turns in it.
+
+    They ``reserve`` while a program is planned. Memory comes with ``allocate``, before lanes are forked.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self._blocks: dict[str, np.ndarray] = {}
+
+    def reserve(self, name: str, shape: tuple[int, ...]) -> None:
+        """Ask for room for float32 numbers of a shape."""
+        self._sizes[name] = max(self._sizes.get(name, 0), math.prod(shape))
+
+    def allocate(self) -> None:
+        self._blocks = {name: shared_zeros(size) for name, size in self._sizes.items()}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return self._blocks[name][: math.prod(shape)].reshape(shape)
+
+
 def aligned(num_bytes: int) -> np.ndarray:
     """Uninitialised private bytes that start on a cache line (64)."""
     block = np.empty(num_bytes + 64, np.uint8)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dltool.engine.buffers import NO_PADDING, Buffer, Padding
+from dltool.engine.buffers import NO_PADDING, Buffer, Padding, SharedTemporaries
 from dltool.engine.fusing import fuse
 from dltool.engine.kernels import (  # noqa: F401 - register
     bidirectional,
@@ -90,8 +90,10 @@ class Plan:
         self.inputs: list[InputKernel] = []
         self.partials: list[tuple[int, np.ndarray, bool]] = []
         self.states: list[np.ndarray] = []
+        self.shared = SharedTemporaries()
         self.penalties: list[np.ndarray] = []
         self.steps = [self._plan_step(lowered, step) for step in lowered.steps]
+        self.shared.allocate()
         fuse(self)
         self.wants_gradient = self._wanted_gradients()
         self._make_buffers()
@@ -120,6 +122,7 @@ class Plan:
             self.settings.exact,
             weights=() if is_activation else model.weights.views[name],
             gradients=() if is_activation else model.weights.gradients[name],
+            shared=self.shared,
             clock=self.clock,
             inference=model.graph.nodes[step.node].inference,
         )

@@ -9,7 +9,6 @@ from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase,
 from dltool.engine.kernels.convolution import ConvolutionKernel
 from dltool.engine.kernels.panels import Panels
 from dltool.engine.kernels.tricks import bind_copy, relu
-from dltool.engine.memory import shared_zeros
 
 MOST_PIXELS = 256
 """Output pixels up to which filters are cut. A quarter of the rows of a map of 7x7 makes a product of 14 rows, at half
@@ -34,33 +33,38 @@ class SmallMapConvolution(ConvolutionKernel):
     def __init__(self, site: Site):
         super().__init__(site)
         g = self.geometry
-        self.columns = None if g.is_pointwise else shared_zeros((site.batch_size, g.pixels, g.depth))
+        if not g.is_pointwise:
+            site.shared.reserve("columns", (site.batch_size, g.pixels, g.depth))
         vectors = g.filters // VECTOR
         bounds = [VECTOR * (vectors * i // NUM_TILES) for i in range(NUM_TILES)] + [g.filters]
         self.panels = Panels(site.batch_size * g.pixels, g.depth, bounds)
 
     def forward_phases(self) -> list[Phase]:
         product = Phase("tile", self.bind_filters, frozenset({"x", "y"}), None, True, NUM_TILES)
-        if self.columns is None:
+        if self.geometry.is_pointwise:
             return [product]
         fill = Phase("tile", self.bind_fill, frozenset("x"), None, True, NUM_BANDS, banded=True)
         return [fill, product]
+
+    def columns(self, piece: Piece) -> np.ndarray:
+        """(images, pixels, depth)."""
+        return self.site.shared.array("columns", (piece.total, self.geometry.pixels, self.geometry.depth))
 
     def bind_fill(self, piece: Piece) -> Run:
         g, x, band = self.geometry, self.site.x[0], piece.band(self.geometry.out_height)
         windows = g.windows(x.padded(piece), x.padding, band)
         rows = slice(band.start * g.out_width, band.stop * g.out_width)
-        columns = self.columns[: piece.total, rows].reshape(windows.shape)
+        columns = self.columns(piece)[:, rows].reshape(windows.shape)
         return bind_copy(windows, columns)
 
     def bind_filters(self, piece: Piece) -> Run:
         """A tile of filters; where the output has no border the product is written into it at once."""
         g, part = self.geometry, self.panels.tile(piece.tile)
         gather = None
-        if self.columns is None:
+        if g.is_pointwise:
             columns, gather = self.bind_columns(piece, None)
         else:
-            columns = self.columns[: piece.total].reshape(-1, g.depth)
+            columns = self.columns(piece).reshape(-1, g.depth)
         y = self.site.y.image(piece)
         whole, y = self.matrix(y, g.filters), y[..., part]
         product = piece.temp("product", (len(columns), y.shape[-1])) if whole is None else whole[:, part]
