@@ -94,7 +94,8 @@ class Piece:
     """Some work of one lane: rows ``start:stop`` of a batch of ``total`` rows (a shard's micro-batch), or one tile.
 
     ``first`` says that it is the first micro-batch of its shard, so that sums over a shard start there.
-    ``banded``: the tile is a band of image rows, and ``Buffer.interior`` gives just that band.
+    ``banded``: the tile is a band of image rows, and ``Buffer.interior`` gives just that band. ``lines``: which rows of
+    the output those are, where bands are not all equal.
     """
 
     start: int
@@ -106,6 +107,7 @@ class Piece:
     tile: int = 0
     num_tiles: int = 1
     banded: bool = False
+    lines: slice | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -119,6 +121,8 @@ class Piece:
 
     def band(self, height: int) -> slice:
         """The image rows of this piece: its band, or all."""
+        if self.lines is not None:
+            return self.lines
         return self.span(height) if self.banded else slice(0, height)
 
 

@@ -7,6 +7,7 @@ im2col on dY with flipped kernels (stride 1), or columns scattered back (larger 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,9 @@ FREE_ROWS = 16
 """A convolution of which so many images would fit takes as many as its neighbours do, so that what they hand to each
 other stays in cache: 0.95 of a step of the classic CNN (28x28x1, batch 128)."""
 
+FINISHED_BYTES = 1 << 19
+"""Products of one image in inference that get bias and relu before the next ones are made: 0.97 of the time of one
+image through MobileNet V2, two lanes; an eighth of that costs more in calls than it gains."""
 PANELLED_WEIGHTS = 1 << 15
 """Weights from which a copy in panels pays in inference: 0.94 of the time of all ResNet50, 0.90 of MobileNet V1."""
 
@@ -239,6 +243,15 @@ class ShardConvolution(ConvolutionKernel):
         return [Phase("shard", self.bind_backward, frozenset({"x", "y", "dx", "dy"}), self.micro_batch)]
 
     def bind_forward(self, piece: Piece) -> Run:
+        """In inference a large image goes some rows at a time, so that bias and relu find the products in cache."""
+        g, band = self.geometry, piece.band(self.geometry.out_height)
+        step = max(1, FINISHED_BYTES // (4 * g.out_width * g.filters))
+        if self.site.training or len(piece) > 1 or 2 * step > band.stop - band.start:
+            return self.bind_rows(piece)
+        bands = [slice(first, min(first + step, band.stop)) for first in range(band.start, band.stop, step)]
+        return chain(*[self.bind_rows(replace(piece, banded=True, lines=lines)) for lines in bands])
+
+    def bind_rows(self, piece: Piece) -> Run:
         g = self.geometry
         columns, fill = self.bind_columns(piece, None)
         product = self.matrix(self.site.y.interior(piece), g.filters)
