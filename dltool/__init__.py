@@ -9,7 +9,7 @@
     modelfile      Keras whole-model HDF5 files, and everything about Keras's versions
     architectures  ready networks by name: (input shape, outputs, options) -> graph
     engine         the mathematics, on numpy alone: graph, weights, layers, losses, optimizers, executor
-    errors, registry, settings, names, version      the standard library only; all may import them
+    errors, registry, settings, names, wording, version      the standard library only; all may import them
 
 Imports go downward in this list, never sideways.
 

@@ -186,7 +186,7 @@ def _kind_of(name: str, annotation: str) -> str:
         return "flag"
     if annotation.startswith("Layer"):
         return "layer"
-    if annotation == "str" or name.endswith(("_initializer", "_regularizer", "_constraint")):
+    if annotation in ("str", "str | None") or name.endswith(("_initializer", "_regularizer", "_constraint")):
         return "text"
     if "tuple" in annotation or "Shape" in annotation:
         return "numbers" if "float" in annotation else "size"

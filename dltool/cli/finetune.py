@@ -14,6 +14,7 @@ from dltool.cli.console import Console
 from dltool.cli.progress import Counter, Progress, duration, short
 from dltool.cli.types import COUNT, POSITIVE, RATE, ChoiceType
 from dltool.errors import ModelFileError, UsageError
+from dltool.wording import counted
 
 
 class RatesType(click.ParamType):
@@ -151,5 +152,5 @@ class Stages(Progress):
     def stage_end(self, stage: Any) -> None:
         names = [name for name in ("val_accuracy", "val_loss", "accuracy", "loss") if name in stage.logs]
         value = f"  {short(names[0])} {stage.logs[names[0]]:.3f}" if names else ""
-        epochs = f"{stage.epochs} epoch" + ("" if stage.epochs == 1 else "s")
+        epochs = counted(stage.epochs, "epoch")
         self.console.note(f"stage {stage.number}  {stage.what}  {epochs}  {duration(stage.seconds)}{value}")

@@ -15,6 +15,7 @@ from dltool.cli.output import check_output, output_to
 from dltool.cli.progress import Counter, tell_waiting
 from dltool.cli.types import PROBABILITY, ChoiceType
 from dltool.errors import UsageError
+from dltool.wording import counted
 
 if TYPE_CHECKING:
     from dltool.settings import PredictSettings
@@ -82,7 +83,7 @@ def command(console: Console, model: str, inputs: tuple[str, ...], layout: str |
     with closing(result.rows), output_to(console, output if layout != "png" else None, force):
         failed = write_rows(console, result, settings, layout)
     if layout == "png":
-        console.note(f"saved   {result.num_rows - failed:,} pictures in {output}")
+        console.note(f"saved   {counted(result.num_rows - failed, 'picture')} in {output}")
     for text in result.notes:
         console.note(f"note    {text}")
     tell_waiting(console, [result.waiting])

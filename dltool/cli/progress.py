@@ -10,6 +10,7 @@ from typing import Any
 
 from dltool.cli.console import Console
 from dltool.names import METRIC_SHORT
+from dltool.wording import counted
 
 REDRAW_SECONDS = 0.1
 BAR_WIDTH = 20
@@ -81,7 +82,7 @@ class Progress:
 
     def finished(self, run: Any) -> None:
         self._tell_waiting(run)
-        end = f"stopped at epoch {run.epoch}: {run.stop}" if run.stop else f"finished {_count(run.epoch, 'epoch')}"
+        end = f"stopped at epoch {run.epoch}: {run.stop}" if run.stop else f"finished {counted(run.epoch, 'epoch')}"
         if run.best_epoch is None:
             self.console.note(end)
             return
@@ -225,7 +226,3 @@ def number(value: float) -> str:
     if magnitude and (magnitude < 5e-4 or magnitude >= 1e5):
         return f"{value:.1e}"
     return f"{value:.4f}" if magnitude < 100 else f"{value:.1f}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -12,6 +12,7 @@ from dltool.cli.console import Console, json_text, printable
 from dltool.cli.progress import Counter, Progress
 from dltool.cli.types import POSITIVE, PROBABILITY, NumberType
 from dltool.errors import UsageError
+from dltool.wording import counted
 
 PRECISION = NumberType(float, 0.01, 0.9999, "a part from 0.01 to 0.9999, as 0.97")
 
@@ -186,10 +187,8 @@ class Rounds(Progress):
 
     def round_begin(self, result: Any, number: int, epochs: int) -> None:
         tell_temperature(self.console, result)
-        passes = f"{epochs} epoch" + ("" if epochs == 1 else "s")
-        self.console.note(
-            f"round {number}  {len(result.rows):,} rows accepted, est. precision {result.precision:.3f}; {passes}"
-        )
+        rows, passes = counted(len(result.rows), "row"), counted(epochs, "epoch")
+        self.console.note(f"round {number}  {rows} accepted, est. precision {result.precision:.3f}; {passes}")
 
     def round_end(self, found: Any) -> None:
         end = "kept" if found.kept else "worse, not kept"
@@ -226,7 +225,7 @@ def report(console: Console, result: Any, settings: Any, as_json: bool) -> None:
     for text in result.notes:
         console.note(f"note    {text}")
     if settings.output is not None:
-        console.note(f"saved   {settings.output}: {len(result.rows):,} rows of path,label,weight")
+        console.note(f"saved   {settings.output}: {counted(len(result.rows), 'row')} of path,label,weight")
     if settings.into is not None:
         console.note(f"saved   {settings.into}: {len(result.rows):,} links in folders of classes")
     if settings.train_to is not None:
@@ -238,9 +237,8 @@ def tell_questions(console: Console, asked: Any, settings: Any, as_json: bool) -
     """The list on stdout, or what is in its file."""
     num = len(asked.questions)
     mean = sum(question.margin for question in asked.questions) / num
-    line = (
-        f"{asked.scored:,} rows scored, {num:,} to label; mean lead of the guess {mean:.3f}, of all {asked.margin:.3f}"
-    )
+    rows = counted(asked.scored, "row")
+    line = f"{rows} scored, {num:,} to label; mean lead of the guess {mean:.3f}, of all {asked.margin:.3f}"
     if settings.output is None:
         from dltool.workflows.pseudo_ask import ask_text
 
@@ -272,11 +270,11 @@ def table(result: Any) -> list[str]:
 
 def totals(result: Any) -> list[str]:
     """What came of the pool as a whole."""
-    taken, left = len(result.rows), result.scored - len(result.rows)
+    taken, left, rows = len(result.rows), result.scored - len(result.rows), counted(result.scored, "row")
     low, high = result.interval
     drift = ", ".join(f"{d.what} {d.divergence:.3f}" for d in result.drifts)
     return [
-        f"{result.scored:,} rows scored, {taken:,} accepted ({taken / result.scored:.0%}), {left:,} left unlabelled",
+        f"{rows} scored, {taken:,} accepted ({taken / result.scored:.0%}), {left:,} left unlabelled",
         f"est. precision {result.precision:.3f} (95%: {low:.3f} to {high:.3f})",
         f"model on the validation rows {result.accuracy:.3f} (majority class {result.majority:.3f})",
         f"divergence from the validation rows: {drift}",

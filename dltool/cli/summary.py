@@ -8,6 +8,7 @@ from dltool.cli import options
 from dltool.cli.command import Command
 from dltool.cli.console import Console, aligned, clipped, json_text, wrapped
 from dltool.errors import UsageError
+from dltool.wording import counted
 
 
 @click.command("summary", cls=Command)
@@ -114,7 +115,7 @@ def show_activations(console: Console, rows: list[Any], num_rows: int, as_json: 
         for row in rows
     ]
     console.results(aligned([["layer", "activation", "units", "dead", "saturated"], *cells], left=2))
-    console.note(f"{num_rows:,} rows; dead: 0 for all of them; saturated: within 1 % of an end of the range")
+    console.note(f"{counted(num_rows, 'row')}; dead: 0 for all of them; saturated: within 1 % of an end of the range")
 
 
 def totals(result: Any) -> list[tuple[str, str]]:
@@ -131,7 +132,9 @@ def totals(result: Any) -> list[tuple[str, str]]:
     lines.append(("memory", memory))
     if result.timed_rows:
         speed = f"{1000 * result.timed_rows / result.milliseconds:,.0f} rows/s" if result.milliseconds else ""
-        lines.append(("timing", f"{result.milliseconds:.3f} ms for {result.timed_rows:,} rows on one lane, {speed}"))
+        lines.append(
+            ("timing", f"{result.milliseconds:.3f} ms for {counted(result.timed_rows, 'row')} on one lane, {speed}")
+        )
     return lines
 
 

@@ -13,6 +13,7 @@ from dltool.cli.console import Console, aligned, json_text
 from dltool.cli.progress import Progress, duration, number, short
 from dltool.cli.types import POSITIVE, NameType
 from dltool.errors import UsageError
+from dltool.wording import counted
 
 SHOWN = 10
 """So many trials are in the table."""
@@ -133,7 +134,7 @@ def command(context: click.Context, model: str, as_json: bool, **rest: Any) -> N
 
     words = shlex.join(["dltool", "tune", *context.meta[WORDS]]) if settings.journal else ""
     result = tune.run(settings, Searching(console, words), began)
-    console.note(f"ended   {result.stopped}; {len(result.ranking)} trials in {duration(result.seconds)}")
+    console.note(f"ended   {result.stopped}; {counted(len(result.ranking), 'trial')} in {duration(result.seconds)}")
     console.note(f"saved   {result.path}")
     console.results([json_text(result.as_json())] if as_json else table(result))
     last = result.best.result.epochs < shared.epochs
@@ -179,7 +180,7 @@ class Searching(Progress):
 
         found = entry.result
         score = f"{short(monitor.name)} {number(entry.measured[monitor.name])}" if entry.measured else "diverged"
-        epochs = f"{found.epochs} epoch" + ("s" if found.epochs > 1 else "")
+        epochs = counted(found.epochs, "epoch")
         cells = [f"trial {found.trial + 1:>4}", f"{epochs:>9}", score, f"{duration(found.seconds):>6}"]
         self.console.note("  ".join([*cells, as_words(entry.values)]) + (" *" if is_best else ""))
 

@@ -134,7 +134,8 @@ class NumberType(click.ParamType):
         except ValueError:
             self.fail(f"{value!r} is not {self.expected}", param, ctx)
         if not (self.low <= found <= self.high and math.isfinite(found)) or (self.open_low and found == self.low):
-            self.fail(f"{value} is out of range; give {self.expected}", param, ctx)
+            limit = f", {self.high:,} at most" if found > self.high > 1 else ""  # parts of 1 say it themselves
+            self.fail(f"{value} is out of range; give {self.expected}{limit}", param, ctx)
         return found
 
 

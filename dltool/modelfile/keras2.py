@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dltool.errors import ModelFileError
+from dltool.modelfile.composites import known_entry, with_known_inside
 from dltool.modelfile.graph_json import AT_INFERENCE, MAX_LAYERS, MAX_LINKS, MAX_NODES
 from dltool.modelfile.keras2_parts import Part, Reference, is_model, layer_names, part_of
-from dltool.modelfile.layer_config import canonical_config, modern_entry
+from dltool.modelfile.layer_config import canonical_config
 
 MAX_DEPTH = 32
 
@@ -61,7 +62,9 @@ class Wiring:
             if len(self.layers) >= MAX_LAYERS:
                 raise ModelFileError(f"has more than {MAX_LAYERS} layers")
             self.entries[name] = entry
-            self.layers[name] = canonical_config(name, self.with_channels_last(name, entry), self.version)
+            self.layers[name] = canonical_config(
+                name, with_known_inside(self.with_channels_last(name, entry)), self.version
+            )
         self.spend(len(inputs))
         if len(self.nodes) >= MAX_NODES:
             raise ModelFileError(f"has more than {MAX_NODES} layer calls")
@@ -150,7 +153,7 @@ def several_outputs(name: str, entry: dict[str, Any]) -> dict[str, Any] | None:
         return None
     inner, pair, ways = config, False, 1
     if class_name == "Bidirectional" and isinstance(config.get("layer"), dict):
-        wrapped = modern_entry({"config": {}, "class_name": "", **config["layer"]})
+        wrapped = known_entry({"config": {}, "class_name": "", **config["layer"]})
         class_name, inner = wrapped["class_name"], wrapped["config"]
         pair, ways = config.get("merge_mode", "concat") is None, 2
     if not isinstance(inner, dict) or not (inner.get("return_state") or pair):
@@ -158,13 +161,8 @@ def several_outputs(name: str, entry: dict[str, Any]) -> dict[str, Any] | None:
     count = STATES.get(class_name) if inner.get("return_state") else 0
     if count is None:
         raise ModelFileError(f"layer {name!r}: return_state is not supported here; only its plain output is")
-    sequences = bool(inner.get("return_sequences"))
-    return {
-        "count": ways * count,
-        "sequences": sequences,
-        "pair": pair,
-        "size": inner.get("units") if ways > 1 else None,
-    }
+    sequences, size = bool(inner.get("return_sequences")), inner.get("units") if ways > 1 else None
+    return {"count": ways * count, "sequences": sequences, "pair": pair, "size": size}
 
 
 def tensor_of(values: dict[tuple[str, int], list[int]], reference: Reference) -> int:

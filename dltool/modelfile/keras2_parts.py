@@ -8,12 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from dltool.errors import ModelFileError
+from dltool.modelfile.composites import MODEL_CLASSES, known_entry
 from dltool.modelfile.graph_json import MAX_LAYERS, MAX_NODES
 from dltool.modelfile.json_text import is_layer_name
 from dltool.modelfile.keras3 import CALL_OPTIONS, MAX_STRUCTURE, TENSOR_OPTIONS
-from dltool.modelfile.layer_config import modern_entry
-
-MODEL_CLASSES = ("Functional", "Model", "Sequential")
 
 Reference = tuple[str, int, int]
 """Layer name, call, tensor."""
@@ -104,7 +102,7 @@ def named_entries(layers: list[Any]) -> dict[str, dict[str, Any]]:
             raise ModelFileError(f"layer {position + 1}: {str(name)[:60]!r} is not a possible layer name")
         if name in found:
             raise ModelFileError(f"layer {name!r}: two layers have this name")
-        found[name] = modern_entry(entry)
+        found[name] = known_entry(entry)
     return found
 
 

@@ -35,7 +35,8 @@ def stored_weights(model: dict[str, Any], version: int, variables: list[dict[str
     Raises:
         ModelFileError: variables that belong to no layer of the config.
     """
-    owners = dict(paths_of(model, version))
+    # tf.keras 2.12 and tf_keras 2.21 spell some classes differently; both call themselves 2.
+    owners = {**dict(paths_of(model, 3)), **dict(paths_of(model, version))}
     found: dict[str, list[tuple[Any, list[int]]]] = {}
     for entry in variables:
         owner, inner = owner_of(entry["path"], owners)
@@ -47,18 +48,18 @@ def stored_weights(model: dict[str, Any], version: int, variables: list[dict[str
     return {name: [n for _, arrays in sorted(parts) for n in arrays] for name, parts in found.items()}
 
 
-def paths_of(model: dict[str, Any], version: int, path: str = "", prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(path, flattened layer name) of all layers of a model."""
+def paths_of(model: dict[str, Any], version: int, path: str = "layers/", prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(path, flattened layer name) of all layers of a model, which lie in the folder ``path``."""
     config = model["config"]
     layers = config.get("layers") if isinstance(config, dict) else config
     counts: dict[str, int] = {}
     for name, entry in named_entries(layers).items():
-        base = snake_case(entry["class_name"], version)
+        base = snake_case(entry.get("stored_class") or entry["class_name"], version)
         count = counts.get(base, 0)
         counts[base] = count + 1
-        place = f"{path}layers/{base}_{count}" if count else f"{path}layers/{base}"
+        place = f"{path}{base}_{count}" if count else f"{path}{base}"
         if is_model(entry):
-            yield from paths_of(entry, version, f"{place}/", f"{prefix}{name}/")
+            yield from paths_of(entry, version, f"{place}/{entry.get('stored_in', 'layers/')}", f"{prefix}{name}/")
         else:
             yield place, prefix + name
 
@@ -74,7 +75,7 @@ def owner_of(path: str, owners: dict[str, str]) -> tuple[str | None, str]:
 
 
 def order_of(inner: str) -> list[tuple[int, str]]:
-    steps = inner.split("/")
+    steps = [step.lstrip("_") for step in inner.split("/")]  # "_query_dense" in tf_keras
     return [(INNER.index(step) if step in INNER else len(INNER), step) for step in steps]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from dltool.registry import Registry
 from dltool.training.run import Run
+from dltool.wording import counted
 
 CALLBACKS: Registry[type[Callback]] = Registry("callback")
 """Callbacks of the user's own; ``fit`` makes one of each. dltool's own are made by those who need them."""
@@ -155,8 +156,7 @@ class EarlyStopping(Callback):
         if self.monitor.improves(value, self.best):
             self.best, self.wait = value, 0
         elif self.wait >= self.patience and run.epoch > 1:
-            epochs = "1 epoch" if self.wait == 1 else f"{self.wait} epochs"
-            run.stop = f"{self.monitor.name} has not improved for {epochs}"
+            run.stop = f"{self.monitor.name} has not improved for {counted(self.wait, 'epoch')}"
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best if math.isfinite(self.best) else None, "wait": self.wait}

@@ -31,6 +31,7 @@ from dltool.settings import BuildSettings, DataSettings
 from dltool.training.advice import Facts, most_important
 from dltool.training.labels import Head, default_loss, heads
 from dltool.training.objective import common_metrics
+from dltool.wording import counted
 from dltool.workflows.build_pattern import Pattern, model_like, read_pattern
 from dltool.workflows.data_kinds import INPUT, STRINGS, check_opened_tokens, cut_of, wanted_of
 from dltool.workflows.known import Known, known_from, known_of_pattern, reading_of
@@ -199,7 +200,7 @@ def _check_outputs(graph: Graph, settings: BuildSettings, known: Known) -> None:
         return
     where = "--data" if known.labels is not None else "--classes"
     what = "classes" if known.classes is not None or known.labels is None else "numbers per row"
-    units = f"{head.size} output{'' if head.size == 1 else 's'}"
+    units = counted(head.size, "output")
     advice = f"end with dense:{known.num_outputs},{known.activation}"
     if known.target_shape is not None:
         advice += f" reshape:{describe(known.target_shape)}"

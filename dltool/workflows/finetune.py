@@ -26,6 +26,7 @@ from dltool.settings import BuildSettings, FinetuneSettings, FitSettings
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.labels import target_form
 from dltool.version import __version__
+from dltool.wording import counted
 from dltool.workflows.augmenting import augment_for
 from dltool.workflows.build import chosen_optimizer, compile_step, open_dataset
 from dltool.workflows.feature_cache import Cache, check_features, planned_cache
@@ -254,10 +255,6 @@ def plan(job: Job) -> list[str]:
     rows = [("head only", job.settings.epochs, job.new.head_names)]
     rows += [(f"and {thaw.words}", thaw.epochs, thaw.added) for thaw in job.thaws]
     return [
-        f"plan    {number}  {what}, lr {rates_text(job, names)}, {counted_epochs(epochs)}"
+        f"plan    {number}  {what}, lr {rates_text(job, names)}, {counted(epochs, 'epoch')}"
         for number, (what, epochs, names) in enumerate(rows, 1)
     ]
-
-
-def counted_epochs(count: int) -> str:
-    return f"{count} epoch" + ("" if count == 1 else "s")

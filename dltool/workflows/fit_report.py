@@ -13,6 +13,7 @@ from dltool.errors import UsageError
 from dltool.settings import FitSettings
 from dltool.training.advice import Facts, most_important
 from dltool.training.time_limit import duration_text
+from dltool.wording import counted
 from dltool.workflows.build import describe_line
 from dltool.workflows.costs import multiply_adds, total
 from dltool.workflows.fit_start import UNBOUNDED, batch_rows, chosen_schedule, epoch_rows
@@ -96,13 +97,14 @@ def plan(settings: FitSettings, task: Task, path: str) -> list[str]:
     size = batch_rows(settings, task)
     steps = -(-epoch_rows(settings, task) // size)
     lines = [line for line in understood(settings, task) if not line.startswith("note")]
-    lines.append(f"train   {length_text(settings, steps)} with {size} rows{steps_text(settings, steps)}")
+    lines.append(f"train   {length_text(settings, steps)} with {counted(size, 'row')}{steps_text(settings, steps)}")
     if settings.schedule != "constant" and settings.epochs < UNBOUNDED:
         lines.append(f"rate    {rates_text(chosen_schedule(settings, task), settings.epochs * steps)}")
     lines.append(f"cost    {cost_text(task.saved.model.graph, settings.epochs, steps, size)}")
     monitor = task.objective.monitor(settings.monitor, task.validation is not None)
     if task.validation is not None or settings.monitor is not None:
-        stop = f", stops after {settings.early_stop} epochs without an improvement" if settings.early_stop else ""
+        patience = counted(settings.early_stop or 0, "epoch")
+        stop = f", stops after {patience} without an improvement" if settings.early_stop else ""
         lines.append(f"monitor {monitor.name}{stop}")
     lines.append(f"memory  {memory_text(task.saved.model.graph, task.optimizer, size)}")
     files = [path, settings.checkpoint, settings.log, settings.plot]
@@ -113,13 +115,13 @@ def plan(settings: FitSettings, task: Task, path: str) -> list[str]:
 def length_text(settings: FitSettings, steps: int) -> str:
     """``3 epochs of 3 steps``, with what ends the training earlier."""
     if settings.epochs >= UNBOUNDED:
-        return f"until {duration_text(settings.time)} are over, epochs of {steps:,} steps"
+        return f"until {duration_text(settings.time)} are over, epochs of {counted(steps, 'step')}"
     limit = f" (or until {duration_text(settings.time)} are over)" if settings.time is not None else ""
-    return f"{settings.epochs:,} epochs{limit} of {steps:,} steps"
+    return f"{counted(settings.epochs, 'epoch')}{limit} of {counted(steps, 'step')}"
 
 
 def steps_text(settings: FitSettings, steps: int) -> str:
-    return "" if settings.epochs >= UNBOUNDED else f", {settings.epochs * steps:,} steps in all"
+    return "" if settings.epochs >= UNBOUNDED else f", {counted(settings.epochs * steps, 'step')} in all"
 
 
 def rates_text(schedule: Schedule, num_steps: int) -> str:

@@ -17,6 +17,7 @@ from dltool.errors import DataError, UsageError
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import DataSettings, FitSettings
 from dltool.training.tabular import CHUNK_ROWS
+from dltool.wording import counted
 from dltool.workflows.data_kinds import as_reconstruction
 from dltool.workflows.model_data import naming_val_labels, open_for_model
 
@@ -100,8 +101,7 @@ def with_extra(
     if not len(extra):
         raise DataError(f"{sources}: all its rows are validation rows; give others")
     weighted = ", weighted" if extra.weights is not None else ""
-    rows = "row" if len(extra) == 1 else "rows"
-    note = f"{sources}: {len(extra):,} more {rows} for training{weighted}"
+    note = f"{sources}: {counted(len(extra), 'more row')} for training{weighted}"
     if len(extra) < len(found):
         note += f"; left out {len(found) - len(extra):,} that validate"
     split |= {"extra": len(extra), "data": everything.fingerprint}

@@ -27,6 +27,7 @@ from dltool.errors import UsageError
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import FinetuneSettings
 from dltool.training.labels import heads
+from dltool.wording import counted
 from dltool.workflows.pixel_scaling import set_weights, with_scaling
 
 
@@ -170,4 +171,4 @@ def describe_head(graph: Graph) -> str:
     head = found[0]
     if head.num_classes is not None:
         return f"{head.num_classes}-class head"
-    return f"head of {head.size} number{'' if head.size == 1 else 's'}"
+    return f"head of {counted(head.size, 'number')}"

@@ -11,6 +11,7 @@ from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.settings import SummarySettings
 from dltool.training.advice import Advice, Facts, advice
+from dltool.wording import counted
 from dltool.workflows.costs import multiply_adds, output_bytes, total
 from dltool.workflows.differences import Differences, differences
 from dltool.workflows.timing import layer_milliseconds
@@ -295,4 +296,4 @@ def _plain(value: Any) -> str:
 
 def _history(history: list[dict[str, Any]]) -> str:
     last = ", ".join(f"{key} {value:.4g}" for key, value in history[-1].items() if isinstance(value, float))
-    return f"{len(history)} epoch{'s' if len(history) > 1 else ''}; the last: {last}"
+    return f"{counted(len(history), 'epoch')}; the last: {last}"

@@ -17,6 +17,7 @@ from dltool.training.callbacks import Events, Monitor
 from dltool.training.halving import Result, best, promotions, rungs
 from dltool.training.search_space import Parameter, draw
 from dltool.training.time_limit import duration_text
+from dltool.wording import counted
 from dltool.workflows.tune_journal import Entry, Journal
 from dltool.workflows.tune_trials import Bench, Measured
 
@@ -99,7 +100,7 @@ class Search:
     def _reason(self) -> str:
         begun = len({result.trial for result in self.results})
         if self.trials is not None and begun >= self.trials:
-            return f"{begun} trials are done"
+            return f"{counted(begun, 'trial')} {'is' if begun == 1 else 'are'} done"
         if self.values_of(begun) is None:
             return f"all {begun} combinations were tried"
         return self._time_is_over

@@ -7,8 +7,7 @@ import subprocess
 import click
 import pytest
 
-from dltool.cli import shells
-from dltool.cli.described import describe
+from dltool.cli.described import Described, Option, Value, describe, plain
 from dltool.cli.main import COMMANDS, group, main
 from dltool.cli.sections import in_sections
 from dltool.cli.shells import SCRIPTS
@@ -48,7 +47,7 @@ def test_every_command_option_and_choice_is_described(described):
 def test_a_word_that_a_shell_could_take_for_more_is_refused():
     for word in ("$(reboot)", "a b", "a'b", "", "a\nb", "*"):
         with pytest.raises(ValueError, match="cannot stand in a completion script"):
-            shells.plain(word)
+            plain(word)
 
 
 @pytest.mark.parametrize("shell", list(SCRIPTS))
@@ -57,10 +56,10 @@ def test_help_texts_cannot_leave_their_quotes(shell, tmp_path):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     evil = "it's [a] $(touch pwned) `touch pwned` \"q\" \\ : ; | {x} 'y'"
-    value = shells.Value(("a", "b"), files=True)
-    command = shells.Described("fit", evil, (shells.Option(("-x", "--xx"), evil, value),), (value,), True)
+    value = Value(("a", "b"), files=True)
+    command = Described("fit", evil, (Option(("-x", "--xx"), evil, value),), (value,), True)
     script = tmp_path / "script"
-    script.write_text(SCRIPTS[shell]([shells.Described("", "", (), (shells.Value(("fit",)),)), command]))
+    script.write_text(SCRIPTS[shell]([Described("", "", (), (Value(("fit",)),)), command]))
     done = subprocess.run([shell, "-n", script], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     terminal = Shell(shell, script, tmp_path)

@@ -41,6 +41,7 @@ def test_values(kind, text, value):
         (POSITIVE, "0", "0 is out of range; give a whole number from 1 up"),
         (POSITIVE, "1.5", "'1.5' is not a whole number from 1 up"),
         (POSITIVE, "x", "'x' is not a whole number from 1 up"),
+        (POSITIVE, "9" * 20, f"{'9' * 20} is out of range; give a whole number from 1 up, 2,147,483,647 at most"),
         (FRACTION, "1", "1 is out of range; give a part from 0 to 0.99, as 0.2"),
         (RATE, "0", "0 is out of range; give a number above 0, as 0.001"),
         (RATE, "nan", "nan is out of range; give a number above 0, as 0.001"),

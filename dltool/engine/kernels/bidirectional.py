@@ -11,8 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from dltool.engine.buffers import Piece
-from dltool.engine.kernels.base import Kernel, Phase, Run, Site, planner
-from dltool.engine.kernels.convolution import chain
+from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain, planner
 from dltool.engine.kernels.gru import GRUKernel
 from dltool.engine.kernels.recurrent import HALF, ONE, LSTMKernel, WalkKernel, is_usual
 from dltool.engine.layers.recurrent import GRU, LSTM
