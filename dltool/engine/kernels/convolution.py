@@ -193,25 +193,10 @@ class ConvolutionKernel(Kernel):
     def bind_finish(self, source: np.ndarray, y: np.ndarray, added: np.ndarray | None = None) -> Run | None:
         """``y`` (rows, height, width, filters) = relu(source + bias + added).
 
-        ``source`` has merged rows and may be ``y``.
+        ``source`` has merged rows, may be ``y``, and is changed.
         """
-        y, added = merged_rows(y), None if added is None else merged_rows(added)
-        in_place = np.shares_memory(source, y)
-        bias, fused, ceiling = self.bias_row, self.site.relu, self.site.ceiling
-        summed = source if bias is None else y
-        complete = summed if added is None else y
-
-        def run() -> None:
-            if bias is not None:
-                np.add(source, bias, out=y)
-            if added is not None:
-                np.add(summed, added, out=y)
-            if fused:
-                relu(complete, y, ceiling)
-            elif complete is not y and not in_place:
-                np.copyto(y, source)
-
-        return run if bias is not None or added is not None or fused or not in_place else None
+        terms = (self.bias_row, None if added is None else merged_rows(added))
+        return bind_sum_and_relu(source, merged_rows(y), terms, self.site)
 
     def bind_relu_gradient(self, piece: Piece) -> Run | None:
         if not self.site.relu or self.site.relu_gradient_done:
@@ -223,6 +208,29 @@ class ConvolutionKernel(Kernel):
     def matrix(self, buffer_rows: np.ndarray, columns: int) -> np.ndarray | None:
         """Rows of a buffer as a matrix (pixels, columns), or None when a border lies between."""
         return buffer_rows.reshape(-1, columns) if buffer_rows.flags.c_contiguous else None
+
+
+def bind_sum_and_relu(
+    source: np.ndarray, y: np.ndarray, terms: tuple[np.ndarray | None, ...], site: Site
+) -> Run | None:
+    """A function: ``y`` = relu(source + terms), as far as there are any; ``source`` may be ``y``.
+
+    The last pass writes ``y``, those before it ``source``, which is in cache: what is large leaves the caches once.
+    """
+    fused, ceiling, is_same = site.relu, site.ceiling, np.shares_memory(source, y)
+    present = [term for term in terms if term is not None]
+    sums = [(term, source if fused else y) for term in present]
+    sums[:-1] = [(term, source) for term in present[:-1]]
+
+    def run() -> None:
+        for term, out in sums:
+            np.add(source, term, out=out)
+        if fused:
+            relu(source, y, ceiling)
+        elif not sums:
+            np.copyto(y, source)
+
+    return run if sums or fused or not is_same else None
 
 
 class ShardConvolution(ConvolutionKernel):

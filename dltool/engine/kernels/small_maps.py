@@ -6,9 +6,9 @@ import numpy as np
 
 from dltool.engine.buffers import Piece
 from dltool.engine.kernels.base import NUM_BANDS, NUM_TILES, SMALL_BATCH, Phase, Run, Site, chain
-from dltool.engine.kernels.convolution import ConvolutionKernel
+from dltool.engine.kernels.convolution import ConvolutionKernel, bind_sum_and_relu
 from dltool.engine.kernels.panels import Panels
-from dltool.engine.kernels.tricks import bind_copy, relu
+from dltool.engine.kernels.tricks import bind_copy
 
 MOST_PIXELS = 100
 """Output pixels up to which filters are cut. A quarter of the rows of a map of 7x7 makes a product of 14 rows, at half
@@ -75,21 +75,5 @@ class SmallMapConvolution(ConvolutionKernel):
         product = piece.temp("product", (len(columns), y.shape[-1])) if whole is None else whole[:, part]
         multiply = self.panels.bind(columns, piece.tile, product, piece)
         shaped, added = y if whole is not None else product.reshape(y.shape), self.added_image(piece)
-        finish = self.bind_tile_finish(shaped, y, None if added is None else added[..., part], part)
-        return chain(gather, multiply, finish)
-
-    def bind_tile_finish(self, product: np.ndarray, y: np.ndarray, added: np.ndarray | None, part: slice) -> Run:
-        """``y`` = relu(product + bias + added) for some filters, written by the last pass; ``product`` may be ``y``."""
-        fused, ceiling = self.site.relu, self.site.ceiling
-        terms = [term for term in (self.bias_row[part] if self.has_bias else None, added) if term is not None]
-        sums = [(term, product if fused or term is not terms[-1] else y) for term in terms]
-
-        def run() -> None:
-            for term, out in sums:
-                np.add(product, term, out=out)
-            if fused:
-                relu(product, y, ceiling)
-            elif not sums and product is not y:
-                np.copyto(y, product)
-
-        return run
+        terms = (self.bias_row[part] if self.has_bias else None, None if added is None else added[..., part])
+        return chain(gather, multiply, bind_sum_and_relu(shaped, y, terms, self.site))
