@@ -10,7 +10,7 @@ from dltool.cli import options
 from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, json_text, printable
 from dltool.cli.progress import Counter, Progress
-from dltool.cli.types import POSITIVE, PROBABILITY, NumberType
+from dltool.cli.types import POSITIVE, PROBABILITY, AugmentType, NumberType
 from dltool.errors import UsageError
 from dltool.wording import counted
 
@@ -55,6 +55,12 @@ class ThresholdType(click.ParamType):
 @click.option("--rounds", type=POSITIVE, metavar="N", help="Label and train N times, while validation does not worsen.")
 @click.option("--train-to", metavar="FILE", help="Train with the list, and write the model here.")
 @click.option("--epochs", type=POSITIVE, metavar="N", help="Passes over the data.")
+@click.option(
+    "--augment",
+    type=AugmentType(),
+    metavar="PRESET|LIST",
+    help="Change images at random while training.  [as in the model's own training]",
+)
 @click.option("--ask", type=POSITIVE, metavar="N", help="Instead list N doubtful, different rows for you to label.")
 @options.plugin
 @options.output
@@ -130,6 +136,7 @@ ONLY_LABELS = {
     "--into": "into",
     "--train-to": "train_to",
     "--epochs": "epochs",
+    "--augment": "augment",
 }
 """Options about accepted rows, of which --ask has none: option -> field."""
 
@@ -149,8 +156,13 @@ def check(settings: Any, as_json: bool, has_rounds: bool) -> None:
         raise UsageError("--val: missing; give labelled rows that the model was not trained on, as --val val/")
     if settings.threshold is not None and settings.min_precision is not None:
         raise UsageError("--threshold: cannot be combined with --min-precision; give one of the two")
-    for option, given in (("--rounds", has_rounds), ("--epochs", settings.epochs is not None)):
-        if given and settings.train_to is None:
+    trainings = {
+        "--rounds": has_rounds,
+        "--epochs": settings.epochs is not None,
+        "--augment": settings.augment is not None,
+    }
+    for option, is_given in trainings.items():
+        if is_given and settings.train_to is None:
             raise UsageError(f"{option}: needs --train-to FILE, a name for the model that is trained")
 
 

@@ -61,6 +61,27 @@ class Workspace:
         return held[:size].view(dtype).reshape(shape)
 
 
+class SharedTemporaries:
+    """Memory that all lanes see, which a kernel keeps from one of its stages to the next; kernels take turns in it.
+
+    They ``reserve`` while a program is planned. Memory comes with ``allocate``, before lanes are forked.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self._blocks: dict[str, np.ndarray] = {}
+
+    def reserve(self, name: str, shape: tuple[int, ...]) -> None:
+        """Ask for room for float32 numbers of a shape."""
+        self._sizes[name] = max(self._sizes.get(name, 0), math.prod(shape))
+
+    def allocate(self) -> None:
+        self._blocks = {name: shared_zeros(size) for name, size in self._sizes.items()}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return self._blocks[name][: math.prod(shape)].reshape(shape)
+
+
 def aligned(num_bytes: int) -> np.ndarray:
     """Uninitialised private bytes that start on a cache line (64)."""
     block = np.empty(num_bytes + 64, np.uint8)
@@ -73,7 +94,8 @@ class Piece:
     """Some work of one lane: rows ``start:stop`` of a batch of ``total`` rows (a shard's micro-batch), or one tile.
 
     ``first`` says that it is the first micro-batch of its shard, so that sums over a shard start there.
-    ``banded``: the tile is a band of image rows, and ``Buffer.interior`` gives just that band.
+    ``banded``: the tile is a band of image rows, and ``Buffer.interior`` gives just that band. ``lines``: which rows of
+    the output those are, where bands are not all equal.
     """
 
     start: int
@@ -85,6 +107,7 @@ class Piece:
     tile: int = 0
     num_tiles: int = 1
     banded: bool = False
+    lines: slice | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -98,6 +121,8 @@ class Piece:
 
     def band(self, height: int) -> slice:
         """The image rows of this piece: its band, or all."""
+        if self.lines is not None:
+            return self.lines
         return self.span(height) if self.banded else slice(0, height)
 
 

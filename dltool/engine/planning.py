@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dltool.engine.buffers import NO_PADDING, Buffer, Padding
+from dltool.engine.buffers import NO_PADDING, Buffer, Padding, SharedTemporaries
 from dltool.engine.fusing import fuse
 from dltool.engine.kernels import (  # noqa: F401 - register
     bidirectional,
@@ -90,8 +90,10 @@ class Plan:
         self.inputs: list[InputKernel] = []
         self.partials: list[tuple[int, np.ndarray, bool]] = []
         self.states: list[np.ndarray] = []
+        self.shared = SharedTemporaries()
         self.penalties: list[np.ndarray] = []
         self.steps = [self._plan_step(lowered, step) for step in lowered.steps]
+        self.shared.allocate()
         fuse(self)
         self.wants_gradient = self._wanted_gradients()
         self._make_buffers()
@@ -120,6 +122,7 @@ class Plan:
             self.settings.exact,
             weights=() if is_activation else model.weights.views[name],
             gradients=() if is_activation else model.weights.gradients[name],
+            shared=self.shared,
             clock=self.clock,
             inference=model.graph.nodes[step.node].inference,
         )
@@ -160,6 +163,11 @@ class Plan:
             wanted.append(self.settings.training and (before or planned.site.trains_weights))
         return wanted
 
+    @property
+    def runs_tiles(self) -> bool:
+        """Whether the batch is too small for shards."""
+        return not self.settings.training and self.settings.batch_size < SMALL_BATCH
+
     def _make_buffers(self) -> None:
         for index, planned in enumerate(self.steps):
             if planned.kernel is None:
@@ -174,7 +182,7 @@ class Plan:
                 site.dy = Buffer.alias(source.dy, site.output_shape) if source.dy else None
                 continue
             site.y = Buffer(site.output_shape, self._border(index))
-            if isinstance(planned.kernel, InputKernel) and self._feeds_tiles(index):
+            if isinstance(planned.kernel, InputKernel) and (self.runs_tiles or self._feeds_tiles(index)):
                 planned.kernel.share_buffer()
             if self.wants_gradient[index]:
                 wanted = planned.kernel.gradient_padding() if self._wants_dx(planned) else Padding()
@@ -301,7 +309,7 @@ class Plan:
             kernel, site = planned.kernel, planned.site
             if kernel is not None and site.dy is not None and (site.trains_weights or site.wants_dx):
                 backward += [(kernel, phase) for phase in kernel.backward_phases()]
-        if not self.settings.training and self.settings.batch_size < SMALL_BATCH:
+        if self.runs_tiles:
             forward = [(kernel, in_tiles(kernel, phase)) for kernel, phase in forward]
         stages = arrange(forward + heads + in_rounds(backward))
         kept = [mask for mask in self.output_masks if mask is not None]

@@ -18,6 +18,9 @@ CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 MODEL_CLASSES = ("Functional", "Model", "Sequential")
 ALIKE = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "InputLayer")
 """Layers that do the same with an axis of time in front."""
+ACTIVATION_LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax", "ThresholdedReLU")
+NOT_LAST = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM2D")
+"""Layers whose activation is not what they end with."""
 
 
 def known_entry(entry: dict[str, Any]) -> dict[str, Any]:
@@ -48,6 +51,15 @@ def with_known_inside(entry: dict[str, Any]) -> dict[str, Any]:
 
 def is_entry(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
+
+
+def split_activation(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A layer whose activation is a layer (``Dense(8, activation=LeakyReLU(0.2))``) without it, and that layer."""
+    config = entry["config"]
+    value = config.get("activation") if isinstance(config, dict) else None
+    if not is_entry(value) or value["class_name"] not in ACTIVATION_LAYERS or entry["class_name"] in NOT_LAST:
+        return entry, None
+    return {**entry, "config": {**config, "activation": "linear"}}, value
 
 
 def around_cell(entry: dict[str, Any]) -> dict[str, Any]:

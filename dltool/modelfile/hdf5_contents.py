@@ -110,6 +110,8 @@ class Contents:
         if group is None:
             return self.numbered_optimizer()
         names = self.names(group, "weight_names")
+        if not all(self.holds(group, name) for name in names):
+            return None  # Keras 3 lists variables of Adafactor that it does not write
         return [{"name": name, "array": self.number(self.descend(group, name, "dataset"), name)} for name in names]
 
     def numbered_optimizer(self) -> list[dict] | None:
@@ -222,6 +224,15 @@ class Contents:
             raise Refused(f"{name!r} is not a {wanted}; the file is damaged or not a Keras model")
         return found
 
+    def holds(self, group: object, path: str) -> bool:
+        """Whether there is something behind a name with slashes."""
+        *parents, last = path.split("/")
+        for part in parents:
+            group = self.child(group, part, "group") if part not in ("", ".", "..") else None
+            if group is None:
+                return False
+        return group.links.exists(last.encode())
+
     def descend(self, group: object, path: str, wanted: str) -> object:
         """Follow a name with slashes, step by step, over hard links only."""
         parts = path.split("/")
@@ -236,7 +247,8 @@ class Contents:
     def number(self, dataset: object, name: str) -> int:
         """Check a dataset's header, describe it, and give it a number."""
         kind, itemsize = dataset.dtype.kind, dataset.dtype.itemsize
-        if kind not in "fiu" or itemsize > 8 or dataset.dtype.names:
+        is_number = kind in "fiu" and itemsize <= 8 and not dataset.dtype.names
+        if not is_number and not (is_bfloat16(dataset.dtype) and dataset.shape):
             raise Refused(f"{name!r} holds {dataset.dtype}, not real numbers; the file is damaged or not a Keras model")
         if dataset.get_space().get_simple_extent_type() == self.h5py.h5s.NULL or len(dataset.shape) > 8:
             raise Refused(f"{name!r} has no usable shape; the file is damaged")
@@ -273,7 +285,15 @@ class Contents:
         """Array ``number`` as contiguous little-endian float32."""
         import numpy as np
 
-        return np.ascontiguousarray(self.h5py.Dataset(self.datasets[number])[()], "<f4")
+        found = self.h5py.Dataset(self.datasets[number])[()]
+        if is_bfloat16(found.dtype):  # the upper half of a float32
+            found = (found.view("<u2").astype("<u4") << 16).view("<f4")
+        return np.ascontiguousarray(found, "<f4")
+
+
+def is_bfloat16(dtype: object) -> bool:
+    """Whether an array holds pairs of bytes that mean nothing to HDF5, as which Keras 3 stores bfloat16."""
+    return dtype.kind == "V" and dtype.itemsize == 2 and not dtype.names and dtype.subdtype is None
 
 
 def steps_of(name: str) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.composites import known_entry, with_known_inside
+from dltool.modelfile.composites import known_entry, split_activation, with_known_inside
 from dltool.modelfile.graph_json import AT_INFERENCE, MAX_LAYERS, MAX_LINKS, MAX_NODES
 from dltool.modelfile.keras2_parts import Part, Reference, is_model, layer_names, part_of
 from dltool.modelfile.layer_config import canonical_config
@@ -121,7 +121,10 @@ def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int, 
                 raise ModelFileError(f"model {name!r}: has {len(sub.inputs)} inputs but is called with {len(found)}")
             values[name, call] = run(wiring, sub, found, f"{prefix}{name}/", depth + 1, still)
         else:
-            node = wiring.add_call(prefix + name, part.entries[name], found, still)
+            entry, last = split_activation(part.entries[name])
+            node = wiring.add_call(prefix + name, entry, found, still)
+            if last is not None:
+                node = wiring.add_call(f"{prefix}{name}/activation", last, [node])
             values[name, call] = outputs_of(wiring, part, (name, call), prefix, node)
     return [tensor_of(values, reference) for reference in part.outputs]
 

@@ -196,8 +196,11 @@ def count_from_zero(part: Part, version: int) -> None:
         if calls and (max(calls) >= len(part.calls[name]) or (version < 3 and min(calls) >= 1))
     }
 
+    # Keras 3.15 counts a model's single call from 0 where it is read and from 1 where it is an output of its own model.
+    mixed = {name for name, calls in used.items() if calls == {0, 1} and len(part.calls[name]) == 1}
+
     def shift(found: list[Reference]) -> list[Reference]:
-        return [(name, call - (name in shifted), tensor) for name, call, tensor in found]
+        return [(name, 0 if name in mixed else call - (name in shifted), tensor) for name, call, tensor in found]
 
     part.calls = {name: [shift(call) for call in calls] for name, calls in part.calls.items()}
     part.outputs = shift(part.outputs)

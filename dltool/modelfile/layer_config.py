@@ -55,7 +55,7 @@ RECURRENT: dict[str, tuple[Any, ...]] = {
 }
 RANDOM_IMAGE: dict[str, tuple[Any, ...]] = {"seed": (ANY,), "rng_type": (ANY,), "bounding_box_format": (None,)}
 HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
-    "InputLayer": {"sparse": (False, None), "ragged": (False, None), "optional": (False, None)},
+    "InputLayer": {"sparse": (ANY,), "ragged": (False, None), "optional": (False, None)},
     "BatchNormalization": {
         "synchronized": (False, None),
         "renorm": (False,),
@@ -252,6 +252,11 @@ def activation_name(name: str, class_name: str, value: Any, version: int) -> str
         return "linear"
     if isinstance(value, dict) and value.get("class_name") == "function":
         value = value.get("config")
+    if isinstance(value, dict) and (value.get("class_name") == "__lambda__" or isinstance(value.get("value"), list)):
+        raise ModelFileError(
+            f"layer {name!r} ({class_name}): its activation is a Python function, which is code; dltool never runs "
+            "code of a file, so name an activation in Keras and save the model again"
+        )
     if not isinstance(value, str):
         shown = value.get("class_name") if isinstance(value, dict) else value
         raise ModelFileError(f"layer {name!r} ({class_name}): the activation {str(shown)[:60]!r} is not supported")

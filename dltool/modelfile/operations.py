@@ -1,13 +1,15 @@
-"""Arithmetic between layers (``x * 0.5 + 3``), which Keras stores as operations, as the layers that do the same.
+"""Operations between layers (``x * 0.5 + 3``, ``tf.nn.relu(x)``) as the layers that do the same.
 
-A number becomes a Rescaling, two tensors an Add, Subtract or Multiply. Everything else stays as it is and is refused
-by its name where layers are looked up.
+In arithmetic a number becomes a Rescaling, two tensors an Add, Subtract or Multiply. Of TensorFlow's functions those
+with a layer of the same meaning become it; all others are refused as code, by name.
 Source: keras/src/ops/numpy.py of Keras 3.15; TFOpLambda in tf_keras 2.21, keras/src/layers/core/tf_op_layer.py.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from dltool.modelfile.graph_json import layer_class
 
 FUNCTIONS = {
     "__operators__.add": "Add",
@@ -23,8 +25,77 @@ OPERATIONS = {"Add": "Add", "Subtract": "Subtract", "Multiply": "Multiply", "Div
 IGNORED = ("name",)
 
 
+ACTIVATIONS = {
+    "nn.relu": "relu",
+    "nn.relu6": "relu6",
+    "nn.elu": "elu",
+    "nn.selu": "selu",
+    "nn.silu": "silu",
+    "nn.softmax": "softmax",
+    "math.softplus": "softplus",
+    "math.sigmoid": "sigmoid",
+    "math.tanh": "tanh",
+    "math.exp": "exponential",
+}
+"""tf.keras's name of a function -> the activation."""
+
+POOLINGS = {"math.reduce_mean": "GlobalAveragePooling2D", "math.reduce_max": "GlobalMaxPooling2D"}
+"""Over height and width only: the layers for sequences heed masks, which the functions do not."""
+
+OPERATION_CLASSES = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+
+
 def as_layer(entry: dict[str, Any]) -> dict[str, Any]:
-    """A layer entry; one that stands for an operation that is called once becomes a layer."""
+    """A layer entry; one that stands for an operation that is called once becomes a layer.
+
+    Raises ModelFileError naming a function of TensorFlow that no layer stands for.
+    """
+    found = of_function(entry) or of_arithmetic(entry)
+    if found.get("class_name") in OPERATION_CLASSES:
+        layer_class(found["class_name"], str(entry.get("name")))  # raises
+    return found
+
+
+def of_function(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """The layer of a function of TensorFlow; None for anything else."""
+    nodes, config = entry.get("inbound_nodes"), entry.get("config")
+    if entry.get("class_name") != "TFOpLambda" or not isinstance(nodes, list) or len(nodes) != 1:
+        return None
+    tensors = [nodes[0]] if isinstance(nodes[0], list) and nodes[0][:1] and isinstance(nodes[0][0], str) else nodes[0]
+    if not isinstance(tensors, list) or not all(isinstance(t, list) and len(t) == 4 for t in tensors):
+        return None
+    options = tensors[0][3] if tensors and isinstance(tensors[0][3], dict) else {}
+    options = {key: value for key, value in options.items() if value is not None}
+    function = str(config.get("function")) if isinstance(config, dict) else ""
+    found = layer_of(function, options, len(tensors))
+    if found is None:
+        return None
+    name = {"name": entry.get("name")}
+    return {
+        "class_name": found[0],
+        "config": {**name, **found[1]},
+        **name,
+        "inbound_nodes": [call(*(t[:3] for t in tensors))],
+    }
+
+
+def layer_of(function: str, options: dict[str, Any], count: int) -> tuple[str, dict[str, Any]] | None:
+    """Class and options of the layer that does what the function does with these options."""
+    if function in ACTIVATIONS and not options and count == 1:
+        return "Activation", {"activation": ACTIVATIONS[function]}
+    if function == "concat" and set(options) == {"axis"} and count > 1:
+        return "Concatenate", options
+    if function in POOLINGS and options.get("axis") == [1, 2] and set(options) <= {"axis", "keepdims"}:
+        return POOLINGS[function], {"keepdims": options.get("keepdims", False)}
+    if function == "reshape" and set(options) == {"shape"} and isinstance(options["shape"], list):
+        batch, *rest = [*options["shape"], None]
+        if batch == -1:
+            return "Reshape", {"target_shape": rest[:-1]}
+    return None
+
+
+def of_arithmetic(entry: dict[str, Any]) -> dict[str, Any]:
+    """A layer entry; a sum, difference, product or quotient that is called once becomes a layer."""
     nodes, config = entry.get("inbound_nodes"), entry.get("config")
     if not isinstance(nodes, list) or len(nodes) != 1 or not isinstance(config, dict):
         return entry
@@ -40,7 +111,7 @@ def as_layer(entry: dict[str, Any]) -> dict[str, Any]:
             return entry
         tensor = right if is_number(left) else left
         return {"class_name": "Rescaling", "config": {**name, **found}, **name, "inbound_nodes": [call(tensor)]}
-    if function is None or operation == "Divide":
+    if function is None or operation == "Divide" or is_array(left) or is_array(right):
         return entry  # Keras 3's operation on two tensors is called as the layer is
     return {"class_name": operation, "config": name, **name, "inbound_nodes": [call(left, right)]}
 
@@ -80,6 +151,11 @@ def call(*tensors: Any) -> Any:
     if any(isinstance(tensor, dict) for tensor in tensors):
         return {"args": list(tensors), "kwargs": {}}
     return [[*tensor, {}] if isinstance(tensor, list) else tensor for tensor in tensors]
+
+
+def is_array(value: Any) -> bool:
+    """Numbers in lists, and not the place of a tensor, which starts with a layer's name."""
+    return isinstance(value, list) and not (value and isinstance(value[0], str))
 
 
 def is_number(value: Any) -> bool:

@@ -195,7 +195,7 @@ class PseudoLabelSettings:
             class.
         rounds: label and train so many times, as long as the validation does not worsen; needs ``train_to``, the file
             for the model that comes out. epochs: of each training; None: by those of the model's own, fewer for
-            more rows.
+            more rows. augment: see FitSettings; None: as in the model's own training.
         ask: instead list so many rows for a person to label.
         plugins: see FitSettings.
     """
@@ -214,6 +214,7 @@ class PseudoLabelSettings:
     rounds: int = 1
     train_to: str | None = None
     epochs: int | None = None
+    augment: str | None = None
     ask: int | None = None
     force: bool = False
     batch_size: int = 64

@@ -23,6 +23,7 @@ from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import BuildSettings, FitSettings, PseudoLabelSettings
 from dltool.training.callbacks import Events
 from dltool.workflows import build, fit, pseudo_label
+from dltool.workflows.augmenting import augment_for
 from dltool.workflows.path_lists import write_list
 from dltool.workflows.pseudo_result import PseudoLabelResult, Round
 from dltool.workflows.pseudo_scoring import Examined, Progress, examine
@@ -83,12 +84,14 @@ def run(
 
     Raises:
         ShortError: the first training already made the model worse; nothing is written.
+        UsageError: ``augment`` does not fit the rows.
         DivergedError: the first training diverged. KeyboardInterrupt, SystemExit: a signal came.
         Also what ``pseudo_label.run`` and ``fit.run`` raise in the first round.
     """
     events = events or RoundEvents()
     check(settings)
     task = pseudo_label.prepared(settings)
+    augment_for(settings.augment, 0, task.known.opened.train)
     first = Kept(settings.model, task.saved, examine(settings, task.saved, task.known.validation))
     with TemporaryDirectory(prefix="dltool-") as folder:
         kept, rounds, stop = repeat(settings, task, first, folder, progress, events)
@@ -175,6 +178,8 @@ def training(
 ) -> FitSettings:
     """What ``fit`` is asked for; the model to train lies in ``path`` afterwards."""
     taken = recipe_of(task.saved)
+    if settings.augment is not None:
+        taken["augment"] = settings.augment
     split = task.saved.split or {}
     fresh = not task.saved.foreign and "finetune" not in task.saved.recipe
     if fresh:

@@ -5,6 +5,7 @@ import pytest
 
 from dltool.engine.executor import Executor
 from dltool.engine.graph import Graph, GraphBuilder
+from dltool.engine.kernels import convolution
 from dltool.engine.kernels.convolution import ShardConvolution
 from dltool.engine.kernels.merging import AddKernel
 from dltool.engine.kernels.shared_winograd import SharedWinograd
@@ -58,6 +59,17 @@ def test_a_convolution_adds_what_its_output_is_added_to(name, ends):
     assert sum(isinstance(kernel, kind) and kernel.site.adds for kernel in kernels) == 1
     assert not any(isinstance(kernel, AddKernel) for kernel in kernels)
     assert np.abs(found - expected).max() <= 5e-5 * np.abs(expected).max()
+    assert outputs(graph, rows, jobs=3)[0].tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_large_images_go_some_rows_at_a_time(rows, monkeypatch):
+    monkeypatch.setattr(convolution, "FINISHED_BYTES", 4 * 20 * 24 * 2)  # two image rows
+    monkeypatch.setattr(convolution, "COLUMN_BYTES", 1)  # one image
+    graph = residual(Conv2D(24, 5, padding="same"), 20, (ReLU(),))
+    found, kernels, expected = outputs(graph, rows)
+    assert any(isinstance(kernel, ShardConvolution) for kernel in kernels)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
     assert outputs(graph, rows, jobs=3)[0].tobytes() == found.tobytes()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from dltool.engine.executor import Executor
 from dltool.engine.graph import Graph, GraphBuilder
-from dltool.engine.kernels import products
+from dltool.engine.kernels import products, shared_winograd
 from dltool.engine.kernels.shared_winograd import SharedWinograd
 from dltool.engine.layers import Add, BatchNormalization, Conv2D, ReLU
 from dltool.engine.model import Model
@@ -44,8 +44,19 @@ def test_it_equals_the_reference_and_itself_on_any_lanes(height, width, padding,
     assert found[0].tobytes() == found[1].tobytes()
 
 
-def test_exact_and_larger_batches_leave_it_out():
-    model = Model.build(network(12, 16, "same"))
-    for options in ({"batch_size": 1, "exact": True}, {"batch_size": 4}):
-        with Executor(model, jobs=1, **options) as executor:
-            assert SharedWinograd not in kinds(executor)
+@pytest.mark.parametrize("rows", [5, 7])
+def test_larger_batches_go_some_images_at_a_time(rows, monkeypatch):
+    monkeypatch.setattr(shared_winograd, "VALUES_BYTES", 3 * 4 * 36 * 12 * 192)  # of three images
+    model = Model.build(network(12, 16, "same"), seed=4)
+    inputs = (np.random.default_rng(1).standard_normal((rows, 12, 16, 3), np.float32),)
+    with Executor(model, batch_size=7, jobs=2, backend="threads") as executor:
+        assert [kernel.at_once for kernel in executor._inference.kernels() if type(kernel) is SharedWinograd] == [3, 3]
+        found = executor.forward(inputs)[0]
+    with ReferenceExecutor(model, batch_size=7) as plain:
+        expected = plain.forward(inputs)[0]
+    assert np.abs(found - expected).max() <= 5e-5 * np.abs(expected).max()
+
+
+def test_exact_leaves_it_out():
+    with Executor(Model.build(network(12, 16, "same")), batch_size=1, jobs=1, exact=True) as executor:
+        assert SharedWinograd not in kinds(executor)

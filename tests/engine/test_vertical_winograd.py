@@ -75,6 +75,38 @@ def test_bands_of_tiles_cover_an_image_of_any_height(height):
         assert np.abs(found - plain.forward(inputs)[0]).max() < 1e-4
 
 
-def test_exact_leaves_it_out():
-    with Executor(Model.build(network("same", (12, 12))), batch_size=4, jobs=1, exact=True) as executor:
-        assert count(executor) == 0
+@pytest.mark.parametrize("channels", [1, 8, 48])
+def test_exact_rounds_no_more_than_direct_sums_do(channels):
+    """rms of the errors against float64, of F(2, 3) and of the reference's sums over whole windows."""
+    b = GraphBuilder()
+    graph = b.graph(b.add(Conv2D(32, 3, padding="same"), b.input((16, 16, channels))))
+    model = Model.build(graph, seed=4)
+    inputs = np.random.default_rng(2).standard_normal((8, 16, 16, channels), dtype=np.float32)
+    padded = np.pad(inputs.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    true = np.einsum("nhwcij,ijcf->nhwf", windows, model.weights.views[graph.nodes[1].name][0].astype(np.float64))
+    errors = []
+    for make, options in ((ReferenceExecutor, {}), (Executor, {"jobs": 1, "exact": True}), (Executor, {"jobs": 1})):
+        with make(model, batch_size=8, **options) as executor:
+            errors.append(np.sqrt(np.mean((executor.forward((inputs,))[0] - true) ** 2)))
+            assert make is ReferenceExecutor or count(executor) == 1
+    direct, by_two, by_four = errors
+    assert 0 < by_two < 1.5 * direct
+    assert by_two < by_four, "otherwise the option had no effect"
+
+
+def test_exact_training_agrees_with_the_reference_more_closely():
+    graph = network("valid", (17, 7))
+    random = np.random.default_rng(2)
+    inputs = (random.standard_normal((ROWS, 17, 7, 3), dtype=np.float32),)
+    batch = Batch(inputs, (random.standard_normal((ROWS, *graph.output_shapes[0]), dtype=np.float32),))
+    gradients = []
+    for make, options in ((ReferenceExecutor, {}), (Executor, {"jobs": 1, "exact": True})):
+        model = Model.build(graph, seed=4)
+        with make(
+            model, batch_size=ROWS, losses=(loss("mean_squared_error"),), optimizer=optimizer("sgd"), **options
+        ) as executor:
+            executor.train_step(batch, 1, 0.0)
+        gradients.append(model.weights.gradient.copy())
+    plain, found = gradients
+    assert np.abs(found - plain).max() < 3e-6 * np.abs(plain).max()

@@ -41,6 +41,22 @@ def of_convnext(layers: Any) -> Any:
     return importlib.import_module(f"{layers.Layer.__module__.split('.')[0]}.src.applications.convnext")
 
 
+def of_sequential(layers: Any) -> Any:
+    return importlib.import_module(layers.Layer.__module__.split(".")[0]).Sequential
+
+
+def several_outputs(layers: Any) -> Any:
+    """A model around Bidirectional layers that return states and sequences, and that keep both outputs apart."""
+    model = importlib.import_module(layers.Layer.__module__.split(".")[0]).Model
+    x = layers.Input((5, 3))
+    y, *states = layers.Bidirectional(layers.LSTM(2, return_sequences=True, return_state=True))(x)
+    ahead, behind = layers.Bidirectional(layers.GRU(3, return_sequences=True), merge_mode=None)(y)
+    z = layers.LSTM(4)(
+        layers.Subtract()([ahead, behind]), initial_state=[layers.Concatenate()(states[i::2]) for i in (0, 1)]
+    )
+    return model(x, layers.Concatenate()([z, states[3]]))
+
+
 IMAGE, VOLUME, SEQUENCE = (6, 5, 3), (4, 5, 4, 2), (5, 3)
 
 CASES = {
@@ -97,6 +113,29 @@ CASES = {
     "global_max_3d": Case(lambda layers: [layers.GlobalMaxPooling3D(keepdims=True), layers.Dense(2)], VOLUME),
     "convolution_lstm": Case(
         lambda layers: [layers.ConvLSTM2D(2, 2, padding="same", return_sequences=True, go_backwards=True)], VOLUME
+    ),
+    "cells": Case(
+        lambda layers: [
+            layers.RNN(layers.LSTMCell(3), return_sequences=True),
+            layers.Bidirectional(layers.RNN(layers.GRUCell(2), return_sequences=True)),
+            layers.RNN([layers.GRUCell(3), layers.SimpleRNNCell(2)], go_backwards=True),
+        ],
+        SEQUENCE,
+    ),
+    "distributed_model": Case(
+        lambda layers: [
+            layers.TimeDistributed(of_sequential(layers)([layers.Conv2D(2, 2), layers.Flatten(), layers.Dense(3)])),
+            layers.GRU(2),
+        ],
+        VOLUME,
+    ),
+    "several_outputs": Case(lambda layers: [several_outputs(layers)], SEQUENCE),
+    "activation_layers": Case(
+        lambda layers: [
+            layers.Dense(4, activation=layers.LeakyReLU(0.3)),
+            layers.Conv1D(3, 2, activation=layers.Softmax()),
+        ],
+        SEQUENCE,
     ),
     "resizing": Case(
         lambda layers: [

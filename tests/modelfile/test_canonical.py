@@ -288,3 +288,119 @@ def test_states_as_keras_2_writes_them():
 def test_an_old_gru_without_the_option_resets_before_the_product():
     assert only_layer("GRU", {"units": 2}, shape=(3, 4)).reset_after is False
     assert only_layer("GRU", {"units": 2, "reset_after": True}, shape=(3, 4)).reset_after is True
+
+
+def called(name: str, *sources: object, **layer: object) -> dict:
+    """A layer entry of a functional model; its sources as Keras 2 writes them."""
+    config = {"name": name, **layer.pop("config", {})}
+    return {"class_name": "Dense", "config": config, "name": name, "inbound_nodes": list(sources), **layer}
+
+
+def test_inputs_and_outputs_in_dicts_count_by_their_sorted_keys():
+    """As tf.nest and optree flatten dicts."""
+    layers = [
+        called("a", class_name="InputLayer", config={"batch_input_shape": [None, 2]}),
+        called("b", class_name="InputLayer", config={"batch_input_shape": [None, 3]}),
+        called("c", [["a", 0, 0, {}]], config={"units": 4}),
+        called("d", [["b", 0, 0, {}]], config={"units": 5}),
+    ]
+    config = {
+        "layers": layers,
+        "input_layers": {"z": ["a", 0, 0], "y": ["b", 0, 0]},
+        "output_layers": {"q": ["c", 0, 0], "p": [["d", 0, 0]]},
+    }
+    graph = graph_of({"class_name": "Functional", "config": config})
+    assert (graph.input_shapes, graph.output_shapes) == (((3,), (2,)), ((5,), (4,)))
+
+
+@pytest.mark.parametrize(
+    "inputs", [[["left", 0, 0], ["right", 0, 0]], {"left": ["left", 0, 0], "right": ["right", 0, 0]}]
+)
+def test_a_nested_model_called_with_a_dict_takes_its_inputs_by_name(inputs):
+    def tensor(name: str, size: int) -> dict:
+        config = {"shape": [None, size], "keras_history": [name, 0, 0]}
+        return {"class_name": "__keras_tensor__", "config": config}
+
+    def source(name: str, size: int) -> dict:
+        return called(name, class_name="InputLayer", config={"batch_shape": [None, size]})
+
+    inner = {
+        "layers": [
+            source("left", 2),
+            source("right", 3),
+            called("l", {"args": [tensor("left", 2)], "kwargs": {}}, config={"units": 4}),
+            called("r", {"args": [tensor("right", 3)], "kwargs": {}}, config={"units": 5}),
+        ],
+        "input_layers": inputs,
+        "output_layers": [["l", 0, 0], ["r", 0, 0]],
+    }
+    call = {"args": [{"right": tensor("b", 3), "left": tensor("a", 2)}], "kwargs": {}}
+    layers = [source("b", 3), source("a", 2), called("m", call, class_name="Functional", config=inner)]
+    outer = {"layers": layers, "input_layers": [["b", 0, 0], ["a", 0, 0]], "output_layers": [["m", 0, 0], ["m", 0, 1]]}
+    graph = graph_of({"class_name": "Functional", "config": outer}, 3)
+    assert graph.input_shapes == ((3,), (2,))
+    assert graph.output_shapes == ((4,), (5,))
+
+
+def test_a_nested_call_that_keras_3_counts_from_0_and_from_1_is_one_call():
+    """Where a model's output is a nested model's, which another layer of it also reads."""
+    inner = called("m", [["x", 0, 0, {}]], class_name="Sequential", config={"layers": [INPUT, dense()]})
+    start = called("x", class_name="InputLayer", config={"batch_input_shape": [None, 4]})
+    layers = [start, inner, called("e", [["m", 0, 0, {}]], config={"units": 2})]
+    config = {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["m", 1, 0], ["e", 0, 0]]}
+    assert graph_of({"class_name": "Functional", "config": config}, 3).output_shapes == ((3,), (2,))
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            dense(activation={"class_name": "__lambda__", "config": {"value": ["4wEA", None, None]}}),
+            r"layer 'd' \(Dense\): its activation is a Python function, which is code",
+        ),
+        (
+            {"class_name": "RNN", "config": {"name": "r", "cell": {"class_name": "Own>Cell", "config": {}}}},
+            "layer 'r': is an RNN around Own>Cell, which is not supported; use LSTM or GRU",
+        ),
+        (
+            {
+                "class_name": "RNN",
+                "config": {
+                    "name": "r",
+                    "return_state": True,
+                    "cell": {"class_name": "StackedRNNCells", "config": {"cells": [{"class_name": "GRUCell"}]}},
+                },
+            },
+            "layer 'r': keeps or returns the states of several cells",
+        ),
+    ],
+)
+def test_what_cannot_be_taken_apart_is_refused_for_its_reason(layer, message):
+    with pytest.raises(ModelFileError, match=message):
+        graph_of(sequential(INPUT, layer))
+
+
+def test_the_mask_of_a_sequence_goes_on_beside_returned_states():
+    options = {"units": 3, "return_sequences": True, "return_state": True}
+    layers = [
+        called("x", class_name="InputLayer", config={"batch_input_shape": [None, 4]}),
+        called(
+            "e", [["x", 0, 0, {}]], class_name="Embedding", config={"input_dim": 5, "output_dim": 2, "mask_zero": True}
+        ),
+        called("l", [["e", 0, 0, {}]], class_name="LSTM", config=options),
+        called(
+            "b",
+            [["l", 0, 0, {}]],
+            class_name="Bidirectional",
+            config={"layer": {"class_name": "GRU", "config": options}},
+        ),
+    ]
+    outputs = [["l", 0, 0], ["l", 0, 1], ["b", 0, 0], ["b", 0, 2]]
+    graph = graph_of(
+        {
+            "class_name": "Functional",
+            "config": {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": outputs},
+        }
+    )
+    assert [graph.masks[index] for index in graph.outputs] == [(4,), None, (4,), None]
+    assert graph.output_shapes == ((4, 3), (3,), (4, 6), (3,))

@@ -83,3 +83,59 @@ def test_arithmetic_becomes_the_layer_that_does_it(operation, expected):
 def test_other_operations_are_refused_by_name(operation):
     with pytest.raises(ModelFileError, match="layer 'op'"):
         graph_of(*operation)
+
+
+def image_graph(function: str, options: dict, shape: list, *, count: int = 1):
+    """A function of TensorFlow on one or two images."""
+    names = ["x", "z"][:count]
+    inputs = [
+        {"class_name": "InputLayer", "name": n, "config": {"batch_input_shape": [None, *shape]}, "inbound_nodes": []}
+        for n in names
+    ]
+    node = [[n, 0, 0, options] for n in names]
+    function_layer = {
+        "class_name": "TFOpLambda",
+        "name": "op",
+        "config": {"function": function},
+        "inbound_nodes": [node],
+    }
+    config = {
+        "layers": [*inputs, function_layer],
+        "input_layers": [[n, 0, 0] for n in names],
+        "output_layers": [["op", 0, 0]],
+    }
+    return upgrade({"class_name": "Functional", "config": config}, "2.12.0").graph()
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "count", "expected"),
+    [
+        ("nn.relu", {"name": None}, 1, lambda x: np.maximum(x[0], 0)),
+        ("math.tanh", {}, 1, lambda x: np.tanh(x[0])),
+        ("concat", {"axis": -1}, 2, lambda x: np.concatenate(x, -1)),
+        ("concat", {"axis": 1}, 2, lambda x: np.concatenate(x, 1)),
+        ("math.reduce_mean", {"axis": [1, 2]}, 1, lambda x: x[0].mean((1, 2))),
+        ("math.reduce_max", {"axis": [1, 2], "keepdims": True}, 1, lambda x: x[0].max((1, 2), keepdims=True)),
+        ("reshape", {"shape": [-1, 2, 6]}, 1, lambda x: x[0].reshape(-1, 2, 6)),
+    ],
+)
+def test_functions_of_tensorflow_become_the_layers_that_do_the_same(function, options, count, expected):
+    model = Model.build(image_graph(function, options, [2, 3, 2], count=count))
+    x = tuple(np.random.default_rng(i).normal(size=(3, 2, 3, 2)).astype(np.float32) for i in range(count))
+    with ReferenceExecutor(model, batch_size=3) as executor:
+        np.testing.assert_allclose(executor.forward(x)[0], expected(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        ("math.reduce_mean", {"axis": 1}),
+        ("nn.leaky_relu", {"alpha": 0.1}),
+        ("reshape", {"shape": [6, -1]}),
+        ("__operators__.add", {"y": [[0.5, 1.0], [2.0, 3.0]]}),
+        ("__operators__.getitem", {"slice_spec": [-1]}),
+    ],
+)
+def test_other_functions_are_refused_as_code(function, options):
+    with pytest.raises(ModelFileError, match="layer 'op': is a TFOpLambda layer, which is code"):
+        image_graph(function, options, [2, 3, 2])

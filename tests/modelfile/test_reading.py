@@ -86,6 +86,23 @@ def test_a_user_block_and_the_newest_format_are_read(path):
     assert np.array_equal(read(path.with_name("u.h5")).model.weights.views["d"][0], KERNEL)
 
 
+def test_bfloat16_weights_are_read_as_the_numbers_they_are(path):
+    """Keras 3 stores their two bytes, the upper half of a float32, without a type."""
+    numbers = np.array([[1.0, -2.0, 0.5]] * 4, "<f4")
+    keras_file(path, kernel=(numbers.view("<u4") >> 16).astype("<u2").view("V2")).close()
+    assert np.array_equal(read(path).model.weights.views["d"][0], numbers)
+
+
+def test_an_optimizer_state_that_keras_listed_and_did_not_write_leaves_a_model_that_predicts(path):
+    with keras_file(path) as file:
+        state = file.create_group("optimizer_weights")
+        state.attrs["weight_names"] = [b"adafactor/d_kernel_r", b"adafactor/d_kernel_v"]
+        state["adafactor/d_kernel_r"] = np.zeros(4, "f4")
+    saved = read(path)
+    assert saved.state is None
+    assert np.array_equal(saved.model.weights.views["d"][0], KERNEL)
+
+
 def test_a_symbolic_link_to_a_model_is_followed(path, tmp_path):
     keras_file(path).close()
     (tmp_path / "link.h5").symlink_to(path)

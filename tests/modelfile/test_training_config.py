@@ -153,3 +153,20 @@ def test_the_loss_of_strings_is_kept_from_keras_because_tf_keras_would_refuse_th
     config = TrainingConfig((CTC(),), ("ctc",), (1.0,), optimizer=Adam())
     assert keras_training_config(config, ("dense",)) is None
     assert training_from_json(json.loads(json.dumps(training_to_json(config)))) == config
+
+
+def test_metrics_that_mean_nothing_of_predictions_are_named_and_left_out():
+    """Mean and Sum of Keras average the targets; MeanRelativeError is not in Keras 3. Prediction needs none of them."""
+    relative = {"class_name": "MeanRelativeError", "config": {"normalizer": [1.0]}}
+    metrics = ["mae", {"class_name": "Mean", "config": {"name": "m"}}, {"class_name": "Sum", "config": {}}, relative]
+    found = read_training_config({"loss": "mse", "metrics": metrics}, ("y",), "2.15.0")
+    assert found.metrics == ("mae",)
+    assert found.unknown_metrics == ("Mean", "Sum", "MeanRelativeError")
+    assert found.losses == (MeanSquaredError(),)
+
+
+@pytest.mark.parametrize("class_name", ["LossScaleOptimizer", "LossScaleOptimizerV3"])
+def test_the_optimizer_inside_one_that_scales_the_loss_is_used(class_name):
+    inner = {"class_name": "Custom>Adam", "config": {"learning_rate": 0.5, "is_legacy_optimizer": False}}
+    found = read_optimizer({"class_name": class_name, "config": {"inner_optimizer": inner, "dynamic": True}}, "2.15.0")
+    assert found == Adam(0.5)

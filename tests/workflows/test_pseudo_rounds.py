@@ -81,6 +81,17 @@ def test_the_same_command_writes_the_same_bytes(world, tmp_path):
     ]
 
 
+def test_the_training_augments_as_the_model_s_own_unless_told_otherwise(world, tmp_path):
+    train(tmp_path / "m.h5", world, val=(str(world / "val"),), epochs=8, augment="shift=0.1")
+    used, model = [], str(tmp_path / "m.h5")
+    for augment in (None, "none", "shift=0.1,mixup=0.2"):
+        options = {"output": None, "train_to": f"{model}.{len(used)}.h5", "min_precision": 0.5, "augment": augment}
+        (found,) = pseudo_rounds.run(settings(world, tmp_path, model=model, **options)).rounds
+        assert found.kept
+        used.append(read(options["train_to"]).recipe["augment"])
+    assert used == ["shift=0.1", "none", "shift=0.1,mixup=0.2"]
+
+
 class Told(RoundEvents):
     """Remembers the rounds."""
 

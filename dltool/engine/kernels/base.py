@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dltool.engine.buffers import NO_PADDING, Buffer, Padding, Piece
+from dltool.engine.buffers import NO_PADDING, Buffer, Padding, Piece, SharedTemporaries
 from dltool.engine.layers.base import Layer
 
 NUM_SHARDS = 8
@@ -112,6 +112,7 @@ class Site:
         accumulates: an earlier call of a shared layer has already written this step's weight gradient.
         x, y: inputs' and output's buffers. dx, dy: their gradients; None where no gradient is wanted.
         dx_accumulates: per input, another consumer has already written dx: add to it.
+        shared: memory for what passes between a kernel's stages.
         clock: shared int64 array; clock[0] is the step, for random streams.
         is_masked: an input has a mask.
         masks: per input the buffer of its mask, 1.0 where a position counts and 0.0 where it is padding; or None.
@@ -143,6 +144,7 @@ class Site:
     dx: tuple[Buffer | None, ...] = ()
     dy: Buffer | None = None
     dx_accumulates: tuple[bool, ...] = ()
+    shared: SharedTemporaries = field(default_factory=SharedTemporaries)
     clock: np.ndarray | None = None
     is_masked: bool = False
     masks: tuple[Buffer | None, ...] = ()

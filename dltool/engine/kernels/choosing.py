@@ -29,8 +29,8 @@ def plan_convolution(site: Site) -> Kernel | None:
     activations = site.batch_size * max(math.prod(site.input_shapes[0]), math.prod(site.output_shape))
     outgrown = site.training and site.weights[0].size > activations
     pixels = site.batch_size * math.prod(site.output_shape[:2])
-    if not site.exact and (pixels >= FEWEST_PIXELS or not outgrown):
-        if winograd.suits(site):
+    if pixels >= FEWEST_PIXELS or not outgrown:
+        if not site.exact and winograd.suits(site):
             return WinogradConvolution(site)
         if vertical_winograd.suits(site):
             return VerticalWinograd(site)

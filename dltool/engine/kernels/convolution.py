@@ -7,6 +7,7 @@ im2col on dY with flipped kernels (stride 1), or columns scattered back (larger 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,9 @@ FREE_ROWS = 16
 """A convolution of which so many images would fit takes as many as its neighbours do, so that what they hand to each
 other stays in cache: 0.95 of a step of the classic CNN (28x28x1, batch 128)."""
 
+FINISHED_BYTES = 1 << 19
+"""Products of one image in inference that get bias and relu before the next ones are made: 0.97 of the time of one
+image through MobileNet V2, two lanes; an eighth of that costs more in calls than it gains."""
 PANELLED_WEIGHTS = 1 << 15
 """Weights from which a copy in panels pays in inference: 0.94 of the time of all ResNet50, 0.90 of MobileNet V1."""
 
@@ -189,25 +193,10 @@ class ConvolutionKernel(Kernel):
     def bind_finish(self, source: np.ndarray, y: np.ndarray, added: np.ndarray | None = None) -> Run | None:
         """``y`` (rows, height, width, filters) = relu(source + bias + added).
 
-        ``source`` has merged rows and may be ``y``.
+        ``source`` has merged rows, may be ``y``, and is changed.
         """
-        y, added = merged_rows(y), None if added is None else merged_rows(added)
-        in_place = np.shares_memory(source, y)
-        bias, fused, ceiling = self.bias_row, self.site.relu, self.site.ceiling
-        summed = source if bias is None else y
-        complete = summed if added is None else y
-
-        def run() -> None:
-            if bias is not None:
-                np.add(source, bias, out=y)
-            if added is not None:
-                np.add(summed, added, out=y)
-            if fused:
-                relu(complete, y, ceiling)
-            elif complete is not y and not in_place:
-                np.copyto(y, source)
-
-        return run if bias is not None or added is not None or fused or not in_place else None
+        terms = (self.bias_row, None if added is None else merged_rows(added))
+        return bind_sum_and_relu(source, merged_rows(y), terms, self.site)
 
     def bind_relu_gradient(self, piece: Piece) -> Run | None:
         if not self.site.relu or self.site.relu_gradient_done:
@@ -219,6 +208,29 @@ class ConvolutionKernel(Kernel):
     def matrix(self, buffer_rows: np.ndarray, columns: int) -> np.ndarray | None:
         """Rows of a buffer as a matrix (pixels, columns), or None when a border lies between."""
         return buffer_rows.reshape(-1, columns) if buffer_rows.flags.c_contiguous else None
+
+
+def bind_sum_and_relu(
+    source: np.ndarray, y: np.ndarray, terms: tuple[np.ndarray | None, ...], site: Site
+) -> Run | None:
+    """A function: ``y`` = relu(source + terms), as far as there are any; ``source`` may be ``y``.
+
+    The last pass writes ``y``, those before it ``source``, which is in cache: what is large leaves the caches once.
+    """
+    fused, ceiling, is_same = site.relu, site.ceiling, np.shares_memory(source, y)
+    present = [term for term in terms if term is not None]
+    sums = [(term, source if fused else y) for term in present]
+    sums[:-1] = [(term, source) for term in present[:-1]]
+
+    def run() -> None:
+        for term, out in sums:
+            np.add(source, term, out=out)
+        if fused:
+            relu(source, y, ceiling)
+        elif not sums:
+            np.copyto(y, source)
+
+    return run if sums or fused or not is_same else None
 
 
 class ShardConvolution(ConvolutionKernel):
@@ -239,6 +251,15 @@ class ShardConvolution(ConvolutionKernel):
         return [Phase("shard", self.bind_backward, frozenset({"x", "y", "dx", "dy"}), self.micro_batch)]
 
     def bind_forward(self, piece: Piece) -> Run:
+        """In inference a large image goes some rows at a time, so that bias and relu find the products in cache."""
+        g, band = self.geometry, piece.band(self.geometry.out_height)
+        step = max(1, FINISHED_BYTES // (4 * g.out_width * g.filters))
+        if self.site.training or len(piece) > 1 or 2 * step > band.stop - band.start:
+            return self.bind_rows(piece)
+        bands = [slice(first, min(first + step, band.stop)) for first in range(band.start, band.stop, step)]
+        return chain(*[self.bind_rows(replace(piece, banded=True, lines=lines)) for lines in bands])
+
+    def bind_rows(self, piece: Piece) -> Run:
         g = self.geometry
         columns, fill = self.bind_columns(piece, None)
         product = self.matrix(self.site.y.interior(piece), g.filters)

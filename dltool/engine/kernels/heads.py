@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dltool.engine.buffers import Buffer, Piece, Storage
+from dltool.engine.buffers import Buffer, Piece, Storage, Workspace
 from dltool.engine.kernels.base import NUM_SHARDS, WHOLE_SHARD, Kernel, Phase, Run, Site, shard_rows, share
 from dltool.engine.losses import Loss, SparseCategoricalCrossentropy
 from dltool.engine.memory import shared_zeros
@@ -40,8 +40,7 @@ class Staging:
 class InputKernel(Kernel):
     """Copies staged rows into the (bordered, float32) buffer of an input.
 
-    A small buffer without a border is the staging memory itself: the parent's copy then saves the lanes theirs, and the
-    wait for it.
+    A small buffer can do without staging: the parent's copy then saves the lanes theirs, and the wait for it.
     """
 
     def __init__(self, site: Site):
@@ -51,18 +50,17 @@ class InputKernel(Kernel):
         self.is_direct = False
 
     def share_buffer(self) -> None:
-        """Let the parent write into the input's buffer, if it is small and has no border."""
-        memory = self.staging.memory
-        if memory.size <= LARGEST_DIRECT_BYTES and not self.site.y.padding:
+        """Let the parent write into the input's buffer, if it is small."""
+        if self.staging.memory.size <= LARGEST_DIRECT_BYTES:
             self.is_direct = True
-            shape = self.site.output_shape
-            array = self.staging.view(self.site.batch_size, np.float32)
-            self.site.y.storage = Storage(self.site.batch_size, shape, array)
+            self.site.y.storage = Storage.full(self.site.batch_size, self.site.y.padded_shape)
 
     def stage(self, array: np.ndarray) -> type:
         """Copy a batch's rows into shared memory; the type in which they lie there."""
-        kind = np.uint8 if array.dtype == np.uint8 and not self.is_direct else np.float32
-        view = self.staging.view(len(array), kind)
+        kind, count = np.uint8 if array.dtype == np.uint8 and not self.is_direct else np.float32, len(array)
+        view = (
+            self.site.y.image(Piece(0, count, count, Workspace())) if self.is_direct else self.staging.view(count, kind)
+        )
         np.copyto(view, array.reshape(view.shape), casting="unsafe")
         return kind
 
