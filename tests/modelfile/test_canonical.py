@@ -435,3 +435,26 @@ def test_what_keras_3_computes_for_masks_is_left_out():
     ]
     config = {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["d", 0, 0]]}
     assert list(graph_of({"class_name": "Functional", "config": config}, 3).layers) == ["x", "d"]
+
+
+@pytest.mark.parametrize(("outputs", "expected"), [([1, 2], [1, 3]), ([2, 1], [3, 1]), ([2], [3])])
+def test_keras_3_counts_the_outputs_of_nested_functional_models_from_1_and_their_readers_from_0(outputs, expected):
+    """Node 1 is the model's first call, on x; its second call, node 3, reads what e makes of the first."""
+
+    def read_from(name: str) -> dict:
+        tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 4], "keras_history": [name, 0, 0]}}
+        return {"args": [tensor], "kwargs": {}}
+
+    start = called("i", class_name="InputLayer", config={"batch_shape": [None, 4]})
+    inner = {
+        "layers": [start, called("d", read_from("i"), config={"units": 4})],
+        "input_layers": [["i", 0, 0]],
+        "output_layers": [["d", 0, 0]],
+    }
+    layers = [
+        called("x", class_name="InputLayer", config={"batch_shape": [None, 4]}),
+        called("m", read_from("x"), read_from("e"), class_name="Functional", config=inner),
+        called("e", read_from("m"), config={"units": 4}),
+    ]
+    config = {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["m", n, 0] for n in outputs]}
+    assert list(graph_of({"class_name": "Functional", "config": config}, 3).outputs) == expected
