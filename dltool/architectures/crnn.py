@@ -24,8 +24,8 @@ def crnn(
     """Convolutions with batch normalisation, then the columns of the image as steps of an LSTM in both directions.
 
     Each step has ``num_outputs`` logits, the first for the blank of CTC, whatever ``activation`` says. An image of w
-    columns has w/4 steps. An LSTM in one direction (``bidirectional`` false) takes a third of the time; it may say a
-    symbol late, which CTC allows. The first stage has ``width`` filters and the second twice as many. Sequences
+    columns has w/4 steps. An LSTM in one direction (``bidirectional`` false) is half the work; it may say a symbol
+    late, which CTC allows. The first stage has ``width`` filters and the second twice as many. Sequences
     (steps x features) go to the LSTM as they are.
     Source: Shi, Bai and Yao, "An end-to-end trainable neural network for image-based sequence recognition", 2015, with
     fewer and smaller stages.

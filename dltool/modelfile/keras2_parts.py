@@ -183,27 +183,33 @@ def references(value: Any, where: str) -> list[Reference]:
 def count_from_zero(part: Part, version: int) -> None:
     """Keras 2 numbers the calls of a nested model from 1 (the model itself is call 0), Keras 3 from 0.
 
-    A file that suits both lists each call twice and refers to odd numbers; both countings then name the same tensors.
+    But Keras 3, too, starts with 1 where a nested functional model gives an output (seen in 3.15), so both are judged
+    apart. A file that suits both lists each call twice and refers to odd numbers; both countings then name the same.
     """
-    used: dict[str, set[int]] = {name: set() for name, entry in part.entries.items() if is_model(entry)}
-    everything = [*(call for calls in part.calls.values() for call in calls), part.outputs]
-    for name, call, _ in (reference for found in everything for reference in found):
-        if name in used:
-            used[name].add(call)
-    shifted = {
+    called = [reference for calls in part.calls.values() for found in calls for reference in found]
+    from_one = {name for name in from_one_on(part, called) if is_counted(part, name, called, version < 3)}
+    given = {
         name
-        for name, calls in used.items()
-        if calls and (max(calls) >= len(part.calls[name]) or (version < 3 and min(calls) >= 1))
+        for name in from_one_on(part, part.outputs)
+        if is_counted(part, name, part.outputs, version < 3 or part.entries[name]["class_name"] == "Functional")
     }
 
-    # Keras 3.15 counts a model's single call from 0 where it is read and from 1 where it is an output of its own model.
-    mixed = {name for name, calls in used.items() if calls == {0, 1} and len(part.calls[name]) == 1}
+    def shift(found: list[Reference], shifted: set[str]) -> list[Reference]:
+        return [(name, call - (name in shifted), tensor) for name, call, tensor in found]
 
-    def shift(found: list[Reference]) -> list[Reference]:
-        return [(name, 0 if name in mixed else call - (name in shifted), tensor) for name, call, tensor in found]
+    part.calls = {name: [shift(call, from_one) for call in calls] for name, calls in part.calls.items()}
+    part.outputs = shift(part.outputs, given)
 
-    part.calls = {name: [shift(call) for call in calls] for name, calls in part.calls.items()}
-    part.outputs = shift(part.outputs)
+
+def from_one_on(part: Part, found: list[Reference]) -> set[str]:
+    """The nested models of which only calls from 1 on are named; one made of a wrapper is counted as a layer."""
+    models = {name for name, entry in part.entries.items() if is_model(entry) and "stored_class" not in entry}
+    return models & {name for name, _, _ in found} - {name for name, call, _ in found if call == 0}
+
+
+def is_counted(part: Part, name: str, found: list[Reference], usually: bool) -> bool:
+    """Whether call 1 is the first: usually, and where a call is named that does not exist otherwise."""
+    return usually or max(call for n, call, _ in found if n == name) >= len(part.calls[name])
 
 
 def check_references(part: Part) -> None:

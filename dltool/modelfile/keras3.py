@@ -11,7 +11,7 @@ from typing import Any
 from dltool.errors import ModelFileError
 from dltool.modelfile.operations import as_layer
 
-MASK_NODES = ("NotEqual",)
+MASK_NODES = ("NotEqual", "LogicalAnd", "LogicalOr")
 """Operations that Keras 3 writes for masks; dltool works masks out itself (Keras 3 cannot even read them back)."""
 
 MAX_STRUCTURE = 16
@@ -79,11 +79,20 @@ def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:
             continue
         if layer.get("class_name") in MASK_NODES:
             continue
-        layer = as_layer(with_plain_nodes(layer, depth + 1))
+        layer = as_layer(with_plain_nodes(with_plain_inside(layer, depth + 1), depth + 1))
         if isinstance(layer.get("inbound_nodes"), list):
             layer = {**layer, "inbound_nodes": [plain_node(layer, node) for node in layer["inbound_nodes"]]}
         layers.append(layer)
     return {**model, "config": {**config, "layers": layers}}
+
+
+def with_plain_inside(layer: dict[str, Any], depth: int) -> dict[str, Any]:
+    """A wrapper with the calls of a model inside it in Keras 2's form."""
+    config = layer.get("config")
+    inner = config.get("layer") if isinstance(config, dict) else None
+    if not isinstance(inner, dict):
+        return layer
+    return {**layer, "config": {**config, "layer": with_plain_nodes(with_plain_inside(inner, depth + 1), depth + 1)}}
 
 
 def plain_node(layer: dict[str, Any], node: Any) -> Any:

@@ -404,3 +404,57 @@ def test_the_mask_of_a_sequence_goes_on_beside_returned_states():
     )
     assert [graph.masks[index] for index in graph.outputs] == [(4,), None, (4,), None]
     assert graph.output_shapes == ((4, 3), (3,), (4, 6), (3,))
+
+
+def keras3_call(name: str) -> dict:
+    tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 4], "keras_history": [name, 0, 0]}}
+    return {"args": [tensor], "kwargs": {}}
+
+
+def test_the_calls_of_a_model_over_time_are_understood_as_keras_3_writes_them():
+    start = called("i", class_name="InputLayer", config={"batch_shape": [None, 4]})
+    inner = {
+        "layers": [start, called("d", keras3_call("i"), config={"units": 3})],
+        "input_layers": [["i", 0, 0]],
+        "output_layers": [["d", 0, 0]],
+    }
+    model = {"class_name": "Functional", "config": {"name": "inner", **inner}}
+    first = {"class_name": "InputLayer", "config": {"batch_shape": [None, 5, 4], "name": "x"}}
+    graph = graph_of(sequential(first, {"class_name": "TimeDistributed", "config": {"name": "t", "layer": model}}), 3)
+    assert graph.output_shapes == ((5, 3),)
+    assert list(graph.layers) == ["x", "t/d"]
+
+
+def test_what_keras_3_computes_for_masks_is_left_out():
+    operations = [called("o", keras3_call("x"), class_name=name) | {"name": name} for name in ("NotEqual", "LogicalOr")]
+    call = keras3_call("x") | {"kwargs": {"mask": keras3_call("LogicalOr")["args"][0]}}
+    layers = [
+        called("x", class_name="InputLayer", config={"batch_shape": [None, 4]}),
+        *operations,
+        called("d", call, config={"units": 3}),
+    ]
+    config = {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["d", 0, 0]]}
+    assert list(graph_of({"class_name": "Functional", "config": config}, 3).layers) == ["x", "d"]
+
+
+@pytest.mark.parametrize(("outputs", "expected"), [([1, 2], [1, 3]), ([2, 1], [3, 1]), ([2], [3])])
+def test_keras_3_counts_the_outputs_of_nested_functional_models_from_1_and_their_readers_from_0(outputs, expected):
+    """Node 1 is the model's first call, on x; its second call, node 3, reads what e makes of the first."""
+
+    def read_from(name: str) -> dict:
+        tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 4], "keras_history": [name, 0, 0]}}
+        return {"args": [tensor], "kwargs": {}}
+
+    start = called("i", class_name="InputLayer", config={"batch_shape": [None, 4]})
+    inner = {
+        "layers": [start, called("d", read_from("i"), config={"units": 4})],
+        "input_layers": [["i", 0, 0]],
+        "output_layers": [["d", 0, 0]],
+    }
+    layers = [
+        called("x", class_name="InputLayer", config={"batch_shape": [None, 4]}),
+        called("m", read_from("x"), read_from("e"), class_name="Functional", config=inner),
+        called("e", read_from("m"), config={"units": 4}),
+    ]
+    config = {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["m", n, 0] for n in outputs]}
+    assert list(graph_of({"class_name": "Functional", "config": config}, 3).outputs) == expected
