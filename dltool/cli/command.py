@@ -105,8 +105,10 @@ class Command(Layout, click.Command):
         """Nothing takes an empty word; it is mostly a shell's variable that has no value."""
         for param in [] if ctx.resilient_parsing else self.get_params(ctx):
             value = ctx.params.get(param.name)
+            is_option = isinstance(param, click.Option)
+            if is_option and param.flag_value == "":  # the option without its value
+                continue
             if value == "" or (isinstance(value, tuple) and "" in value):
-                is_option = isinstance(param, click.Option)
                 name = max(param.opts, key=len) if is_option else param.make_metavar(ctx).strip("[.]")
                 advice = "give one" if param.required else "give one, or leave it out"
                 raise click.UsageError(f"{name}: '' is no name; {advice}", ctx)

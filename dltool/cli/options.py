@@ -205,7 +205,7 @@ augment = click.option(
     "--augment",
     type=AugmentType(),
     metavar="PRESET|LIST",
-    help=f"Change images at random: {', '.join(names.AUGMENT_PRESETS)}, or a list as hflip,rotate=15,cutout=8.  [none]",
+    help=f"Change images at random: {', '.join(names.AUGMENT_PRESETS)}, or a list as hflip,rotate=15,cutout=8.",
 )
 
 

@@ -10,7 +10,7 @@ from dltool.cli import options
 from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console, json_text, printable
 from dltool.cli.progress import Counter, Progress
-from dltool.cli.types import POSITIVE, PROBABILITY, AugmentType, NumberType
+from dltool.cli.types import POSITIVE, PROBABILITY, NumberType
 from dltool.errors import UsageError
 from dltool.wording import counted
 
@@ -55,12 +55,7 @@ class ThresholdType(click.ParamType):
 @click.option("--rounds", type=POSITIVE, metavar="N", help="Label and train N times, while validation does not worsen.")
 @click.option("--train-to", metavar="FILE", help="Train with the list, and write the model here.")
 @click.option("--epochs", type=POSITIVE, metavar="N", help="Passes over the data.")
-@click.option(
-    "--augment",
-    type=AugmentType(),
-    metavar="PRESET|LIST",
-    help="Change images at random while training.  [as in the model's own training]",
-)
+@options.augment
 @click.option("--ask", type=POSITIVE, metavar="N", help="Instead list N doubtful, different rows for you to label.")
 @options.plugin
 @options.output

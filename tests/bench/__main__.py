@@ -19,7 +19,8 @@ from tests.bench import commands, contenders, install_size, loading, report
 from tests.bench.duel import duel
 from tests.bench.workloads import WORKLOADS, Workload, named
 
-LANES = ("auto", "threads", "processes")
+LANES = ("auto", "threads", "processes", "exact")
+"""``exact`` is ``fit --exact`` on whatever lanes fit chooses, for training only."""
 SIZE = "install-size"
 
 
@@ -32,7 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("workloads", nargs="+", help=f"{', '.join((*others, *WORKLOADS))}; {kinds}")
     known = ", ".join((*contenders.ALL_PEERS, *contenders.PROTOTYPES))
     parser.add_argument("--peers", default="", help=f"separated by commas: {known}; or all (of the workload's kind)")
-    parser.add_argument("--lanes", default="auto", help="how dltool's lanes run: auto, threads, processes, or several")
+    parser.add_argument("--lanes", default="auto", help=f"how dltool runs: {', '.join(LANES)}, or several")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cores for every contender (all)")
     parser.add_argument("--rounds", type=int, default=7, help="samples of each contender (7)")
     parser.add_argument("--quiet-seconds", type=float, default=5.0, help="longest wait for a quiet machine (5)")

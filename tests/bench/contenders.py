@@ -62,7 +62,8 @@ def missing(name: str, workload: Workload, setting: Setting) -> str | None:
     if name in PROTOTYPES:
         return None if setting.prototype else "give --prototype FOLDER"
     if name.startswith("dltool"):
-        return missing_layer(workload)
+        inexact = name.endswith("-exact") and workload.kind != "training"
+        return f"does {workload.kind} in one way only" if inexact else missing_layer(workload)
     if name not in PEERS[workload.kind]:
         return f"does not do {workload.kind}"
     absent = [package for package in packages(name, workload.kind) if importlib.util.find_spec(package) is None]

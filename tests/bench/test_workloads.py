@@ -60,6 +60,11 @@ def test_dltool_does_a_step_of_every_workload(name, images):
     runs("dltool", WORKLOADS[name], images)
 
 
+def test_exact_is_a_way_of_training_alone(images):
+    runs("dltool-exact", WORKLOADS["W2-28-64"], images)
+    assert missing("dltool-exact", WORKLOADS["ResNet50-1"], Setting(1)) == "does inference in one way only"
+
+
 STEP_OF_EACH = """
 import sys
 from tests.bench.contenders import Setting, build_steps, missing

@@ -31,7 +31,8 @@ def dltool(workload: Workload, lanes: str, jobs: int) -> Steps:
         losses=(loss("sparse_categorical_crossentropy"),),
         optimizer=optimizer("adam"),
         jobs=jobs,
-        backend=lanes,
+        backend="auto" if lanes == "exact" else lanes,
+        exact=lanes == "exact",
     )
     atexit.register(executor.close)
     done = 0

