@@ -215,8 +215,12 @@ def layer_config(name: str, layer: Layer) -> dict[str, Any]:
 
 
 def wrapped(layer: Layer) -> dict[str, Any]:
-    """The layer inside a wrapper; without its module Keras 3 does not find the class."""
-    return {**entry("layer", layer), **home(layer)}
+    """The layer inside a wrapper, where Keras 3 finds no class without its module and takes an axis as it stands."""
+    found = {**entry("layer", layer), **home(layer)}
+    for key in LISTED.get(type(layer).__name__, ()):
+        if isinstance(value := found["config"].get(key), list) and len(value) == 1:
+            (found["config"][key],) = value
+    return found
 
 
 def home(layer: Layer) -> dict[str, Any]:

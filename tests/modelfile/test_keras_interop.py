@@ -15,7 +15,19 @@ import numpy as np
 import pytest
 
 from dltool.engine.graph import GraphBuilder
-from dltool.engine.layers import GRU, LAYERS, LSTM, Add, Bidirectional, Dense, Embedding, Part
+from dltool.engine.layers import (
+    GRU,
+    LAYERS,
+    LSTM,
+    Add,
+    BatchNormalization,
+    Bidirectional,
+    Dense,
+    Embedding,
+    LayerNormalization,
+    Part,
+    TimeDistributed,
+)
 from dltool.engine.losses import loss
 from dltool.engine.model import Model
 from dltool.engine.optimizers import OPTIMIZERS
@@ -118,9 +130,17 @@ def both_ways() -> Model:
     return Model.build(b.graph(b.add(Add(), *parts[:2]), b.add(Dense(2), parts[2])), seed=4)
 
 
+def over_time() -> Model:
+    """Layers with an axis inside a wrapper, where Keras 3 does not take it for a list's."""
+    b = GraphBuilder()
+    x = b.add(TimeDistributed(BatchNormalization(name="")), b.input((5, 4, 3)))
+    return Model.build(b.graph(b.add(TimeDistributed(LayerNormalization(name="")), x)), seed=4)
+
+
 def models() -> dict[str, SavedModel]:
     found = {"images": trained(images()), "twins": trained(residual()), "states": SavedModel(states())}
     found |= {"still": SavedModel(still()), "both_ways": SavedModel(both_ways())}
+    found["over_time"] = SavedModel(over_time())
     found |= {name: SavedModel(model) for name, model in single_layers().items()}
     for name in OPTIMIZERS.names():
         found[f"compiled_{name}"] = compiled(name)
