@@ -24,7 +24,7 @@ from dltool.modelfile.training_config import keras_training_config
 KERAS3_VERSION = "3.15.0"
 """What the files call themselves."""
 
-RENAMED = {"MultiHeadAttention": {"output_size": "output_shape"}}
+RENAMED = {name: {"output_size": "output_shape"} for name in ("EinsumDense", "MultiHeadAttention")}
 """The engine's field -> Keras 3's key, where they differ."""
 
 MODULES = {

@@ -29,6 +29,7 @@ KERAS_VERSION = "2.15.0"
 
 RENAMED = {
     "LeakyReLU": {"negative_slope": "alpha"},
+    "EinsumDense": {"output_size": "output_shape"},
     "MultiHeadAttention": {"output_size": "output_shape"},
 }
 """Keras 3's key -> the one that both generations read."""
@@ -67,8 +68,11 @@ CHANNELS_LAST = (
     "AveragePooling3D",
     "Conv1D",
     "Conv1DTranspose",
+    "ConvLSTM1D",
     "ConvLSTM2D",
+    "ConvLSTM3D",
     "Conv2DTranspose",
+    "Conv3DTranspose",
     "Conv3D",
     "Cropping2D",
     "Cropping3D",
@@ -86,7 +90,10 @@ CHANNELS_LAST = (
     "UpSampling3D",
     "ZeroPadding3D",
     "Conv2D",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
     "MaxPooling2D",
     "AveragePooling2D",
     "GlobalMaxPooling2D",

@@ -142,9 +142,8 @@ def without_batch_sizes(layers: list[Any]) -> list[Any]:
     That is in the shape of a reshape, where it only says that the batch stays as it is.
     """
     shapes = {entry["name"] for entry in layers if is_function(entry, SHAPES)}
-    taken = {
-        entry["name"] for entry in layers if is_function(entry, ("__operators__.getitem",)) and places(entry, shapes)
-    }
+    parts = [entry for entry in layers if is_function(entry, ("__operators__.getitem",))]
+    taken = {entry["name"] for entry in parts if takes_first(entry, shapes)}
     if not taken:
         return layers
 

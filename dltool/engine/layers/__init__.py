@@ -5,15 +5,13 @@ from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, Stoc
 from dltool.engine.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from dltool.engine.layers.base import LAYERS, Call, Layer, Shape, WeightSpec
 from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
-from dltool.engine.layers.convolution_lstm import ConvLSTM2D
-from dltool.engine.layers.convolution_nd import (
-    Conv1D,
-    Conv1DTranspose,
-    Conv2DTranspose,
-    Conv3D,
-    SeparableConv1D,
-    SeparableConv2D,
+from dltool.engine.layers.convolution_lstm import (
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
 )
+from dltool.engine.layers.convolution_nd import Conv1D, Conv3D, SeparableConv1D, SeparableConv2D
+from dltool.engine.layers.convolution_transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from dltool.engine.layers.core import (
     Activation,
     Dense,
@@ -24,6 +22,14 @@ from dltool.engine.layers.core import (
     ReLU,
     Rescaling,
     Reshape,
+)
+from dltool.engine.layers.einsum_dense import (
+    EinsumDense,
+)
+from dltool.engine.layers.local_convolution import (
+    DepthwiseConv1D,
+    LocallyConnected1D,
+    LocallyConnected2D,
 )
 from dltool.engine.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from dltool.engine.layers.noise import (
@@ -40,6 +46,7 @@ from dltool.engine.layers.operations import (
     Absolute,
     Clip,
     Cos,
+    DepthToSpace,
     Divide,
     ExpandDims,
     Flip,
@@ -52,6 +59,7 @@ from dltool.engine.layers.operations import (
     Power,
     Rsqrt,
     Sin,
+    SpaceToDepth,
     Split,
     Sqrt,
     Squeeze,
@@ -96,7 +104,18 @@ from dltool.engine.layers.resizing import (
     ZeroPadding1D,
     ZeroPadding3D,
 )
-from dltool.engine.layers.row_normalization import GroupNormalization, LayerNormalization, UnitNormalization
+from dltool.engine.layers.retired import (
+    Highway,
+    MaxoutDense,
+    ParametricSoftplus,
+    SReLU,
+)
+from dltool.engine.layers.row_normalization import (
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
 from dltool.engine.layers.sequences import Embedding, Masking, Permute, RepeatVector
 from dltool.engine.layers.wrappers import Bidirectional, TimeDistributed
 
@@ -127,18 +146,24 @@ __all__ = [
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
+    "Conv3DTranspose",
+    "ConvLSTM1D",
     "ConvLSTM2D",
+    "ConvLSTM3D",
     "Cos",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
     "CustomScaleLayer",
     "Dense",
+    "DepthToSpace",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
     "Divide",
     "Dot",
     "Dropout",
     "Einsum",
+    "EinsumDense",
     "Embedding",
     "ExpandDims",
     "Flatten",
@@ -154,11 +179,14 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "Highway",
     "InputLayer",
     "Layer",
     "LayerNormalization",
     "LayerScale",
     "LeakyReLU",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
     "Log",
     "Log1p",
     "Masking",
@@ -168,6 +196,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MaxoutDense",
     "Mean",
     "Min",
     "Minimum",
@@ -177,9 +206,11 @@ __all__ = [
     "Operation",
     "PReLU",
     "Pad",
+    "ParametricSoftplus",
     "Part",
     "Permute",
     "Power",
+    "RMSNormalization",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",
@@ -195,12 +226,14 @@ __all__ = [
     "Reshape",
     "Resizing",
     "Rsqrt",
+    "SReLU",
     "SeparableConv1D",
     "SeparableConv2D",
     "Shape",
     "SimpleRNN",
     "Sin",
     "Softmax",
+    "SpaceToDepth",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",

@@ -434,6 +434,61 @@ class Pad(Operation):
         return y, backward
 
 
+@LAYERS.register("DepthToSpace")
+@dataclass(frozen=True)
+class DepthToSpace(Operation):
+    """Channels of an image as pixels: ``block_size`` times higher and wider, with the square of it fewer channels.
+
+    Source: Shi et al., arXiv:1609.05158 (sub-pixel convolution).
+    """
+
+    block_size: int
+
+    def __post_init__(self) -> None:
+        normalize(self, block_size=positive("block_size", self.block_size))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        b = self.block_size
+        if len(shape) != 3 or shape[-1] is None or shape[-1] % (b * b):
+            raise UsageError(f"needs an image whose channels are a multiple of {b * b} but gets {describe(shape)}")
+        return *(None if size is None else size * b for size in shape[:2]), shape[-1] // (b * b)
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        return enlarged(x, self.block_size), lambda dy: (shrunk(dy, self.block_size), ())
+
+
+@LAYERS.register("SpaceToDepth")
+@dataclass(frozen=True)
+class SpaceToDepth(Operation):
+    """The inverse of DepthToSpace: pixels of an image as channels."""
+
+    block_size: int
+
+    def __post_init__(self) -> None:
+        normalize(self, block_size=positive("block_size", self.block_size))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        b = self.block_size
+        if len(shape) != 3 or any(size is not None and size % b for size in shape[:2]):
+            raise UsageError(f"needs an image whose sides are multiples of {b} but gets {describe(shape)}")
+        return *(None if size is None else size // b for size in shape[:2]), shape[-1] * b * b
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        return shrunk(x, self.block_size), lambda dy: (enlarged(dy, self.block_size), ())
+
+
+def enlarged(x: Array, block: int) -> Array:
+    rows, height, width, channels = x.shape
+    parts = x.reshape(rows, height, width, block, block, -1).transpose(0, 1, 3, 2, 4, 5)
+    return parts.reshape(rows, height * block, width * block, channels // block**2)
+
+
+def shrunk(x: Array, block: int) -> Array:
+    rows, height, width, channels = x.shape
+    parts = x.reshape(rows, height // block, block, width // block, block, channels).transpose(0, 1, 3, 2, 4, 5)
+    return parts.reshape(rows, height // block, width // block, channels * block**2)
+
+
 def axes_of(axis: Any) -> tuple[int, ...]:
     """One axis or several, as several."""
     return tuple(int(a) for a in axis) if isinstance(axis, list | tuple) else (int(axis),)
