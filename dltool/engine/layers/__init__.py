@@ -46,26 +46,16 @@ from dltool.engine.layers.operations import (
     Absolute,
     Clip,
     Cos,
-    DepthToSpace,
     Divide,
-    ExpandDims,
-    Flip,
     Gelu,
-    GetItem,
     Log,
     Log1p,
     Operation,
-    Pad,
     Power,
     Rsqrt,
     Sin,
-    SpaceToDepth,
-    Split,
     Sqrt,
-    Squeeze,
-    Stack,
     StopGradient,
-    Tile,
 )
 from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
@@ -89,6 +79,18 @@ from dltool.engine.layers.random_images import (
     RandomTranslation,
     RandomWidth,
     RandomZoom,
+)
+from dltool.engine.layers.rearranging import (
+    DepthToSpace,
+    ExpandDims,
+    Flip,
+    GetItem,
+    Pad,
+    SpaceToDepth,
+    Split,
+    Squeeze,
+    Stack,
+    Tile,
 )
 from dltool.engine.layers.recurrent import GRU, LSTM, Part, SimpleRNN
 from dltool.engine.layers.reductions import Einsum, Matmul, Max, Mean, Min, Sum, Var
