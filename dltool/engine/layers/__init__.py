@@ -4,6 +4,7 @@ from dltool.engine.layers.advanced_activations import ELU, PReLU, Softmax, Thres
 from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, StochasticDepth
 from dltool.engine.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from dltool.engine.layers.base import LAYERS, Call, Layer, Shape, WeightSpec
+from dltool.engine.layers.categories import CategoryEncoding, Discretization
 from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
 from dltool.engine.layers.convolution_lstm import (
     ConvLSTM1D,
@@ -140,6 +141,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "Call",
+    "CategoryEncoding",
     "CenterCrop",
     "Clip",
     "Concatenate",
@@ -161,6 +163,7 @@ __all__ = [
     "DepthToSpace",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Divide",
     "Dot",
     "Dropout",
