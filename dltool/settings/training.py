@@ -67,7 +67,7 @@ class FitSettings:
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
         freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
         init_from: a file whose layers' weights are the start, where names and shapes agree.
-        exact: leave out algorithms with larger rounding errors (Winograd).
+        exact: leave out algorithms that round several times as much as direct sums (Winograd's F(4, 3)).
         label_smoothing: part of each label that is spread over all classes.
         ema: keep a running average of the weights with this decay. time: seconds for the whole command.
         restarts: so many random starts are tried shortly, and the best is trained.
