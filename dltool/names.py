@@ -512,7 +512,7 @@ LAYERS = {
     "Part": {"index": "int", "count": "int", "sequences": "flag", "size": "int", "pair": "flag", "trainable": "flag"},
     "Permute": {"dims": "size", "trainable": "flag"},
     "Power": {"exponent": "number", "trainable": "flag"},
-    "RMSNormalization": {"axis": "size", "epsilon": "number", "trainable": "flag"},
+    "RMSNormalization": {"axis": "int", "epsilon": "number", "trainable": "flag"},
     "RandomBrightness": {"factor": "numbers", "value_range": "numbers", "trainable": "flag"},
     "RandomContrast": {"factor": "numbers", "value_range": "numbers", "trainable": "flag"},
     "RandomCrop": {"height": "int", "width": "int", "trainable": "flag"},

@@ -202,7 +202,7 @@ def plain_config(name: str, class_name: str, plain: str, config: dict[str, Any])
 def plain_value(key: str, value: Any) -> Any:
     if key == "dim_ordering":
         return {"tf": "channels_last", "th": "channels_first"}.get(value, value)
-    if key in ("init", "inner_init") and isinstance(value, str):
+    if (key in ("init", "inner_init") or key.endswith("_init")) and isinstance(value, str):
         return INITIALIZERS.get(value, value)
     if key.endswith("_regularizer") and isinstance(value, dict):
         return regularizer(value)

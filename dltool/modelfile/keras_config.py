@@ -46,6 +46,7 @@ EMPTY = {"MultiHeadAttention": None}
 """What None is written as in a list's place, where it is not the empty list."""
 
 LEFT_OUT = {
+    "Discretization": ("trainable",),
     "SpatialDropout1D": ("trainable",),
     "SpatialDropout2D": ("trainable",),
     "SpatialDropout3D": ("trainable",),
@@ -296,6 +297,9 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
             found.append(f"tf_keras cannot open the model, because {done}")
         elif needs_keras3(node):
             found.append(f"tf_keras cannot open the model, because {node.name!r} takes tensors or options by name")
+    for node, shape in zip(graph.nodes, graph.shapes, strict=True):
+        if getattr(node.layer, "output_mode", "") == "one_hot" and len(shape) > 1:
+            found.append(f"tf_keras cannot open the model, because {node.name!r} makes more than one vector of a row")
     still = next((node.name for node in graph.nodes if node.inference), None)
     if still is not None:
         found.append(f"Keras 3 trains {still!r} as usual; dltool and tf_keras keep it as at inference (training=False)")

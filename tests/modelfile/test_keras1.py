@@ -95,6 +95,17 @@ def predict(path, *x: np.ndarray) -> np.ndarray:
             {"class_name": "Bidirectional", "config": {"merge_mode": "sum", "layer": {"class_name": "GRU", "config":
              {"units": 4, "reset_after": False}}}},
         ),
+        (
+            {"class_name": "MaxoutDense", "config": {"output_dim": 3, "nb_feature": 2, "init": "zero", "bias": True,
+             "input_dim": 4}},
+            {"class_name": "MaxoutDense", "config": {"units": 3, "nb_feature": 2, "kernel_initializer": "zeros",
+             "use_bias": True}},
+        ),
+        (
+            {"class_name": "SReLU", "config": {"t_left_init": "zero", "a_right_init": "one", "shared_axes": [1]}},
+            {"class_name": "SReLU", "config": {"t_left_initializer": "zeros", "a_right_initializer": "ones",
+             "shared_axes": [1]}},
+        ),
         ({"class_name": "Dropout", "config": {"p": 0.5}}, {"class_name": "Dropout", "config": {"rate": 0.5}}),
         ({"class_name": "GaussianNoise", "config": {"sigma": 0.5}},
          {"class_name": "GaussianNoise", "config": {"stddev": 0.5}}),
@@ -118,7 +129,7 @@ def test_options_get_their_names_of_today(layer, expected):
         ),
         ({"class_name": "Merge", "config": {"name": "m", "mode": "f", "mode_type": "function"}}, "'m': is a Merge by"),
         ({"class_name": "BatchNormalization", "config": {"name": "b", "mode": 1}}, "'b' .*mode=1 is not supported"),
-        ({"class_name": "Highway", "config": {"name": "h"}}, "'h': the class 'Highway' is not supported"),
+        ({"class_name": "LRN2D", "config": {"name": "h"}}, "'h': the class 'LRN2D' is not supported"),
         (dense("d", 3, W_regularizer={"name": "EigenvalueRegularizer", "k": 1}), "'d' "),
         (dense("d", 3, magic=1), "'d' .*magic='1' is not supported"),
     ],
@@ -225,3 +236,23 @@ def test_weights_of_gpu_layers_are_turned_and_their_two_biases_joined():
     assert found[0][:, 3:6].tolist() == [[10, 12, 14], [11, 13, 15]]
     assert np.array_equal(found[1][:, 3:6], recurrent[:, 3:6].T)
     assert np.allclose(found[2], bias[:12] + bias[12:])
+
+
+def test_weights_of_a_highway_are_kernels_first_also_where_keras_1_0_had_each_with_its_bias():
+    kernel, carry, bias, start = (np.full(shape, n, "f4") for n, shape in enumerate(((2, 2), (2, 2), (2,), (2,))))
+    for arrays in ([kernel, carry, bias, start], [kernel, bias, carry, start]):
+        assert [array.flat[0] for array in converted("Highway", arrays)] == [0, 1, 2, 3]
+
+
+def test_local_kernels_with_channels_first_get_the_channels_behind_the_taps():
+    kernel = np.arange(2 * 6, dtype=np.float32).reshape(2, 6, 1)  # per place: 2 channels of 3 taps
+    found = converted("LocallyConnected2D", [kernel], kernel_size=[3, 1], data_format="channels_first")
+    assert found[0][0, :, 0].tolist() == [0, 3, 1, 4, 2, 5]
+
+
+def test_dense_local_kernels_of_keras_2_become_one_matrix_per_place():
+    kernel = np.zeros((4, 1, 3, 1), np.float32)  # 4 steps, 1 channel -> 3 places of 2 taps, 1 filter
+    for place in range(3):
+        kernel[place : place + 2, 0, place, 0] = 10 * place + np.arange(2)
+    found = converted("LocallyConnected1D", [kernel], version=2, kernel_size=[2], strides=[1], implementation=2)
+    assert found[0][:, :, 0].tolist() == [[0, 1], [10, 11], [20, 21]]

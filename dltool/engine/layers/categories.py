@@ -33,6 +33,8 @@ class CategoryEncoding(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         if self.output_mode == "one_hot" and shape[-1:] != (1,):
             return (*shape, self.num_tokens)
+        if self.output_mode != "one_hot" and len(shape) > 1:
+            raise UsageError(f"output_mode {self.output_mode} is for vectors but its input is {describe(shape)}")
         return (*shape[:-1], self.num_tokens)
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:

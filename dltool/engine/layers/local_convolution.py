@@ -11,7 +11,7 @@ import numpy as np
 from dltool.engine.constraints import Constraint
 from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Shape, WeightSpec, normalize
-from dltool.engine.layers.convolution_nd import PADDINGS, Windowed
+from dltool.engine.layers.convolution_nd import Windowed
 from dltool.engine.layers.core import positive
 from dltool.engine.layers.spatial import check_positions
 from dltool.engine.regularizers import Regularizer
@@ -42,7 +42,6 @@ class DepthwiseConv1D(Windowed):
     depthwise_constraint: Constraint | str | dict | None = None
     bias_constraint: Constraint | str | dict | None = None
 
-    paddings: ClassVar[tuple[str, ...]] = (*PADDINGS, "causal")
     weight_kinds: ClassVar[tuple[str, ...]] = ("depthwise", "bias")
 
     def __post_init__(self) -> None:

@@ -161,12 +161,12 @@ class GroupNormalization(RowNormalization):
 @LAYERS.register("RMSNormalization", "rmsnorm")
 @dataclass(frozen=True)
 class RMSNormalization(Layer):
-    """``scale * x / sqrt(mean(x^2) + epsilon)`` over ``axis`` of each row.
+    """``scale * x / sqrt(mean(x^2) + epsilon)`` over the last axis, the only one on which Keras's works.
 
-    Weights: scale, of the sizes of the axes. Source: Zhang and Sennrich, arXiv:1910.07467.
+    Weights: scale, of the size of the axis. Source: Zhang and Sennrich, arXiv:1910.07467.
     """
 
-    axis: int | tuple[int, ...] = -1
+    axis: int = -1
     epsilon: float = 1e-6
 
     keeps_mask: ClassVar[bool] = True
@@ -174,25 +174,21 @@ class RMSNormalization(Layer):
     def __post_init__(self) -> None:
         normalize(self, axis=one_axis_or_more(self.axis), epsilon=float(self.epsilon))
 
-    def _axes(self, ndim: int) -> tuple[int, ...]:
-        return tuple(sorted(axis % ndim for axis in (self.axis if isinstance(self.axis, tuple) else (self.axis,))))
-
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        sizes = tuple(shape[axis - 1] for axis in self._axes(len(shape) + 1))
-        if None in sizes:
-            raise UsageError(f"axis {self.axis} of its input has no fixed size; give the full input shape")
-        return (WeightSpec("scale", sizes, initializer("ones")),)
+        if self.axis not in (-1, len(shape)):
+            raise UsageError(f"axis {self.axis}: it works on the last axis only, -1")
+        if not shape or shape[-1] is None:
+            raise UsageError("the last axis of its input has no fixed size; give the full input shape")
+        return (WeightSpec("scale", (shape[-1],), initializer("ones")),)
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
-        axes = self._axes(x.ndim)
-        aligned = tuple(size if axis in axes else 1 for axis, size in enumerate(x.shape))
-        factor = 1 / np.sqrt(np.square(x).mean(axes, keepdims=True) + x.dtype.type(self.epsilon))
-        normed, scale = x * factor, weights[0].reshape(aligned)
+        factor = 1 / np.sqrt(np.square(x).mean(-1, keepdims=True) + x.dtype.type(self.epsilon))
+        normed, scale = x * factor, weights[0]
 
         def backward(dy: Array) -> tuple[Array, tuple[Array, ...]]:
             dnormed = dy * scale
-            dscale = (dy * normed).sum(tuple(axis for axis in range(x.ndim) if axis not in axes))
-            return factor * (dnormed - normed * (dnormed * normed).mean(axes, keepdims=True)), (dscale,)
+            through = normed * (dnormed * normed).mean(-1, keepdims=True)
+            return factor * (dnormed - through), ((dy * normed).reshape(-1, x.shape[-1]).sum(0),)
 
         return normed * scale, backward
 
