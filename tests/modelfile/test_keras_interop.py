@@ -22,9 +22,11 @@ from dltool.engine.layers import (
     Add,
     BatchNormalization,
     Bidirectional,
+    CategoryEncoding,
     Dense,
     Embedding,
     LayerNormalization,
+    Operation,
     Part,
     TimeDistributed,
 )
@@ -81,8 +83,14 @@ for name in json.load(open(folder + "/names.json")):
 
 
 def single_layers() -> dict[str, Model]:
-    """One small model per layer case that Keras can express."""
+    """One small model per layer case that Keras can express; operations by tens, because opening takes its time."""
     found = {}
+    operations = [case for case in CASES if isinstance(case.layer, Operation)]
+    for start in range(0, len(operations), 10):
+        builder = GraphBuilder()
+        part = operations[start : start + 10]
+        ends = [builder.add(case.layer, *[builder.input(shape) for shape in case.shapes]) for case in part]
+        found[f"operations_{start}"] = Model.build(builder.graph(*ends), seed=3)
     for number, case in enumerate(CASES):
         class_name = type(case.layer).__name__
         unlike = getattr(case.layer, "unbiased_moving_variance", False) or () in case.shapes or case.layer.is_part
@@ -90,6 +98,7 @@ def single_layers() -> dict[str, Model]:
         unlike = unlike or getattr(
             recurrent, "return_state", False
         )  # several outputs, see ``states`` and ``both_ways``
+        unlike = unlike or isinstance(case.layer, Operation)
         if class_name == "InputLayer" or unlike or any(None in shape for shape in case.shapes):
             continue
         builder = GraphBuilder()
@@ -175,8 +184,10 @@ def running(tmp_path_factory):
         write_weights(saved, folder / f"{name}.weights.h5")
         shapes = saved.model.graph.input_shapes
         arrays = {f"x{i}": rng.standard_normal((4, *shape)).astype(np.float32) for i, shape in enumerate(shapes)}
-        if any(isinstance(layer, Embedding) for layer in saved.model.graph.layers.values()):
+        if any(isinstance(layer, CategoryEncoding | Embedding) for layer in saved.model.graph.layers.values()):
             arrays = {key: np.floor(np.abs(array)) for key, array in arrays.items()}
+        if any(isinstance(layer, Operation) for layer in saved.model.graph.layers.values()):
+            arrays = {key: np.abs(array) + np.float32(0.5) for key, array in arrays.items()}
         np.savez(folder / f"{name}.npz", **arrays)
     (folder / "names.json").write_text(json.dumps(list(found)))
     folders = {name: shutil.copytree(folder, tmp_path_factory.mktemp(name), dirs_exist_ok=True) for name in installed}
@@ -193,14 +204,14 @@ def opened(request, running):
     if request.param not in running:
         pytest.skip(f"{request.param} or tensorflow is not installed; pip install dltool[interop]")
     folder, process = running[request.param]
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err[-2000:]
     return request.param, folder, dict(line.split(" ", 1) for line in out.splitlines() if " " in line)
 
 
 def arrays_in(path) -> list[np.ndarray]:
     with np.load(path) as arrays:
-        return [arrays[name] for name in sorted(arrays.files)]
+        return [arrays[name] for name in sorted(arrays.files, key=lambda name: int(name[1:]))]
 
 
 def uncut() -> set[str]:
