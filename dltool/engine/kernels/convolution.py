@@ -195,7 +195,8 @@ class ConvolutionKernel(Kernel):
 
         ``source`` has merged rows, may be ``y``, and is changed.
         """
-        terms = (self.bias_row, None if added is None else merged_rows(added))
+        bias = None if self.bias_row is None else self.bias_row[: source.shape[-1]]
+        terms = (bias, None if added is None else merged_rows(added))
         return bind_sum_and_relu(source, merged_rows(y), terms, self.site)
 
     def bind_relu_gradient(self, piece: Piece) -> Run | None:
@@ -260,16 +261,19 @@ class ShardConvolution(ConvolutionKernel):
         return chain(*[self.bind_rows(replace(piece, banded=True, lines=lines)) for lines in bands])
 
     def bind_rows(self, piece: Piece) -> Run:
-        g = self.geometry
         columns, fill = self.bind_columns(piece, None)
-        product = self.matrix(self.site.y.interior(piece), g.filters)
+        return chain(fill, self.bind_matrix(columns, piece))
+
+    def bind_matrix(self, columns: np.ndarray, piece: Piece) -> Run:
+        """The output of the piece from columns that are there."""
+        product = self.matrix(self.site.y.interior(piece), self.geometry.filters)
         if product is None:
-            product = piece.temp("product", (len(columns), g.filters))
+            product = piece.temp("product", (len(columns), self.geometry.filters))
         if self.panels is not None:
             multiply = self.panels.bind(columns, 0, product, piece)
         else:
             multiply = bind_product(columns, self.kernel, product, piece)
-        return chain(fill, multiply, self.bind_output(piece, product))
+        return chain(multiply, self.bind_output(piece, product))
 
     def bind_backward(self, piece: Piece) -> Run | None:
         site, g = self.site, self.geometry

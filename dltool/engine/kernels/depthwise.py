@@ -59,9 +59,32 @@ class DepthwiseKernel(ConvolutionKernel):
     def bind_forward(self, piece: Piece) -> Run:
         g, x = self.geometry, self.site.x[0]
         band, y = piece.band(g.out_height), self.site.y.interior(piece)
-        windows = self.windows(x.padded(piece), x.padding, band)
+        return self.bind_image(x.padded(piece), x.padding, band, y)
+
+    def bind_image(self, padded: np.ndarray, held: Padding, band: slice, y: np.ndarray) -> Run:
+        """A band of output rows, ``y``, from a padded input."""
+        windows = self.windows(padded, held, band)
         products = bind_bands(windows, in_runs(y, self.across), self.kernel_rows)
         return chain(products, self.bind_finish(merged_rows(y), y))
+
+    def take_planes(self) -> None:
+        """Make ready for inputs whose pixels are dealt out to planes, see ``bind_planes``: runs despite a stride."""
+        g = self.geometry
+        self.across = pixels_of_run(g.out_width, g.channels)
+        self.kernel_rows = shared_zeros((*g.kernel, self.across * g.channels))
+
+    def bind_planes(self, planes: np.ndarray, y: np.ndarray, piece: Piece) -> Run:
+        """An output from an input (images, rows, planes, pixels, channels): plane p has columns p, p + stride, ..."""
+        down, across = self.geometry.strides
+        target, size, runs = in_runs(y, self.across), y.shape[1:3], []
+        part = piece.temp("plane", target.shape)
+        for plane in range(across):
+            kernel = self.kernel_rows[:, plane::across]
+            windows = tap_view(planes[:, :, plane], kernel.shape[:2], (down, 1), (1, 1), size, self.across)
+            runs.append(bind_bands(windows, part if plane else target, kernel))
+            if plane:
+                runs.append(lambda: np.add(target, part, out=target))
+        return chain(*runs, self.bind_finish(merged_rows(y), y))
 
     def windows(self, padded: np.ndarray, held: Padding, band: slice) -> np.ndarray:
         """See ``tap_view``; of a padded input, for a band of output rows."""
