@@ -207,6 +207,10 @@ class Kernel:
     """True when it computes the output's mask where ``site.makes_mask``."""
     runs_in_bands = False
     """True when the forward phase can work on a band of image rows (``piece.banded``)."""
+    writes_band = False
+    """True when it then writes those rows of the output and no others."""
+    reads_band = False
+    """True when it reads of every input those rows and no others."""
 
     def __init__(self, site: Site):
         self.site = site

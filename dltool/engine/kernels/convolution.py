@@ -237,6 +237,8 @@ def bind_sum_and_relu(
 class ShardConvolution(ConvolutionKernel):
     """Each shard's micro-batches on their own; weight gradients are summed per shard."""
 
+    writes_band = True
+
     def __init__(self, site: Site):
         super().__init__(site)
         g = self.geometry
@@ -244,6 +246,10 @@ class ShardConvolution(ConvolutionKernel):
         self.micro_batch = max(1, rows) if rows < FREE_ROWS else None
         if not site.training and self.weights.size >= PANELLED_WEIGHTS:
             self.panels = Panels(g.pixels * (self.micro_batch or 1), g.depth, [0, g.filters])
+
+    @property
+    def reads_band(self) -> bool:
+        return self.geometry.is_pointwise
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}), self.micro_batch)]

@@ -32,6 +32,7 @@ class DepthwiseKernel(ConvolutionKernel):
 
     needs_flipped = False
     fuses_sum = False
+    writes_band = True
 
     def __init__(self, site: Site):
         super().__init__(site)

@@ -48,6 +48,7 @@ class DepthwiseBlock(Kernel):
     """Two or three convolutions; the site is that of the last one, but ``x[0]`` is what the first one reads."""
 
     runs_in_bands = True
+    writes_band = True
 
     def __init__(self, before: ShardConvolution | None, middle: DepthwiseKernel, after: ShardConvolution | None):
         super().__init__((after or middle).site)
