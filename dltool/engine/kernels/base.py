@@ -100,6 +100,7 @@ class Site:
         training: whether this is a training program. inference: the layer computes as at inference even then.
         seed: of the random streams.
         exact: no algorithm whose rounding errors exceed a direct computation's.
+        padding: zeros around input 0 besides those that the layer asks for.
         relu: apply max(0, .) to the output; the output's sign then tells the gradient.
         ceiling: the relu's upper limit; below infinity in inference only.
         adds: add input 1 to the output, before the relu; in inference only.
@@ -129,6 +130,7 @@ class Site:
     input_shapes: tuple[tuple[int, ...], ...]
     output_shape: tuple[int, ...]
     exact: bool = False
+    padding: Padding = NO_PADDING
     weights: tuple[np.ndarray, ...] = ()
     gradients: tuple[np.ndarray | None, ...] = ()
     relu: bool = False

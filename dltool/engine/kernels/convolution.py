@@ -17,7 +17,6 @@ from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain
 from dltool.engine.kernels.panels import Panels
 from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import bind_copy, merged_rows, ones, relu, relu_gradient
-from dltool.engine.layers.convolution import Conv2D
 from dltool.engine.memory import shared_zeros
 from dltool.engine.windows import same_padding
 
@@ -41,11 +40,12 @@ PANELLED_WEIGHTS = 1 << 15
 class Geometry:
     """Sizes of a convolution, and the views that turn it into a matrix product."""
 
-    def __init__(self, layer: Conv2D, input_shape: tuple[int, ...], output_shape: tuple[int, ...]):
+    def __init__(self, site: Site):
+        layer, input_shape = site.layer, site.input_shapes[0]
         self.kernel, self.strides, self.dilation = layer.kernel_size, layer.strides, layer.dilation_rate
         self.height, self.width, self.channels = input_shape
-        self.out_height, self.out_width, self.filters = output_shape
-        self.padding = Padding()
+        self.out_height, self.out_width, self.filters = site.output_shape
+        self.padding = site.padding
         if layer.padding == "same":
             sizes = zip(input_shape[:2], self.kernel, self.strides, self.dilation, strict=True)
             (top, bottom), (left, right) = (same_padding(*size) for size in sizes)
@@ -113,7 +113,7 @@ class ConvolutionKernel(Kernel):
 
     def __init__(self, site: Site):
         super().__init__(site)
-        self.geometry = g = Geometry(site.layer, site.input_shapes[0], site.output_shape)
+        self.geometry = g = Geometry(site)
         self.weights = site.weights[0]
         self.normalization: FrozenNormalizationKernel | None = None
         self.panels: Panels | None = None

@@ -42,7 +42,6 @@ class DepthwiseKernel(ConvolutionKernel):
         self.flipped_rows = None
         if site.training and g.is_dense:
             self.flipped_rows = shared_zeros((*g.kernel, pixels_of_run(g.width, g.channels) * g.channels))
-        self.taps = Taps(g.kernel, g.strides, g.dilation, site.layer.padding, site.input_shapes[0], site.output_shape)
 
     def refresh(self) -> None:
         super().refresh()
@@ -141,10 +140,12 @@ class DepthwiseKernel(ConvolutionKernel):
         dy = self.site.dy.interior(piece)
         target, add = self.site.dx_target(piece)
         part = piece.temp("tap", dy.shape)
-        kernel = self.weights.reshape(-1, self.geometry.channels)
+        g, site = self.geometry, self.site
+        kernel = self.weights.reshape(-1, g.channels)
+        places = Taps(g.kernel, g.strides, g.dilation, site.layer.padding, site.input_shapes[0], site.output_shape)
         taps = [
             (dy[:, oy, ox], weights, part[:, oy, ox], target[:, iy, ix])
-            for ((oy, ox), (iy, ix)), weights in zip(self.taps.slices, kernel, strict=True)
+            for ((oy, ox), (iy, ix)), weights in zip(places.slices, kernel, strict=True)
         ]
 
         def run() -> None:
