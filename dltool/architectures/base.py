@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from dltool.engine.graph import Graph, GraphBuilder, describe
+from dltool.engine.initializers import Initializer
 from dltool.engine.layers import BatchNormalization, Conv2D, Dense, MaxPooling2D, ReLU, Rescaling, Shape
 from dltool.errors import UsageError
 from dltool.registry import Registry
@@ -37,9 +38,17 @@ def pool(builder: GraphBuilder, node: int) -> int:
     return builder.add(MaxPooling2D(pool_size=2), node) if side(builder, node) >= 4 else node
 
 
-def conv_bn(builder: GraphBuilder, x: int, filters: int, size: int = 3, strides: int = 1, relu: bool = True) -> int:
-    """Convolution without bias, batch normalisation, ReLU."""
-    conv = Conv2D(filters, size, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal")
+def conv_bn(
+    builder: GraphBuilder,
+    x: int,
+    filters: int,
+    size: int = 3,
+    strides: int = 1,
+    relu: bool = True,
+    start: str | Initializer = "he_normal",
+) -> int:
+    """Convolution without bias, its weights drawn by ``start``; batch normalisation, ReLU."""
+    conv = Conv2D(filters, size, strides=strides, padding="same", use_bias=False, kernel_initializer=start)
     x = builder.add(BatchNormalization(momentum=MOMENTUM), builder.add(conv, x))
     return builder.add(ReLU(), x) if relu else x
 

@@ -11,7 +11,7 @@ import click
 from dltool.cli import options
 from dltool.cli.command import Command, plugins
 from dltool.cli.console import Console
-from dltool.cli.progress import Counter, Progress, duration, short
+from dltool.cli.progress import Counter, Progress, duration, short, tell_waiting
 from dltool.cli.types import COUNT, POSITIVE, RATE, ChoiceType
 from dltool.errors import ModelFileError, UsageError
 from dltool.wording import counted
@@ -38,14 +38,14 @@ class RatesType(click.ParamType):
 )
 @click.option("--at", metavar="LAYER", help="Drop everything after LAYER.")
 @click.option("--head", multiple=True, metavar="WORDS", help="The new head as layer words.  [dense:CLASSES,softmax]")
-@click.option("--epochs", type=POSITIVE, default=10, show_default=True, metavar="N", help="Passes over the data.")
+@click.option(
+    "--epochs", type=POSITIVE, metavar="N", help="Passes over the data.  [10; more with few rows, for 200 steps]"
+)
 @click.option(
     "--epochs-unfrozen",
     type=COUNT,
-    default=5,
-    show_default=True,
     metavar="N",
-    help="Further passes that train the base too; 0 leaves it as it is.",
+    help="Further passes that train the base too; 0 leaves it as it is.  [5, for 100 steps]",
 )
 @click.option(
     "--unfreeze", default="all", metavar="N|all|NAMES", help="Layers that train then: the last N, or block5_*.  [all]"
@@ -108,7 +108,8 @@ def command(console: Console, model: str, **rest) -> None:
     console.draw("reading the data")
     from dltool.workflows import finetune
 
-    result = finetune.run(settings, Stages(console, settings.epochs + settings.epochs_unfrozen))
+    result = finetune.run(settings, Stages(console))
+    tell_waiting(console, result.waiting)
     console.note(f"saved   {result.path} ({duration(result.seconds)})")
     console.hint(f"next    dltool evaluate {shlex.quote(result.path)} --data TEST", fold=False)
 
@@ -119,7 +120,7 @@ def check(settings: Any) -> None:
         raise UsageError("--data: missing; give a folder of class folders or an array, as --data train/")
     if settings.pop is not None and settings.at is not None:
         raise UsageError("--pop: cannot be combined with --at; give one of the two")
-    if settings.gradual and not settings.epochs_unfrozen:
+    if settings.gradual and settings.epochs_unfrozen == 0:
         raise UsageError("--gradual: needs passes to share; give --epochs-unfrozen 1 or more")
     if settings.val and settings.val_split:
         raise UsageError("--val-split: cannot be combined with --val; give one of the two")
@@ -134,13 +135,15 @@ def check(settings: Any) -> None:
 class Stages(Progress):
     """Shows a training in stages: a moving count of features, a line per epoch, and one when a stage is done.
 
-    Args:
-        epochs: of all stages together; they are numbered through.
+    The epochs are numbered through all stages.
     """
 
-    def __init__(self, console: Console, epochs: int, clock: Callable[[], float] = time.monotonic):
-        super().__init__(console, clock, epochs=epochs)
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
+        super().__init__(console, clock)
         self._counter = Counter(console, "features", clock=self._clock)
+
+    def planned(self, epochs: int) -> None:
+        self.epochs = epochs
 
     def understood(self, lines: Sequence[str]) -> None:
         super().understood(lines)

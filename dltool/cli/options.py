@@ -173,7 +173,7 @@ plot = click.option(
 beam = click.option(
     "--beam", type=POSITIVE, metavar="N", help="Read strings (CTC) along the N best beginnings.  [the best symbols]"
 )
-exact = click.option("--exact", is_flag=True, help="Leave out faster algorithms that round more than a direct sum.")
+exact = click.option("--exact", is_flag=True, help="Leave out faster algorithms that round much more than direct sums.")
 validation = together(
     click.option(
         "--val", multiple=True, metavar="PATH", help="Validation data.  [a valid/ folder, or a part of --data]"

@@ -42,7 +42,7 @@ class Executor:
         seed: of dropout and other random layers.
         jobs: lanes, by default one per processor; at most 8, see ``starting``.
         backend: "auto", "threads" or "processes", see ``starting.start_lanes``.
-        exact: leave out algorithms with larger rounding errors than a direct computation (Winograd).
+        exact: leave out algorithms that round several times as much as direct sums: Winograd's F(4, 3).
 
     Attributes:
         slots: optimizer slot name -> float32 vector aligned with ``weights.gradient``.

@@ -124,9 +124,10 @@ def add_turned(work: Turning, old: int, name: str, inputs: list[int]) -> None:
             work.natural[old] = work.append(name, [work.turned[source]])
             return
         raise ModelFileError(f"layer {name!r} (Flatten): data_format 'channels_first' without images before it")
-    if class_name == "ConvLSTM2D":  # its channels come after the steps
-        turned = work.permute(work.as_it_was(source), f"{name}_channels_last", [1, 3, 4, 2])
-        back = [1, 4, 2, 3] if config.get("return_sequences") else [3, 1, 2]
+    if class_name.startswith("ConvLSTM"):  # its channels come after the steps
+        rank = int(class_name[-2])
+        turned = work.permute(work.as_it_was(source), f"{name}_channels_last", [1, *range(3, rank + 3), 2])
+        back = [1, rank + 2, *range(2, rank + 2)] if config.get("return_sequences") else [rank + 1, *range(1, rank + 1)]
         work.natural[old] = work.permute(work.append(name, [turned]), f"{name}_channels_first", back)
         return
     axes = next((count for ending, count in AXES.items() if ending in class_name), None)

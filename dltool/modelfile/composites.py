@@ -19,7 +19,7 @@ MODEL_CLASSES = ("Functional", "Model", "Sequential")
 ALIKE = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "InputLayer")
 """Layers that do the same with an axis of time in front."""
 ACTIVATION_LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax", "ThresholdedReLU")
-NOT_LAST = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM2D")
+NOT_LAST = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Highway")
 """Layers whose activation is not what they end with."""
 
 

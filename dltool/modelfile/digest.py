@@ -83,6 +83,7 @@ class RunningDigest:
         self._waiting.put(None)
         self._thread.join()
         # The system's thread ends some microseconds after join returns; whoever forks next counts threads.
-        while os.path.exists(f"/proc/self/task/{self._thread.native_id}"):
+        deadline = time.monotonic() + 1
+        while os.path.exists(f"/proc/self/task/{self._thread.native_id}") and time.monotonic() < deadline:
             time.sleep(1e-5)
         self._thread = None

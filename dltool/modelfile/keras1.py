@@ -59,6 +59,8 @@ RENAMED_IN = {
     },
     "PReLU": {"init": "alpha_initializer"},
     "UpSampling1D": {"length": "size"},
+    "ParametricSoftplus": {"alpha_init": "alpha_initializer", "beta_init": "beta_initializer"},
+    "SReLU": {f"{name}_init": f"{name}_initializer" for name in ("t_left", "a_left", "t_right", "a_right")},
 }
 KEPT = {"Embedding": ("input_dim", "input_length")}
 DROPPED = ("input_dim", "input_length", "input_dtype", "consume_less")

@@ -17,6 +17,7 @@ from dltool.modelfile.composites import known_entry, split_activation, with_know
 from dltool.modelfile.graph_json import AT_INFERENCE, MAX_LAYERS, MAX_LINKS, MAX_NODES
 from dltool.modelfile.keras2_parts import Part, Reference, is_model, layer_names, part_of
 from dltool.modelfile.layer_config import canonical_config
+from dltool.modelfile.operations import SPLITTING, number_of_outputs, one_output
 
 MAX_DEPTH = 32
 
@@ -120,6 +121,8 @@ def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int, 
             if len(found) != len(sub.inputs):
                 raise ModelFileError(f"model {name!r}: has {len(sub.inputs)} inputs but is called with {len(found)}")
             values[name, call] = run(wiring, sub, found, f"{prefix}{name}/", depth + 1, still)
+        elif part.entries[name]["class_name"] in SPLITTING:
+            values[name, call] = parts_of(wiring, part, (name, call), prefix, found)
         else:
             entry, last = split_activation(part.entries[name])
             node = wiring.add_call(prefix + name, entry, found, still)
@@ -135,14 +138,32 @@ def outputs_of(wiring: Wiring, part: Part, call: tuple[str, int], prefix: str, n
     options = several_outputs(name, part.entries[name])
     if options is None:
         return [node]
-    everything = [*(found for calls in part.calls.values() for found in calls), part.outputs]
-    used = {tensor for found in everything for source, number, tensor in found if (source, number) == call}
+    used = used_outputs(part, call)
     size = options.pop("size")
     found = [node] * (options["count"] + options["pair"] + 1)
     for index in sorted(used & set(range(len(found)))):
         width = size if index > options["pair"] else None
         entry = {"class_name": "Part", "config": {"index": index, "size": width, **options}}
         found[index] = wiring.add_call(f"{prefix}{name}/output_{index}", entry, [node])
+    return found
+
+
+def used_outputs(part: Part, call: tuple[str, int]) -> set[int]:
+    """Which outputs of a call are read."""
+    everything = [*(found for calls in part.calls.values() for found in calls), part.outputs]
+    return {tensor for found in everything for source, number, tensor in found if (source, number) == call}
+
+
+def parts_of(wiring: Wiring, part: Part, call: tuple[str, int], prefix: str, inputs: list[int]) -> list[int]:
+    """The nodes of the outputs of an operation that cuts a tensor, one node for each that is read."""
+    name, entry = call[0], part.entries[call[0]]
+    used = used_outputs(part, call)
+    count = number_of_outputs(entry) or max(used, default=0) + 1
+    if count > MAX_NODES:
+        raise ModelFileError(f"layer {name!r}: has {count} outputs, more than any real model; the file is damaged")
+    found = inputs * count
+    for index in sorted(used & set(range(count))):
+        found[index] = wiring.add_call(f"{prefix}{name}/output_{index}", one_output(entry, index), inputs)
     return found
 
 

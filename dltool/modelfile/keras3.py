@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.operations import as_layer
+from dltool.modelfile import operations, tensorflow_functions
 
 MASK_NODES = ("NotEqual", "LogicalAnd", "LogicalOr")
 """Operations that Keras 3 writes for masks; dltool works masks out itself (Keras 3 cannot even read them back)."""
@@ -73,13 +73,14 @@ def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:
     if depth > 32 or not isinstance(config, dict) or not isinstance(config.get("layers"), list):
         return model
     layers = []
-    for layer in config["layers"]:
+    for layer in tensorflow_functions.without_batch_sizes(config["layers"]):
         if not isinstance(layer, dict):
             layers.append(layer)  # refused later, by its place
             continue
         if layer.get("class_name") in MASK_NODES:
             continue
-        layer = as_layer(with_plain_nodes(with_plain_inside(layer, depth + 1), depth + 1))
+        layer = with_plain_nodes(with_plain_inside(layer, depth + 1), depth + 1)
+        layer = tensorflow_functions.as_layer(operations.as_layer(layer))
         if isinstance(layer.get("inbound_nodes"), list):
             layer = {**layer, "inbound_nodes": [plain_node(layer, node) for node in layer["inbound_nodes"]]}
         layers.append(layer)

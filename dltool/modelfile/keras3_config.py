@@ -13,16 +13,18 @@ from dltool.engine.graph import Graph
 from dltool.engine.initializers import INITIALIZERS, Initializer
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.core import InputLayer
+from dltool.engine.layers.operations import Operation
 from dltool.engine.regularizers import Regularizer
 from dltool.modelfile.graph_json import value_to_json
 from dltool.modelfile.keras_config import ACTIVATIONS, LEFT_OUT, calls_of, home, keras3_call, keras_names, reference
+from dltool.modelfile.keras_operations import is_chain, operation_object
 from dltool.modelfile.saved import TrainingConfig
 from dltool.modelfile.training_config import keras_training_config
 
 KERAS3_VERSION = "3.15.0"
 """What the files call themselves."""
 
-RENAMED = {"MultiHeadAttention": {"output_size": "output_shape"}}
+RENAMED = {name: {"output_size": "output_shape"} for name in ("EinsumDense", "MultiHeadAttention")}
 """The engine's field -> Keras 3's key, where they differ."""
 
 MODULES = {
@@ -40,7 +42,7 @@ def keras3_model_config(graph: Graph, compiled: TrainingConfig | None = None) ->
     """The whole config; with a compile step if there is one that Keras can express."""
     names = keras_names(graph)
     title = graph.name.replace("/", "_") or "model"
-    if graph.is_sequential:
+    if is_chain(graph):
         layers = [layer_object(names[name], layer) for name, layer in graph.layers.items()]
         found = {**SEQUENTIAL, "config": {"name": title, "trainable": True, "dtype": "float32", "layers": layers}}
     else:
@@ -66,6 +68,8 @@ def functional_config(graph: Graph, names: dict[str, str], title: str) -> dict[s
 
 
 def layer_object(name: str, layer: Layer) -> dict[str, Any]:
+    if isinstance(layer, Operation):
+        return operation_object(name, layer)
     class_name = type(layer).__name__
     where = home(layer) | ({"module": MODULES[class_name]} if class_name in MODULES else {})
     return {"class_name": class_name, "config": layer_config(name, layer), **where}

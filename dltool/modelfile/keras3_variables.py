@@ -19,7 +19,7 @@ from dltool.modelfile.keras2_parts import is_model, named_entries
 INNER = ("", "forward_layer", "backward_layer", "layer", "cell", "query_dense", "key_dense", "value_dense")
 """Inner objects whose order is not that of the alphabet; others follow."""
 
-RECURRENT = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM2D")
+RECURRENT = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 
 RANDOM = ("seed_generator", "random_generator")
 """Objects that hold the state of random numbers, which dltool draws from its own streams."""

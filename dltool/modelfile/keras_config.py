@@ -16,10 +16,12 @@ from dltool.engine.layers.attention import MultiHeadAttention
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.convolution_nd import SeparableConv1D
 from dltool.engine.layers.core import InputLayer, Normalization
+from dltool.engine.layers.operations import Operation
 from dltool.engine.layers.random_images import RandomContrast, RandomCrop, RandomHeight, RandomWidth
 from dltool.engine.layers.row_normalization import LayerNormalization
 from dltool.engine.optimizers import Lion
 from dltool.modelfile.graph_json import AT_INFERENCE, value_to_json
+from dltool.modelfile.keras_operations import is_chain, operation_call, operation_object, output_number
 from dltool.modelfile.saved import TrainingConfig
 
 KERAS_VERSION = "2.15.0"
@@ -27,6 +29,7 @@ KERAS_VERSION = "2.15.0"
 
 RENAMED = {
     "LeakyReLU": {"negative_slope": "alpha"},
+    "EinsumDense": {"output_size": "output_shape"},
     "MultiHeadAttention": {"output_size": "output_shape"},
 }
 """Keras 3's key -> the one that both generations read."""
@@ -65,8 +68,11 @@ CHANNELS_LAST = (
     "AveragePooling3D",
     "Conv1D",
     "Conv1DTranspose",
+    "ConvLSTM1D",
     "ConvLSTM2D",
+    "ConvLSTM3D",
     "Conv2DTranspose",
+    "Conv3DTranspose",
     "Conv3D",
     "Cropping2D",
     "Cropping3D",
@@ -84,7 +90,10 @@ CHANNELS_LAST = (
     "UpSampling3D",
     "ZeroPadding3D",
     "Conv2D",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
     "MaxPooling2D",
     "AveragePooling2D",
     "GlobalMaxPooling2D",
@@ -119,7 +128,7 @@ def keras_model_config(graph: Graph) -> dict[str, Any]:
     """Sequential for a chain, else Functional."""
     names = keras_names(graph)
     title = graph.name.replace("/", "_") or "model"
-    if graph.is_sequential:
+    if is_chain(graph):
         layers = [entry(names[name], layer) for name, layer in graph.layers.items()]
         return {"class_name": "Sequential", "config": {"name": title, "layers": layers}}
     calls = calls_of(graph)
@@ -169,6 +178,8 @@ def keras3_call(graph: Graph, calls: list[int], names: dict[str, str], node: Nod
     options |= AT_INFERENCE if node.inference else {}
     if node.layer.may_join and len(tensors) > 1:
         return {"args": tensors[:1], "kwargs": {"initial_state": tensors[1:]}}
+    if isinstance(node.layer, Operation):
+        return operation_call(node.layer, tensors)
     is_list = node.layer.joins and not isinstance(node.layer, MultiHeadAttention)
     return {"args": [tensors] if is_list else tensors, "kwargs": options}
 
@@ -176,17 +187,23 @@ def keras3_call(graph: Graph, calls: list[int], names: dict[str, str], node: Nod
 def needs_keras3(node: Node) -> bool:
     """True for a call that no list describes to both: Keras 3 takes initial states and options by name only."""
     states = node.layer.may_join and len(node.inputs) > 1
-    return states or isinstance(node.layer, MultiHeadAttention) or getattr(node.layer, "use_causal_mask", False)
+    return (
+        states
+        or isinstance(node.layer, MultiHeadAttention | Operation)
+        or getattr(node.layer, "use_causal_mask", False)
+    )
 
 
 def reference(graph: Graph, calls: list[int], names: dict[str, str], index: int) -> list[Any]:
     node = graph.nodes[index]
     if node.layer.is_part:
         return [*reference(graph, calls, names, node.inputs[0])[:2], node.layer.index]
-    return [names[node.name], calls[index], 0]
+    return [names[node.name], calls[index], output_number(node.layer)]
 
 
 def entry(name: str, layer: Layer) -> dict[str, Any]:
+    if isinstance(layer, Operation):
+        return operation_object(name, layer)
     return {"class_name": type(layer).__name__, "config": layer_config(name, layer)}
 
 
@@ -243,7 +260,10 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
             "Keras 3 reads hard_sigmoid as clip(x/6 + 0.5, 0, 1); dltool and Keras 2 use clip(0.2x + 0.5, 0, 1)"
         )
     for node in graph.nodes:
-        if needs_keras3(node):
+        if isinstance(node.layer, Operation):
+            done = f"{node.name!r} is the operation {type(node.layer).__name__} of Keras 3"
+            found.append(f"tf_keras cannot open the model, because {done}")
+        elif needs_keras3(node):
             found.append(f"tf_keras cannot open the model, because {node.name!r} takes tensors or options by name")
     still = next((node.name for node in graph.nodes if node.inference), None)
     if still is not None:

@@ -17,6 +17,7 @@ ANY = object()
 RENAMED = {
     "LeakyReLU": {"alpha": "negative_slope"},
     "MultiHeadAttention": {"output_shape": "output_size"},
+    "EinsumDense": {"output_shape": "output_size"},
 }
 """Keras 2's key -> Keras 3's, which is the engine's field."""
 
@@ -45,6 +46,12 @@ SEPARABLE: dict[str, tuple[Any, ...]] = {
     "kernel_regularizer": (None,),
     "kernel_constraint": (None,),
 }
+DEPTHWISE: dict[str, tuple[Any, ...]] = {
+    "groups": (1,),
+    "filters": (ANY,),
+    "kernel_initializer": (ANY,),
+    "kernel_regularizer": (None,),
+}
 RECURRENT: dict[str, tuple[Any, ...]] = {
     "unroll": (True, False),
     "implementation": (ANY,),
@@ -53,6 +60,13 @@ RECURRENT: dict[str, tuple[Any, ...]] = {
     "seed": (ANY,),
     "input_length": (ANY,),
 }
+CONV_LSTM: dict[str, tuple[Any, ...]] = {
+    **RECURRENT,
+    "return_state": (False,),
+    "stateful": (False,),
+    "zero_output_for_mask": (ANY,),
+}
+LOCAL: dict[str, tuple[Any, ...]] = {"implementation": (1, 2)}
 RANDOM_IMAGE: dict[str, tuple[Any, ...]] = {"seed": (ANY,), "rng_type": (ANY,), "bounding_box_format": (None,)}
 HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
     "InputLayer": {"sparse": (ANY,), "ragged": (False, None), "optional": (False, None)},
@@ -65,22 +79,12 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
         "virtual_batch_size": (None,),
         "adjustment": (None,),
     },
-    "DepthwiseConv2D": {
-        "groups": (1,),
-        "rank": (2,),
-        "filters": (ANY,),
-        "kernel_initializer": (ANY,),
-        "kernel_regularizer": (None,),
-    },
+    "DepthwiseConv1D": {**DEPTHWISE, "rank": (1,)},
+    "DepthwiseConv2D": {**DEPTHWISE, "rank": (2,)},
     "Dropout": {**SEED, "rng_type": (ANY,)},
-    "ConvLSTM2D": {
-        **RECURRENT,
-        "return_state": (False,),
-        "stateful": (False,),
-        "dropout": (0.0, 0),
-        "recurrent_dropout": (0.0, 0),
-        "zero_output_for_mask": (ANY,),
-    },
+    "ConvLSTM1D": CONV_LSTM,
+    "ConvLSTM2D": CONV_LSTM,
+    "ConvLSTM3D": CONV_LSTM,
     "GaussianNoise": SEED,
     "GaussianDropout": SEED,
     "AlphaDropout": {"noise_shape": (None,), "seed": (ANY,)},
@@ -100,6 +104,9 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
     "SeparableConv2D": SEPARABLE,
     "Conv1DTranspose": {"groups": (1,)},
     "Conv2DTranspose": {"groups": (1,)},
+    "Conv3DTranspose": {"groups": (1,)},
+    "LocallyConnected1D": LOCAL,
+    "LocallyConnected2D": LOCAL,
     "Resizing": {
         "crop_to_aspect_ratio": (False,),
         "pad_to_aspect_ratio": (False,),

@@ -20,7 +20,10 @@ SPATIAL_AXES = {
     "Conv1DTranspose": (0,),
     "Conv2DTranspose": (0, 1),
     "Conv3DTranspose": (0, 1, 2),
+    "ConvLSTM1D": (0,),
     "ConvLSTM2D": (0, 1),
+    "ConvLSTM3D": (0, 1, 2),
+    "DepthwiseConv1D": (0,),
 }
 NUM_GATES = {"LSTM": 4, "GRU": 3}
 
@@ -56,8 +59,12 @@ def conversion_of(entry: dict[str, Any], version: int, is_theano: bool) -> Conve
     changes: list[Change] = []
     if version < 2 and class_name in ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "SeparableConv2D"):
         changes.append(lambda arrays: keras1_kernel(class_name, config, arrays))
+    if class_name in ("LocallyConnected1D", "LocallyConnected2D"):
+        changes.append(lambda arrays: local_kernel(config, arrays))
+    if class_name == "Highway":
+        changes.append(lambda arrays: sorted(arrays, key=lambda array: -array.ndim))  # W, b, W, b until Keras 1.1
     if is_theano and class_name in SPATIAL_AXES:
-        count = 2 if class_name == "ConvLSTM2D" else 1
+        count = 2 if class_name.startswith("ConvLSTM") else 1
         changes.append(lambda arrays: [np.flip(a, SPATIAL_AXES[class_name]) for a in arrays[:count]] + arrays[count:])
     return Conversion(lambda arrays: in_turn(changes, arrays)) if changes else None
 
@@ -114,3 +121,32 @@ def keras1_kernel(class_name: str, config: dict[str, Any], arrays: Arrays) -> Ar
         return [kernel.transpose(2, 3, 4, 1, 0), *rest]
     count = 2 if class_name == "SeparableConv2D" else 1
     return [array.transpose(2, 3, 1, 0) for array in arrays[:count]] + arrays[count:]
+
+
+def local_kernel(config: dict[str, Any], arrays: Arrays) -> Arrays:
+    """One matrix (taps * channels, filters) for every place of a LocallyConnected layer's output.
+
+    ``implementation`` 2 of Keras 2 has a kernel (size of the input ..., channels, size of the output ..., filters) with
+    zeros where the two are apart; networks with channels first have the channels before the taps.
+    """
+    kernel, *rest = arrays
+    first = config.get("data_format") == "channels_first"
+    size, strides = (
+        [value] * (kernel.ndim // 2 - 1) if isinstance(value, int) else value
+        for value in (config["kernel_size"], config.get("strides", 1))
+    )
+    if kernel.ndim > 3:
+        rank = kernel.ndim // 2 - 1
+        if first:
+            kernel = np.moveaxis(np.moveaxis(kernel, 0, rank), rank + 1, -1)
+        out = kernel.shape[rank + 1 : -1]
+        parts = []
+        for place in np.ndindex(*out):
+            window = tuple(slice(p * s, p * s + k) for p, s, k in zip(place, strides, size, strict=True))
+            parts.append(kernel[(*window, slice(None), *place)].reshape(-1, kernel.shape[-1]))
+        return [np.stack(parts), *rest]
+    if not first:
+        return arrays
+    taps = int(np.prod(config["kernel_size"]))
+    turned = kernel.reshape(len(kernel), -1, taps, kernel.shape[-1]).swapaxes(1, 2)
+    return [turned.reshape(kernel.shape), *rest]

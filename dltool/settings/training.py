@@ -67,7 +67,7 @@ class FitSettings:
         clip_norm, clip_value, weight_decay: of the optimizer, in Keras's sense.
         freeze: ``"3"``, ``"conv*,bn1"`` or ``"none"``; None leaves what the file says.
         init_from: a file whose layers' weights are the start, where names and shapes agree.
-        exact: leave out algorithms with larger rounding errors (Winograd).
+        exact: leave out algorithms that round several times as much as direct sums (Winograd's F(4, 3)).
         label_smoothing: part of each label that is spread over all classes.
         ema: keep a running average of the weights with this decay. time: seconds for the whole command.
         restarts: so many random starts are tried shortly, and the best is trained.
@@ -231,7 +231,8 @@ class FinetuneSettings:
         model: the base, any model that can be read.
         pop: drop so many layers from the end, 0 none; at: drop all after this layer; neither: drop the usual head.
         head: layer words; empty: one Dense with a unit per class (softmax), or per number.
-        epochs: of the new head alone; epochs_unfrozen: of head and base together, 0 keeps the base as it is.
+        epochs: of the new head alone; epochs_unfrozen: of head and base together, 0 keeps the base as it is. None: 10
+            and 5, and with few rows so many that there are enough steps.
         unfreeze: which layers of the base train then: "all", the last N that have weights ("3"), or name patterns
             ("block5_*,block4_conv3"). gradual: block after block from the head down, sharing the passes.
         learning_rates: one for everything, or several by depth, the last for the head; empty: the optimizer's own for
@@ -253,8 +254,8 @@ class FinetuneSettings:
     pop: int | None = None
     at: str | None = None
     head: tuple[str, ...] = ()
-    epochs: int = 10
-    epochs_unfrozen: int = 5
+    epochs: int | None = None
+    epochs_unfrozen: int | None = None
     unfreeze: str = "all"
     learning_rates: tuple[float, ...] = ()
     gradual: bool = False

@@ -17,7 +17,7 @@ class EvaluateSettings:
         tta: average over several views of each image, as training made them.
         beam: strings are decoded along so many beginnings; None: by the likeliest symbol of each step.
         fail_under: (metric, limit) pairs; ``ShortError``'s exit code when one is missed.
-        exact: no algorithm with larger rounding errors than a direct computation.
+        exact: no algorithm that rounds several times as much as direct sums.
         plugins: see FitSettings.
     """
 
@@ -48,7 +48,7 @@ class PredictSettings:
         data: image options (``data.data`` stays empty; ``inputs`` says what to read).
         min_prob: below this probability the label is "?".
         layer: give this layer's output instead of the model's.
-        exact: no algorithm with larger rounding errors than a direct computation.
+        exact: no algorithm that rounds several times as much as direct sums.
         tta: see EvaluateSettings.
         sort_into: a folder that gets links to the inputs, one folder per label.
         beam: see EvaluateSettings.

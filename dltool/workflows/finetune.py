@@ -25,6 +25,7 @@ from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import BuildSettings, FinetuneSettings, FitSettings
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.labels import target_form
+from dltool.training.waiting import Waiting
 from dltool.version import __version__
 from dltool.wording import counted
 from dltool.workflows.augmenting import augment_for
@@ -47,7 +48,7 @@ from dltool.workflows.model_data import image_options, sized
 from dltool.workflows.new_head import NewHead, exchange_head, feature_shape, kept_part
 from dltool.workflows.plugin_record import KEY as PLUGINS
 from dltool.workflows.plugin_record import recorded
-from dltool.workflows.unfreezing import stages_after_head
+from dltool.workflows.unfreezing import stages_after_head, with_epochs
 
 SPREAD = (0.01, 0.1, 1.0)
 """Rates of the network's thirds, as parts of the head's, where --lr does not say."""
@@ -65,13 +66,14 @@ class FinetuneResult:
     """Attributes:
     path: the file that was written.
     stages: one or more. history: one dict per epoch, numbered through all stages.
-    seconds: from the first check to the written file.
+    seconds: from the first check to the written file. waiting: how long each stage waited for its rows.
     """
 
     path: str
     stages: tuple[Stage, ...]
     history: tuple[dict[str, float], ...]
     seconds: float
+    waiting: tuple[Waiting, ...] = ()
 
 
 def run(settings: FinetuneSettings, events: StageEvents | None = None) -> FinetuneResult:
@@ -90,7 +92,7 @@ def run(settings: FinetuneSettings, events: StageEvents | None = None) -> Finetu
     if job.stopper.caught is not None:
         events.hint(f"saved {path} with what was reached")
         raise SystemExit(143) if job.stopper.caught == signal.SIGTERM else KeyboardInterrupt
-    return FinetuneResult(path, stages, tuple(job.history), time.monotonic() - start)
+    return FinetuneResult(path, stages, tuple(job.history), time.monotonic() - start, tuple(job.waiting))
 
 
 def train_stages(job: Job, result: SavedModel, path: str) -> tuple[Stage, ...]:
@@ -114,9 +116,9 @@ def target(settings: FinetuneSettings) -> str:
     path = settings.output or settings.model
     if settings.output is None and not settings.force:
         raise UsageError(f"-o: missing; name the new model, or give --force to replace {settings.model}")
-    if settings.epochs < 1 or settings.batch_size < 1:
+    if (settings.epochs is not None and settings.epochs < 1) or settings.batch_size < 1:
         raise UsageError("--epochs, --batch-size: must be at least 1; leave them out for the defaults")
-    if settings.gradual and not settings.epochs_unfrozen:
+    if settings.gradual and settings.epochs_unfrozen == 0:
         raise UsageError("--gradual: needs passes to share; give --epochs-unfrozen 1 or more")
     check_features(settings)
     check_model_target(path, overwrite=settings.force)
@@ -130,6 +132,7 @@ def prepare(settings: FinetuneSettings, saved: SavedModel, events: StageEvents) 
     new = exchange_head(settings, saved, kept, opened)
     result = SavedModel(new.model, opened.classes, opened.preprocessing, fingerprint=opened.train.fingerprint)
     training, validation, result.split = divide(as_fit(settings), result, opened)
+    settings = with_epochs(settings, len(training))
     config = compiled(settings, saved, new, training)
     rates = settings.learning_rates or tuple(part * config.optimizer.learning_rate for part in SPREAD)
     job = Job(settings, new, opened, training, validation, config, rates, events, StopOnSignal(events))
@@ -142,6 +145,7 @@ def prepare(settings: FinetuneSettings, saved: SavedModel, events: StageEvents) 
         objective = objective_of(job, new.model, training)
         target_form(objective.losses[0], objective.heads[0], validation.labels, "validation data")
     events.understood(understood(job, result))
+    events.planned(settings.epochs + sum(thaw.epochs for thaw in job.thaws))
     return job, result
 
 

@@ -24,6 +24,7 @@ from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import train
 from dltool.training.objective import Objective, make_objective
 from dltool.training.run import Run
+from dltool.training.waiting import Waiting
 from dltool.workflows.feature_cache import Cache, feature_arrays
 from dltool.workflows.features import features_of
 from dltool.workflows.fit import held_out
@@ -56,6 +57,9 @@ class Stage:
 class StageEvents(Events):
     """Events of a training in stages."""
 
+    def planned(self, epochs: int) -> None:
+        """So many epochs there will be in all stages together."""
+
     def features_done(self, done: int, total: int) -> None:
         """The base has seen so many of all rows."""
 
@@ -72,6 +76,7 @@ class Job:
         augment: what changes the training rows, or None.
         free: layers of the base that train now, or trained last.
         notes: sentences for the user. best: epoch and monitored value of the weights in place.
+        waiting: how long each stage waited for its rows.
     """
 
     settings: FinetuneSettings
@@ -91,6 +96,7 @@ class Job:
     history: list[dict[str, float]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     best: tuple[int, float] | None = None
+    waiting: list[Waiting] = field(default_factory=list)
 
 
 def objective_of(job: Job, model: Model, dataset: Dataset) -> Objective:
@@ -212,6 +218,7 @@ def train_stage(
             best.keep(model.weights.vector, *job.best)
         done = len(job.history)
         record = Run(fixed, done + epochs, job.rates[-1], epoch=done, history=job.history)
+        job.waiting.append(record.waiting)
         told = [best, job.stopper, *own_callbacks().values(), Reporting(job.events)]
         try:
             train(executor, loader, objective, record, told, checking)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,10 @@ MOST_BLOCKS = 8
 FEWEST_IN_BLOCKS = 4
 """So many layers of one size are no single block, where they are all there is."""
 PARTS = 3
+EPOCHS, EPOCHS_UNFROZEN = 10, 5
+STEPS, STEPS_UNFROZEN = 200, 100
+"""Steps that each part of the training makes at least, where the user has not said how many epochs: with few rows the
+usual epochs would hardly change the head."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,17 @@ def stages_after_head(
         extra = number >= len(groups) - epochs % len(groups)
         found.append(Thaw(tuple(n for n in names if n in group), free, epochs // len(groups) + extra))
     return tuple(found)
+
+
+def with_epochs(settings: FinetuneSettings, rows: int) -> FinetuneSettings:
+    """The settings with the number of epochs of both parts, chosen by the training rows where it was not said."""
+    steps = -(-rows // settings.batch_size)
+    head, unfrozen = settings.epochs, settings.epochs_unfrozen
+    return replace(
+        settings,
+        epochs=max(EPOCHS, -(-STEPS // steps)) if head is None else head,
+        epochs_unfrozen=max(EPOCHS_UNFROZEN, -(-STEPS_UNFROZEN // steps)) if unfrozen is None else unfrozen,
+    )
 
 
 def blocks_of(graph: Graph, names: Sequence[str]) -> list[list[str]]:

@@ -54,6 +54,18 @@ def test_gradual_stages_count_their_epochs_through(base, capsys):
     assert counted == ["1/4", "2/4", "3/4", "4/4"]
 
 
+def test_verbose_tells_how_long_data_were_waited_for(base, capsys):
+    assert main(["finetune", *base, "-o", "new.h5", "-v", "--epochs", "1", "--epochs-unfrozen", "1"]) == 0
+    assert re.search(r"^waited \d+% of the time for data$", capsys.readouterr().err, re.MULTILINE)
+
+
+def test_without_numbers_few_rows_are_seen_often(base, capsys):
+    assert main(["finetune", *base, "-o", "new.h5"]) == 0  # 96 rows are 6 steps
+    counted = re.findall(r"^ *(\d+/\d+) ", capsys.readouterr().err, re.MULTILINE)
+    assert (counted[0], counted[-1]) == ("1/51", "51/51")
+    assert read("new.h5").recipe["finetune"]["epochs_unfrozen"] == 17
+
+
 def test_quiet_and_force_replace_the_base_silently(base, capsys):
     assert main(["finetune", *base, "--force", "-q", "--epochs", "1", "--epochs-unfrozen", "0"]) == 0
     assert capsys.readouterr() == ("", "")
@@ -79,7 +91,8 @@ def test_features_are_counted_on_a_terminal():
     console = Console(out, err, {"COLUMNS": "60"})
     console.live = True
     now = 0.0
-    stages = Stages(console, 5, lambda: now)
+    stages = Stages(console, lambda: now)
+    stages.planned(5)
     now = 7.0
     stages.understood([])
     now = 7.5

@@ -22,6 +22,7 @@ def inputs_of(case, rng, kind=np.float64):
     if case.integers:
         return rng.integers(case.integers, size=(ROWS, *case.shapes[0])).astype(kind)
     arrays = tuple(rng.normal(size=(ROWS, *shape)).astype(kind) for shape in case.shapes)
+    arrays = tuple(np.abs(array) + kind(0.5) for array in arrays) if case.positive else arrays
     return arrays if case.joins else arrays[0]
 
 

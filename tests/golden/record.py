@@ -57,6 +57,21 @@ def several_outputs(layers: Any) -> Any:
     return model(x, layers.Concatenate()([z, states[3]]))
 
 
+def operations_between(layers: Any) -> Any:
+    """A model with Keras 3's functions between its layers."""
+    keras = importlib.import_module("keras")
+    ops = keras.ops
+    x = layers.Input((5, 3))
+    y = layers.Dense(4)(x)
+    first, second = ops.split(y, 2, axis=-1)
+    pair = ops.stack([ops.abs(first), ops.gelu(second)], axis=1)[:, :, 1:]
+    scores = ops.softmax(ops.matmul(y, ops.transpose(y, (0, 2, 1))) / 2.0, axis=-1)
+    seen = ops.mean(ops.einsum("bij,bjk->bik", scores, ops.pad(y, ((0, 0), (0, 0), (1, 0)))), axis=1)
+    flat = ops.reshape(ops.max(ops.tile(pair, (1, 1, 2, 1)), axis=2), (-1, 4))
+    size = ops.sqrt(ops.sum(ops.square(flat), axis=-1, keepdims=True) + 0.1)
+    return keras.Model(x, layers.Concatenate()([seen, ops.power(size, 1.5), ops.clip(flat / size, -0.5, 0.4)]))
+
+
 IMAGE, VOLUME, SEQUENCE = (6, 5, 3), (4, 5, 4, 2), (5, 3)
 
 CASES = {
@@ -150,6 +165,45 @@ CASES = {
     "layer_scale": Case(lambda layers: [layers.Dense(4), of_convnext(layers).LayerScale(0.5, 4)], IMAGE),
     "stochastic_depth": Case(lambda layers: [of_convnext(layers).StochasticDepth(0.5)], IMAGE, is_random=True),
     "unit_normalization": Case(lambda layers: [layers.Dense(4), layers.UnitNormalization(axis=1)], SEQUENCE),
+    "convolution_lstm_1d": Case(
+        lambda layers: [layers.ConvLSTM1D(2, 3, strides=2, return_sequences=True), layers.ConvLSTM1D(2, 2)], (3, 7, 2)
+    ),
+    "convolution_lstm_3d": Case(lambda layers: [layers.ConvLSTM3D(2, 2, padding="same")], (2, 3, 2, 4, 2)),
+    "convolution_3d_transpose": Case(
+        lambda layers: [
+            layers.Conv3DTranspose(2, (2, 3, 1), strides=(1, 2, 1), padding="same", activation="tanh"),
+            layers.Conv3DTranspose(1, 2),
+        ],
+        VOLUME,
+    ),
+    "depthwise_1d": Case(
+        lambda layers: [
+            layers.DepthwiseConv1D(3, strides=2, padding="same", depth_multiplier=2, activation="tanh"),
+            layers.DepthwiseConv1D(2, use_bias=False),
+        ],
+        (9, 3),
+    ),
+    "locally_connected": Case(
+        lambda layers: [
+            layers.LocallyConnected2D(3, (2, 3), strides=(2, 1), activation="tanh"),
+            layers.Reshape((9, 3)),
+            layers.LocallyConnected1D(2, 3, strides=2),
+        ],
+        (6, 5, 2),
+        ("k2",),
+    ),
+    "einsum_dense": Case(
+        lambda layers: [
+            layers.EinsumDense("abc,cde->abde", output_shape=(None, 2, 3), bias_axes="de", activation="tanh"),
+            layers.EinsumDense("abde,dec->abc", output_shape=(None, 4), bias_axes="c"),
+            layers.EinsumDense("...x,xy->...y", output_shape=2),
+        ],
+        SEQUENCE,
+    ),
+    "rms_normalization": Case(
+        lambda layers: [layers.Dense(4), layers.RMSNormalization(epsilon=0.1)], SEQUENCE, ("k3",)
+    ),
+    "operations": Case(lambda layers: [operations_between(layers)], SEQUENCE, ("k3",)),
     "thresholded_relu": Case(lambda layers: [layers.Dense(6), layers.ThresholdedReLU(0.4)], SEQUENCE, ("k2",)),
 }
 

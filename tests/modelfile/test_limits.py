@@ -1,7 +1,8 @@
 """Files that promise more than they hold, and forged descriptions: refused in one line before any allocation."""
 
 import json
-import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -20,11 +21,11 @@ def path(tmp_path):
 
 
 def refusal(path) -> str:
-    # Not the system's time: at some depths of the stack CPython 3.11 maps and unmaps memory at each call.
-    start = os.times().user
-    with pytest.raises(ModelFileError) as caught:
-        read(path)
-    assert os.times().user - start < 3
+    start = time.process_time()
+    # In a thread, whose stack is short: at some depths CPython 3.11 maps and unmaps memory at each call.
+    with pytest.raises(ModelFileError) as caught, ThreadPoolExecutor(1) as pool:
+        pool.submit(read, path).result()
+    assert time.process_time() - start < 3
     assert str(caught.value).startswith(f"{path}: ")
     return str(caught.value)
 
@@ -111,9 +112,9 @@ def test_ten_thousand_layers_are_read_in_time_and_one_more_is_refused(path):
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"], file.attrs["model_config"] = "2.15.0", json.dumps(chain(*layers))
         put_names(file.create_group("model_weights"), "layer_names", [])
-    start = os.times().user
+    start = time.process_time()
     assert len(read(path).model.graph.nodes) == 10_000
-    assert os.times().user - start < 5
+    assert time.process_time() - start < 5
     assert "at most 10000 are read" in refused_config(path, chain(*layers, layer("ReLU", "last")))
 
 

@@ -68,16 +68,16 @@ def test_arithmetic_becomes_the_layer_that_does_it(operation, expected):
 @pytest.mark.parametrize(
     "operation",
     [
-        keras3("TrueDivide", 1.0, X),
+        keras3("TrueDivide", 2.0, X),
         keras3("Divide", X, 0),
-        keras3("Power", X, 2.0),
+        keras3("Power", 2.0, X),
+        keras3("Where", X, X, X),
         keras3("Add", X, "3"),
         keras3("Add", X, True),
         keras3("Add", 1, 2),
         keras2("math.sin", "x", 0, 0, {"y": 3.0}),
-        keras2("math.add", "x", 0, 0, {"y": [1, 2]}),
+        keras2("math.add", "x", 0, 0, {"y": [1, 2]}),  # of three channels
         keras2("math.add", "x", 0, 0, {}),
-        keras2("math.truediv", "x", 0, 0, {"y": ["z", 0, 0]}),
     ],
 )
 def test_other_operations_are_refused_by_name(operation):
@@ -129,13 +129,98 @@ def test_functions_of_tensorflow_become_the_layers_that_do_the_same(function, op
 @pytest.mark.parametrize(
     ("function", "options"),
     [
-        ("math.reduce_mean", {"axis": 1}),
-        ("nn.leaky_relu", {"alpha": 0.1}),
+        ("math.reduce_mean", {"axis": 0}),
+        ("math.argmax", {"axis": -1}),
         ("reshape", {"shape": [6, -1]}),
         ("__operators__.add", {"y": [[0.5, 1.0], [2.0, 3.0]]}),
         ("__operators__.getitem", {"slice_spec": [-1]}),
     ],
 )
-def test_other_functions_are_refused_as_code(function, options):
-    with pytest.raises(ModelFileError, match="layer 'op': is a TFOpLambda layer, which is code"):
+def test_other_functions_are_refused_by_name(function, options):
+    with pytest.raises(ModelFileError, match="layer 'op'"):
         image_graph(function, options, [2, 3, 2])
+
+
+def test_a_function_without_its_name_is_refused_as_code():
+    with pytest.raises(ModelFileError, match="layer 'op': is a TFOpLambda layer, which is code"):
+        image_graph(None, {}, [2, 3, 2])
+
+
+WHOLE = {"start": None, "stop": None, "step": None}
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "count", "expected"),
+    [
+        ("math.reduce_mean", {"axis": 1}, 1, lambda x: x[0].mean(1)),
+        ("math.reduce_sum", {"axis": [1, -1], "keepdims": True}, 1, lambda x: x[0].sum((1, 3), keepdims=True)),
+        ("nn.leaky_relu", {"alpha": 0.1}, 1, lambda x: np.maximum(x[0], 0.1 * x[0])),
+        ("nn.leaky_relu", {}, 1, lambda x: np.maximum(x[0], 0.2 * x[0])),
+        ("__operators__.getitem", {"slice_spec": [WHOLE, 0]}, 1, lambda x: x[0][:, 0]),
+        ("__operators__.getitem", {"slice_spec": [{"class_name": "__ellipsis__"}, None]}, 1, lambda x: x[0][..., None]),
+        ("math.pow", {"y": 2}, 1, lambda x: x[0] ** 2),
+        ("math.maximum", {"y": 0.25}, 1, lambda x: np.maximum(x[0], 0.25)),
+        ("__operators__.add", {"y": [[[[0.5, 1.0]]]]}, 1, lambda x: x[0] + [0.5, 1.0]),
+        ("linalg.matmul", {"b": ["x", 0, 0], "transpose_b": True}, 1, lambda x: x[0] @ x[0].swapaxes(2, 3)),
+        ("compat.v1.transpose", {"perm": [0, 3, 1, 2], "conjugate": False}, 1, lambda x: x[0].transpose(0, 3, 1, 2)),
+        ("stack", {"axis": -1}, 2, lambda x: np.stack(x, -1)),
+        ("image.resize", {"size": [4, 3], "method": "nearest"}, 1, lambda x: x[0].repeat(2, 1)),
+    ],
+)
+def test_functions_of_tensorflow_become_operations(function, options, count, expected):
+    model = Model.build(image_graph(function, options, [2, 3, 2], count=count))
+    x = tuple(np.random.default_rng(i).normal(size=(3, 2, 3, 2)).astype(np.float32) for i in range(count))
+    with ReferenceExecutor(model, batch_size=3) as executor:
+        np.testing.assert_allclose(executor.forward(x)[0], expected(x), rtol=1e-5, atol=1e-6)
+
+
+def functional(*layers: dict, inputs: dict[str, list], output: list) -> dict:
+    """A model config of tf.keras whose layers lie between its inputs and its output."""
+    given = [
+        {"class_name": "InputLayer", "name": n, "config": {"batch_input_shape": [None, *shape]}, "inbound_nodes": []}
+        for n, shape in inputs.items()
+    ]
+    config = {
+        "layers": [*given, *layers],
+        "input_layers": [[n, 0, 0] for n in inputs],
+        "output_layers": [output],
+    }
+    return {"class_name": "Functional", "config": config}
+
+
+def function_layer(name: str, function: str, *call: object) -> dict:
+    config = {"name": name, "function": function}
+    return {"class_name": "TFOpLambda", "name": name, "config": config, "inbound_nodes": [list(call)]}
+
+
+def predicted(config: dict, *x: np.ndarray) -> np.ndarray:
+    model = Model.build(upgrade(config, "2.12.0").graph())
+    with ReferenceExecutor(model, batch_size=len(x[0])) as executor:
+        return executor.forward(x)[0]
+
+
+def test_a_split_gives_each_of_its_outputs():
+    split = function_layer("cut", "split", "x", 0, 0, {"num_or_size_splits": 2, "axis": -1})
+    less = function_layer("less", "math.subtract", "cut", 0, 1, {"y": ["cut", 0, 0]})
+    x = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    found = predicted(functional(split, less, inputs={"x": [6]}, output=["less", 0, 0]), x)
+    np.testing.assert_allclose(found, x[:, 3:] - x[:, :3])
+
+
+def test_sizes_of_a_split_say_where_to_cut():
+    split = function_layer("cut", "split", "x", 0, 0, {"num_or_size_splits": [1, 3, 2], "axis": 1})
+    x = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    found = predicted(functional(split, inputs={"x": [6]}, output=["cut", 0, 1]), x)
+    np.testing.assert_array_equal(found, x[:, 1:4])
+
+
+def test_a_shape_with_the_size_of_the_batch_leaves_the_batch_as_it_is():
+    shape = function_layer("shape", "compat.v1.shape", "x", 0, 0, {"out_type": "int32"})
+    size = function_layer("size", "__operators__.getitem", "shape", 0, 0, {"slice_spec": 0})
+    size = {**size, "class_name": "SlicingOpLambda"}
+    reshape = function_layer("op", "reshape", "x", 0, 0, {"shape": [["size", 0, 0], -1, 3]})
+    x = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    config = functional(
+        shape, {**size, "class_name": "SlicingOpLambda"}, reshape, inputs={"x": [6]}, output=["op", 0, 0]
+    )
+    np.testing.assert_array_equal(predicted(config, x), x.reshape(3, 2, 3))

@@ -189,22 +189,27 @@ def test_what_makes_no_sense_is_refused_and_nothing_written(settings, tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-@pytest.mark.parametrize(("rare", "least", "gain"), [(6, 0.8, 0.3), (9, 0.5, 0.3)])
-def test_99_to_1_is_learnt_with_balanced_weights(rare, least, gain, repository, tmp_path, monkeypatch):
-    """A digit against all others: 13 rows of it, 1,290 of them. The 9 is the hardest: 0.64 to 0.86 over four seeds."""
+def test_99_to_1_is_learnt_with_balanced_weights(repository, tmp_path, monkeypatch):
+    """Each digit against all others in turn, with 13 rows of it and some 1,290 of them: recall in the mean."""
     monkeypatch.chdir(tmp_path)
+    recalls = np.mean([recalls_of_rare(digit, repository) for digit in range(10)], axis=0)
+    assert recalls[1] >= 0.8
+    assert recalls[1] > recalls[0] + 0.3
+
+
+def recalls_of_rare(rare, repository) -> tuple[float, float]:
+    """Test recall of a digit without and with balanced weights."""
     folder = repository / "sample_data" / "digits"
     x, y, test_x, test_y = (np.load(folder / f"{name}.npy") for name in ("train_x", "train_y", "test_x", "test_y"))
     rows = np.concatenate([np.flatnonzero(y == rare)[:13], np.flatnonzero(y != rare)])
     np.save("x.npy", x[rows])
     np.save("y.npy", (y[rows] == rare).astype(np.int64))
-    recall = {}
+    recalls = []
     for weights in (None, "balanced"):
         data = DataSettings(data=("x.npy",), labels="y.npy")
         options = {"arch": "cnn:width=16,units=64", "epochs": 15, "class_weight": weights, "force": True}
         fit.run(FitSettings("m.h5", data, **options))
         with Executor(read("m.h5").model, batch_size=64, jobs=1) as executor:
             (probs,) = executor.forward((test_x,))
-        recall[weights] = float((probs[test_y == rare].argmax(axis=1) == 1).mean())
-    assert recall["balanced"] >= least
-    assert recall["balanced"] > recall[None] + gain
+        recalls.append(float((probs[test_y == rare].argmax(axis=1) == 1).mean()))
+    return tuple(recalls)

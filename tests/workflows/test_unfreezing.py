@@ -7,7 +7,7 @@ from dltool.engine.layers import LSTM, BatchNormalization, Conv2D, Dense, Flatte
 from dltool.engine.surgery import weighted_layers
 from dltool.errors import UsageError
 from dltool.settings import DataSettings, FinetuneSettings
-from dltool.workflows.unfreezing import blocks_of, spanned, stages_after_head
+from dltool.workflows.unfreezing import blocks_of, spanned, stages_after_head, with_epochs
 
 
 def chain(shape: tuple[int, ...], *layers) -> Graph:
@@ -38,8 +38,9 @@ BLOCKS = [["a1", "a2"], ["b1", "b2"], ["c1"], ["d"], ["e"]]
 
 
 def stages(graph: Graph = BASE, fixed: tuple[str, ...] = (), **options) -> list[tuple[str, int]]:
-    """What each stage adds and for how many epochs."""
-    found = stages_after_head(FinetuneSettings("m.h5", DataSettings(), **options), graph, graph, fixed)
+    """What each stage adds and for how many epochs, by default 5 in all."""
+    settings = FinetuneSettings("m.h5", DataSettings(), **{"epochs_unfrozen": 5, **options})
+    found = stages_after_head(settings, graph, graph, fixed)
     for number, thaw in enumerate(found):
         assert set(thaw.free) == {name for other in found[: number + 1] for name in other.added}
     return [(" ".join(thaw.added), thaw.epochs) for thaw in found]
@@ -95,3 +96,22 @@ def test_patterns_reach_into_nested_models():
 def test_many_names_are_told_by_the_first_and_the_last():
     assert spanned(["base/one", "two"]) == "one, two"
     assert spanned(["base/one", "two", "base/block/three"]) == "one .. three (3 layers)"
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "epochs"),
+    [
+        (2_000, {}, (10, 5)),
+        (1_280, {}, (10, 5)),
+        (640, {}, (20, 10)),
+        (65, {}, (100, 50)),
+        (64, {"batch_size": 16}, (50, 25)),
+        (3, {}, (200, 100)),
+        (3, {"epochs": 10, "epochs_unfrozen": 0}, (10, 0)),
+        (3, {"epochs_unfrozen": 2}, (200, 2)),
+    ],
+)
+def test_few_rows_are_seen_more_often_unless_it_was_said_how_often(rows, options, epochs):
+    """At least 200 steps of the head and 100 of the base."""
+    found = with_epochs(FinetuneSettings("m.h5", DataSettings(), **options), rows)
+    assert (found.epochs, found.epochs_unfrozen) == epochs

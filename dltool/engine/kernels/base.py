@@ -99,7 +99,7 @@ class Site:
         batch_size: the most rows of a batch.
         training: whether this is a training program. inference: the layer computes as at inference even then.
         seed: of the random streams.
-        exact: no algorithm whose rounding errors exceed a direct computation's.
+        exact: no algorithm whose rounding errors are more than 1.5 times a direct sum's.
         padding: zeros around input 0 besides those that the layer asks for.
         relu: apply max(0, .) to the output; the output's sign then tells the gradient.
         ceiling: the relu's upper limit; below infinity in inference only.

@@ -45,7 +45,7 @@ class BatchConvolution(ConvolutionKernel):
         tiles = len(self.units)
         return [
             Phase("shard", self.bind_values, frozenset("x")),
-            Phase("tile", self.bind_products, frozenset(), num_tiles=tiles, needs_all=True),
+            Phase("tile", self.bind_taps, frozenset(), num_tiles=tiles, needs_all=True),
             Phase("shard", self.bind_sum, frozenset("y"), needs_all=True),
         ]
 
@@ -61,7 +61,8 @@ class BatchConvolution(ConvolutionKernel):
         """The input pixels that each tap sees."""
         return copies(self.values, self.site.x[0].interior(piece), [inside for _, inside in self.taps.slices], piece)
 
-    def bind_products(self, piece: Piece) -> Run:
+    def bind_taps(self, piece: Piece) -> Run:
+        """What a tap gives to some filters: its pixels times its kernel."""
         tap, part = self.unit(piece, self.geometry.filters)
         values, products = self.matrices(tap, piece)
         kernel, out = self.kernel_of(self.weights, tap)[:, part], products[:, part]

@@ -2,8 +2,8 @@
 
 Four output rows come from six input rows: ``Y = A^T [ (G g) * (B^T d) ]``, the transforms of ``engine.winograd`` along
 one axis. They work on whole image rows, hundreds of numbers at a time, and need no tiles across, so they cost little
-beside those of F(4x4, 3x3); errors stay at 1e-6 of rms. Where nothing may round more than a direct sum two output rows
-come from four, with two thirds of the multiplications.
+beside those of F(4x4, 3x3); errors stay at 1e-6 of rms. Where nothing may round much more than a direct sum two
+output rows come from four, with two thirds of the multiplications.
 
 Nothing is copied into columns: see ``Planes``.
 """

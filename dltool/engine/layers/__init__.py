@@ -5,15 +5,13 @@ from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, Stoc
 from dltool.engine.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from dltool.engine.layers.base import LAYERS, Call, Layer, Shape, WeightSpec
 from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
-from dltool.engine.layers.convolution_lstm import ConvLSTM2D
-from dltool.engine.layers.convolution_nd import (
-    Conv1D,
-    Conv1DTranspose,
-    Conv2DTranspose,
-    Conv3D,
-    SeparableConv1D,
-    SeparableConv2D,
+from dltool.engine.layers.convolution_lstm import (
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
 )
+from dltool.engine.layers.convolution_nd import Conv1D, Conv3D, SeparableConv1D, SeparableConv2D
+from dltool.engine.layers.convolution_transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from dltool.engine.layers.core import (
     Activation,
     Dense,
@@ -24,6 +22,14 @@ from dltool.engine.layers.core import (
     ReLU,
     Rescaling,
     Reshape,
+)
+from dltool.engine.layers.einsum_dense import (
+    EinsumDense,
+)
+from dltool.engine.layers.local_convolution import (
+    DepthwiseConv1D,
+    LocallyConnected1D,
+    LocallyConnected2D,
 )
 from dltool.engine.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from dltool.engine.layers.noise import (
@@ -36,6 +42,31 @@ from dltool.engine.layers.noise import (
     SpatialDropout3D,
 )
 from dltool.engine.layers.normalization import BatchNormalization
+from dltool.engine.layers.operations import (
+    Absolute,
+    Clip,
+    Cos,
+    DepthToSpace,
+    Divide,
+    ExpandDims,
+    Flip,
+    Gelu,
+    GetItem,
+    Log,
+    Log1p,
+    Operation,
+    Pad,
+    Power,
+    Rsqrt,
+    Sin,
+    SpaceToDepth,
+    Split,
+    Sqrt,
+    Squeeze,
+    Stack,
+    StopGradient,
+    Tile,
+)
 from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from dltool.engine.layers.pooling_nd import (
@@ -60,6 +91,7 @@ from dltool.engine.layers.random_images import (
     RandomZoom,
 )
 from dltool.engine.layers.recurrent import GRU, LSTM, Part, SimpleRNN
+from dltool.engine.layers.reductions import Einsum, Matmul, Max, Mean, Min, Sum, Var
 from dltool.engine.layers.resizing import (
     CenterCrop,
     Cropping1D,
@@ -72,7 +104,18 @@ from dltool.engine.layers.resizing import (
     ZeroPadding1D,
     ZeroPadding3D,
 )
-from dltool.engine.layers.row_normalization import GroupNormalization, LayerNormalization, UnitNormalization
+from dltool.engine.layers.retired import (
+    Highway,
+    MaxoutDense,
+    ParametricSoftplus,
+    SReLU,
+)
+from dltool.engine.layers.row_normalization import (
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
 from dltool.engine.layers.sequences import Embedding, Masking, Permute, RepeatVector
 from dltool.engine.layers.wrappers import Bidirectional, TimeDistributed
 
@@ -81,6 +124,7 @@ __all__ = [
     "GRU",
     "LAYERS",
     "LSTM",
+    "Absolute",
     "Activation",
     "ActivityRegularization",
     "Add",
@@ -95,25 +139,39 @@ __all__ = [
     "Bidirectional",
     "Call",
     "CenterCrop",
+    "Clip",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
+    "Conv3DTranspose",
+    "ConvLSTM1D",
     "ConvLSTM2D",
+    "ConvLSTM3D",
+    "Cos",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
     "CustomScaleLayer",
     "Dense",
+    "DepthToSpace",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Divide",
     "Dot",
     "Dropout",
+    "Einsum",
+    "EinsumDense",
     "Embedding",
+    "ExpandDims",
     "Flatten",
+    "Flip",
     "GaussianDropout",
     "GaussianNoise",
+    "Gelu",
+    "GetItem",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
@@ -121,23 +179,38 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "Highway",
     "InputLayer",
     "Layer",
     "LayerNormalization",
     "LayerScale",
     "LeakyReLU",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
+    "Log",
+    "Log1p",
     "Masking",
+    "Matmul",
+    "Max",
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MaxoutDense",
+    "Mean",
+    "Min",
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
     "Normalization",
+    "Operation",
     "PReLU",
+    "Pad",
+    "ParametricSoftplus",
     "Part",
     "Permute",
+    "Power",
+    "RMSNormalization",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",
@@ -152,22 +225,34 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "Rsqrt",
+    "SReLU",
     "SeparableConv1D",
     "SeparableConv2D",
     "Shape",
     "SimpleRNN",
+    "Sin",
     "Softmax",
+    "SpaceToDepth",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Stack",
     "StochasticDepth",
+    "StopGradient",
     "Subtract",
+    "Sum",
     "ThresholdedReLU",
+    "Tile",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
+    "Var",
     "WeightSpec",
     "ZeroPadding1D",
     "ZeroPadding2D",

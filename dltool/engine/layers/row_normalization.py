@@ -158,6 +158,45 @@ class GroupNormalization(RowNormalization):
         return y, backward
 
 
+@LAYERS.register("RMSNormalization", "rmsnorm")
+@dataclass(frozen=True)
+class RMSNormalization(Layer):
+    """``scale * x / sqrt(mean(x^2) + epsilon)`` over ``axis`` of each row.
+
+    Weights: scale, of the sizes of the axes. Source: Zhang and Sennrich, arXiv:1910.07467.
+    """
+
+    axis: int | tuple[int, ...] = -1
+    epsilon: float = 1e-6
+
+    keeps_mask: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        normalize(self, axis=one_axis_or_more(self.axis), epsilon=float(self.epsilon))
+
+    def _axes(self, ndim: int) -> tuple[int, ...]:
+        return tuple(sorted(axis % ndim for axis in (self.axis if isinstance(self.axis, tuple) else (self.axis,))))
+
+    def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
+        sizes = tuple(shape[axis - 1] for axis in self._axes(len(shape) + 1))
+        if None in sizes:
+            raise UsageError(f"axis {self.axis} of its input has no fixed size; give the full input shape")
+        return (WeightSpec("scale", sizes, initializer("ones")),)
+
+    def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
+        axes = self._axes(x.ndim)
+        aligned = tuple(size if axis in axes else 1 for axis, size in enumerate(x.shape))
+        factor = 1 / np.sqrt(np.square(x).mean(axes, keepdims=True) + x.dtype.type(self.epsilon))
+        normed, scale = x * factor, weights[0].reshape(aligned)
+
+        def backward(dy: Array) -> tuple[Array, tuple[Array, ...]]:
+            dnormed = dy * scale
+            dscale = (dy * normed).sum(tuple(axis for axis in range(x.ndim) if axis not in axes))
+            return factor * (dnormed - normed * (dnormed * normed).mean(axes, keepdims=True)), (dscale,)
+
+        return normed * scale, backward
+
+
 @LAYERS.register("UnitNormalization")
 @dataclass(frozen=True)
 class UnitNormalization(Layer):
