@@ -6,7 +6,7 @@
     loading keras3_variables     arrays -> the weights of layers, by position or by Keras 3's paths
     keras1 keras2 keras2_parts keras3      dialects, each as pure functions on JSON
     network channels_first graph_json      any of them -> one canonical form -> Graph
-    operations tensorflow_functions      calls of functions between layers -> layers
+    operations operation_rules tensorflow_functions      calls of functions between layers -> layers
     stored_weights               arrays that old versions arranged otherwise
     layer_config keras_config keras_operations    layer configs in both directions, and what Keras will do differently
     training_config optimizer_state

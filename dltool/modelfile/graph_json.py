@@ -22,6 +22,8 @@ from dltool.modelfile.json_text import is_layer_name
 
 AT_INFERENCE = {"training": False}
 """The options of a call that computes as at inference, in Keras's words."""
+LOOKUPS = ("HashedCrossing", "Hashing", "IntegerLookup", "StringLookup", "TextVectorization")
+"""Layers that look words and keys up in tables, which lie in the file or are hashes."""
 MAX_LAYERS, MAX_NODES, MAX_LINKS = 10_000, 20_000, 200_000
 """Layers, calls of layers, and inputs of all calls together. The largest models of Keras have a tenth of these."""
 
@@ -108,6 +110,11 @@ def layer_class(class_name: Any, name: str) -> type[Layer]:
             raise ModelFileError(
                 f"layer {name!r}: is a {class_name} layer, which is code; dltool never runs code of a file, "
                 "so replace it in Keras by layers and save the model again"
+            )
+        if class_name in LOOKUPS:
+            raise ModelFileError(
+                f"layer {name!r}: is a {class_name} layer, which turns text or keys into numbers; dltool "
+                "takes numbers, so do that before it, and save in Keras the model from the next layer on"
             )
         shown = str(class_name)[:60]
         raise ModelFileError(

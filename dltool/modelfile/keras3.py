@@ -11,9 +11,6 @@ from typing import Any
 from dltool.errors import ModelFileError
 from dltool.modelfile import operations, tensorflow_functions
 
-MASK_NODES = ("NotEqual", "LogicalAnd", "LogicalOr")
-"""Operations that Keras 3 writes for masks; dltool works masks out itself (Keras 3 cannot even read them back)."""
-
 MAX_STRUCTURE = 16
 """How deep lists and dicts of tensors may lie in each other."""
 
@@ -73,11 +70,9 @@ def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:
     if depth > 32 or not isinstance(config, dict) or not isinstance(config.get("layers"), list):
         return model
     layers = []
-    for layer in tensorflow_functions.without_batch_sizes(config["layers"]):
+    for layer in without_masks(config, tensorflow_functions.without_batch_sizes(config["layers"])):
         if not isinstance(layer, dict):
             layers.append(layer)  # refused later, by its place
-            continue
-        if layer.get("class_name") in MASK_NODES:
             continue
         layer = with_plain_nodes(with_plain_inside(layer, depth + 1), depth + 1)
         layer = tensorflow_functions.as_layer(operations.as_layer(layer))
@@ -85,6 +80,43 @@ def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:
             layer = {**layer, "inbound_nodes": [plain_node(layer, node) for node in layer["inbound_nodes"]]}
         layers.append(layer)
     return {**model, "config": {**config, "layers": layers}}
+
+
+def without_masks(config: dict[str, Any], layers: list[Any]) -> list[Any]:
+    """The layers without the operations that only work out masks, which dltool does itself.
+
+    Keras 3 writes them among the layers (and cannot even read them back): what no output needs but as a mask.
+    """
+    calls = {entry["name"]: entry["inbound_nodes"] for entry in layers if is_called(entry)}
+    needed: set[str] = set()
+    waiting = sources_of(config.get("output_layers"))
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += sources_of(calls.get(name))
+    return [entry for entry in layers if not is_called(entry) or entry["name"] in needed] if needed else layers
+
+
+def is_called(entry: Any) -> bool:
+    """Whether an entry is called on something, in Keras 3's form."""
+    nodes = entry.get("inbound_nodes") if isinstance(entry, dict) and isinstance(entry.get("name"), str) else None
+    return isinstance(nodes, list) and bool(nodes) and all(isinstance(node, dict) for node in nodes)
+
+
+def sources_of(value: Any, depth: int = 0) -> list[str]:
+    """The names of the layers whose tensors lie anywhere in a value, but for masks."""
+    if depth > MAX_STRUCTURE:
+        return []
+    if isinstance(value, list):
+        if value and isinstance(value[0], str):
+            return value[:1]
+        return [name for entry in value for name in sources_of(entry, depth + 1)]
+    if not isinstance(value, dict):
+        return []
+    if value.get("class_name") == "__keras_tensor__" and isinstance(value.get("config"), dict):
+        return sources_of(value["config"].get("keras_history"), depth + 1)
+    return [name for key, entry in value.items() if key != "mask" for name in sources_of(entry, depth + 1)]
 
 
 def with_plain_inside(layer: dict[str, Any], depth: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def stored_weights(model: dict[str, Any], version: int, variables: list[dict[str
         ModelFileError: variables that belong to no layer of the config.
     """
     # tf.keras 2.12 and tf_keras 2.21 spell some classes differently; both call themselves 2.
-    owners = {**dict(paths_of(model, 3)), **dict(paths_of(model, version))}
+    owners = {**(dict(paths_of(model, 3)) if version < 3 else {}), **dict(paths_of(model, version))}
     found: dict[str, list[tuple[Any, list[int]]]] = {}
     for entry in variables:
         owner, inner = owner_of(entry["path"], owners)
@@ -45,22 +45,70 @@ def stored_weights(model: dict[str, Any], version: int, variables: list[dict[str
         if owner is None:
             raise ModelFileError(f"has weights at {entry['path'][:80]!r}, for which its config has no layer")
         found.setdefault(owner, []).append((order_of(inner), entry["arrays"]))
-    return {name: [n for _, arrays in sorted(parts) for n in arrays] for name, parts in found.items()}
+    numbers = {name: [n for _, arrays in sorted(parts) for n in arrays] for name, parts in found.items()}
+    return {**numbers, **shared_weights(model, numbers)}
 
 
-def paths_of(model: dict[str, Any], version: int, path: str = "layers/", prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(path, flattened layer name) of all layers of a model, which lie in the folder ``path``."""
+def shared_weights(model: dict[str, Any], numbers: dict[str, list[int]]) -> dict[str, list[int]]:
+    """The arrays of layers that are in several nested models: Keras stores them with the first of these only.
+
+    A layer without arrays is taken for the one with arrays that has its name and config.
+    """
+    stored: dict[str, list[tuple[str, Any]]] = {}
+    missing = []
+    for name, entry in layers_of(model):
+        own = name.rpartition("/")[2]
+        content = (entry["class_name"], entry["config"])
+        if name in numbers:
+            stored.setdefault(own, []).append((name, content))
+        else:
+            missing.append((name, own, content))
+    found = {}
+    for name, own, content in missing:
+        same = [other for other, known in stored.get(own, ()) if known == content]
+        if len(same) == 1:
+            found[name] = numbers[same[0]]
+    return found
+
+
+def layers_of(model: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Flattened name and entry of all layers."""
+    config = model["config"]
+    for name, entry in named_entries(config.get("layers") if isinstance(config, dict) else config).items():
+        if is_model(entry):
+            yield from layers_of(entry, f"{prefix}{name}/")
+        else:
+            yield prefix + name, entry
+
+
+def paths_of(
+    model: dict[str, Any],
+    version: int,
+    path: str = "layers/",
+    prefix: str = "",
+    seen: list[tuple[Any, ...]] | None = None,
+) -> Iterator[tuple[str, str]]:
+    """(path, flattened layer name) of all layers of a model, which lie in the folder ``path``.
+
+    tf.keras does not count a layer that it has stored with another model; Keras 3 does.
+    """
     config = model["config"]
     layers = config.get("layers") if isinstance(config, dict) else config
     counts: dict[str, int] = {}
+    seen = [] if seen is None else seen
     for name, entry in named_entries(layers).items():
+        content = (name, entry["class_name"], entry["config"])
+        if version < 3 and entry.get("shared_object_id") is not None and content in seen:
+            continue
         base = snake_case(entry.get("stored_class") or entry["class_name"], version)
         count = counts.get(base, 0)
         counts[base] = count + 1
         place = f"{path}{base}_{count}" if count else f"{path}{base}"
         if is_model(entry):
-            yield from paths_of(entry, version, f"{place}/{entry.get('stored_in', 'layers/')}", f"{prefix}{name}/")
+            inner = f"{place}/{entry.get('stored_in', 'layers/')}"
+            yield from paths_of(entry, version, inner, f"{prefix}{name}/", seen)
         else:
+            seen.append(content)
             yield place, prefix + name
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from dltool.engine.graph import Graph, Node
-from dltool.engine.layers.advanced_activations import ThresholdedReLU
 from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, StochasticDepth
 from dltool.engine.layers.attention import MultiHeadAttention
 from dltool.engine.layers.base import Layer
 from dltool.engine.layers.convolution_nd import SeparableConv1D
 from dltool.engine.layers.core import InputLayer, Normalization
 from dltool.engine.layers.operations import Operation
-from dltool.engine.layers.random_images import RandomContrast, RandomCrop, RandomHeight, RandomWidth
+from dltool.engine.layers.random_images import RandomContrast, RandomCrop
 from dltool.engine.layers.row_normalization import LayerNormalization
 from dltool.engine.optimizers import Lion
 from dltool.modelfile.graph_json import AT_INFERENCE, value_to_json
@@ -104,6 +103,36 @@ CHANNELS_LAST = (
 """Layers whose default layout a user's keras.json could change."""
 
 ACTIVATIONS = {"silu": "swish", "hard_sigmoid_keras2": "hard_sigmoid"}
+
+
+ABSENT_FROM = {
+    "Highway": ("Keras 3", "tf_keras"),
+    "LocallyConnected1D": ("Keras 3",),
+    "LocallyConnected2D": ("Keras 3",),
+    "MaxoutDense": ("Keras 3", "tf_keras"),
+    "ParametricSoftplus": ("Keras 3", "tf_keras"),
+    "RMSNormalization": ("tf_keras",),
+    "RandomHeight": ("Keras 3",),
+    "RandomWidth": ("Keras 3",),
+    "SReLU": ("Keras 3", "tf_keras"),
+    "ThresholdedReLU": ("Keras 3",),
+}
+"""Layers that a generation does not have."""
+
+ONLY_KERAS3 = (
+    "celu",
+    "hard_shrink",
+    "hard_silu",
+    "hard_tanh",
+    "log_sigmoid",
+    "soft_shrink",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "tanh_shrink",
+)
+"""Activations that tf_keras does not have."""
 
 
 def keras_names(graph: Graph) -> dict[str, str]:
@@ -259,6 +288,8 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
         found.append(
             "Keras 3 reads hard_sigmoid as clip(x/6 + 0.5, 0, 1); dltool and Keras 2 use clip(0.2x + 0.5, 0, 1)"
         )
+    for name in sorted(used & set(ONLY_KERAS3)):
+        found.append(f"tf_keras cannot open the model, because it has no activation {name}")
     for node in graph.nodes:
         if isinstance(node.layer, Operation):
             done = f"{node.name!r} is the operation {type(node.layer).__name__} of Keras 3"
@@ -269,10 +300,10 @@ def keras_differences(graph: Graph, training_config: TrainingConfig | None = Non
     if still is not None:
         found.append(f"Keras 3 trains {still!r} as usual; dltool and tf_keras keep it as at inference (training=False)")
     for name, layer in graph.layers.items():
+        for keras in ABSENT_FROM.get(type(layer).__name__, ()):
+            found.append(f"{keras} cannot open the model, because it has no {type(layer).__name__} ({name!r})")
         if isinstance(layer, SeparableConv1D) and layer.padding == "causal":
             found.append(f"Keras 3 cannot open the model, because it has no causal padding for {name!r}")
-        if isinstance(layer, ThresholdedReLU | RandomHeight | RandomWidth):
-            found.append(f"Keras 3 cannot open the model, because it has no {type(layer).__name__} ({name!r})")
         if isinstance(layer, CustomScaleLayer | LayerScale | StochasticDepth):
             needed = f"without custom_objects, because {name!r} is a {type(layer).__name__} of keras.applications"
             found += [f"{keras} cannot open the model {needed}" for keras in ("Keras 3", "tf_keras")]

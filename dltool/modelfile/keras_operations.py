@@ -9,10 +9,15 @@ from typing import Any
 
 from dltool.engine.graph import Graph
 from dltool.engine.layers.base import Layer
-from dltool.engine.layers.operations import Gelu, GetItem, Operation, Power, Split, Stack
+from dltool.engine.layers.operations import Gelu, Operation, Power
+from dltool.engine.layers.rearranging import GetItem, Split, Stack
 from dltool.modelfile.graph_json import value_to_json
 
-MODULES = {"Gelu": "keras.src.ops.nn", "Rsqrt": "keras.src.ops.math", "StopGradient": "keras.src.ops.core"}
+MODULES = {
+    **dict.fromkeys(("DepthToSpace", "Gelu", "SpaceToDepth"), "keras.src.ops.nn"),
+    "Rsqrt": "keras.src.ops.math",
+    "StopGradient": "keras.src.ops.core",
+}
 """Where Keras 3 has an operation, when not in keras.src.ops.numpy."""
 
 NOT_OPTIONS = {"GetItem": ("key",), "Pad": ("constant_values",), "Power": ("exponent",), "Split": ("index",)}
@@ -45,7 +50,8 @@ def operation_call(layer: Operation, tensors: list[Any]) -> dict[str, Any]:
     """A call of an operation on its tensors, as an inbound node of Keras 3."""
     arguments = [tensors] if isinstance(layer, Stack) else tensors
     if isinstance(layer, GetItem):
-        arguments = [*tensors, [key_part(part) for part in layer.key]]
+        key = layer.whole_key(len(tensors[0]["config"]["shape"]))  # Keras 3 cannot read "..." from .h5
+        arguments = [*tensors, [key_part(part) for part in key]]
     if isinstance(layer, Power):
         arguments = [*tensors, layer.exponent]
     filled = {"constant_values": layer.constant_values} if getattr(layer, "mode", "") == "constant" else {}
@@ -54,8 +60,6 @@ def operation_call(layer: Operation, tensors: list[Any]) -> dict[str, Any]:
 
 def key_part(part: Any) -> Any:
     """A part of a subscript in Keras 3's words."""
-    if part == "...":
-        return {"class_name": "__ellipsis__", "config": {}}
     if isinstance(part, tuple):
         return {"class_name": "__slice__", "config": dict(zip(("start", "stop", "step"), part, strict=True))}
     return part

@@ -81,6 +81,8 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "DepthwiseConv1D": {**DEPTHWISE, "rank": (1,)},
     "DepthwiseConv2D": {**DEPTHWISE, "rank": (2,)},
+    "CategoryEncoding": {"sparse": (False,)},
+    "Discretization": {"epsilon": (ANY,), "num_bins": (ANY,), "sparse": (False,)},
     "Dropout": {**SEED, "rng_type": (ANY,)},
     "ConvLSTM1D": CONV_LSTM,
     "ConvLSTM2D": CONV_LSTM,
@@ -142,6 +144,9 @@ FLOAT_TYPES = ("float32", "float16", "float64", "bfloat16", "mixed_float16", "mi
 INPUT_TYPES = (*FLOAT_TYPES, "uint8", "uint16", "int8", "int16", "int32", "int64", "bool")
 
 
+OF_INTEGERS = ("InputLayer", "Embedding", "CategoryEncoding", "Discretization")
+"""Layers whose type may be one of whole numbers; the arithmetic is float32 all the same."""
+
 OLD_CLASSES = {
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
@@ -190,7 +195,7 @@ def canonical_config(name: str, entry: dict[str, Any], version: int) -> dict[str
             found[key] = plain_number(value)
         elif key == "dtype":
             # Until Keras 2.2 the type of a first layer was that of its input, e.g. int32 for an Embedding.
-            is_first = class_name in ("InputLayer", "Embedding") or "batch_input_shape" in config
+            is_first = class_name in OF_INTEGERS or "batch_input_shape" in config
             check_type(name, class_name, value, INPUT_TYPES if is_first else FLOAT_TYPES)
         elif key != "name" and not is_harmless(harmless.get(key, ()), value):
             raise ModelFileError(unsupported(name, class_name, key, value))

@@ -11,7 +11,8 @@ from itertools import accumulate
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.operations import Operation, is_tensor, layer_of, refused, with_layer
+from dltool.modelfile.operation_rules import Operation, is_tensor
+from dltool.modelfile.operations import layer_of, refused, with_layer
 
 OPERATION_CLASSES = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 
@@ -25,7 +26,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "concat": ("Concatenate", {"axis": "axis"}),
     "expand_dims": ("ExpandDims", {"axis": "axis"}),
     "identity": ("Identity", {}),
-    "image.resize": ("Resize", {"size": "size", "method": "method"}),
+    "image.resize": ("Resize", {"size": "size", "method": "interpolation"}),
     "linalg.l2_normalize": ("Normalize", {"axis": "axis"}),
     "math.abs": ("Absolute", {}),
     "math.cos": ("Cos", {}),
@@ -111,7 +112,6 @@ USUAL = {
     "nn.gelu": {"approximate": False},
 }
 """TensorFlow's values of options that are not said, where they are not those of Keras 3."""
-RESIZINGS = {"bilinear": "bilinear", "nearest": "nearest"}
 
 
 def as_layer(entry: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def as_layer(entry: dict[str, Any]) -> dict[str, Any]:
     if entry.get("class_name") not in OPERATION_CLASSES:
         return entry
     operation = operation_of(entry)
-    found = None if operation is None else resizing(operation) or turned_product(operation) or layer_of(operation)
+    found = None if operation is None else turned_product(operation) or layer_of(operation)
     if found is not None:
         return with_layer(entry, found)
     config = entry.get("config")
@@ -216,14 +216,6 @@ def named(function: str, operands: list[Any], given: dict[str, Any]) -> Operatio
         sizes = options["indices_or_sections"]
         options["indices_or_sections"] = list(accumulate(sizes))[:-1] if min(sizes, default=-1) >= 0 else None
     return Operation(name, operands, options)
-
-
-def resizing(operation: Operation) -> tuple[str, dict[str, Any], list[Any]] | None:
-    """``tf.image.resize``."""
-    size, method = operation.options.get("size"), operation.options.get("method", "bilinear")
-    if operation.name != "Resize" or method not in RESIZINGS or not isinstance(size, list) or len(size) != 2:
-        return None
-    return "Resizing", {"height": size[0], "width": size[1], "interpolation": RESIZINGS[method]}, operation.operands
 
 
 def turned_product(operation: Operation) -> tuple[str, dict[str, Any], list[Any]] | None:

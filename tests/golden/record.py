@@ -200,6 +200,17 @@ CASES = {
         ],
         SEQUENCE,
     ),
+    "categories": Case(
+        lambda layers: [
+            layers.Discretization(bin_boundaries=[-0.5, 0.5, 1.0]),
+            layers.CategoryEncoding(num_tokens=4, output_mode="count"),
+            layers.Dense(2),
+        ],
+        (6,),
+    ),
+    "one_hot_ranges": Case(
+        lambda layers: [layers.Discretization(bin_boundaries=[0.0, 1.0], output_mode="one_hot"), layers.Dense(2)], (1,)
+    ),
     "rms_normalization": Case(
         lambda layers: [layers.Dense(4), layers.RMSNormalization(epsilon=0.1)], SEQUENCE, ("k3",)
     ),

@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from dltool.engine.graph import Graph, GraphBuilder
-from dltool.engine.layers import LAYERS, LSTM, BatchNormalization, Dense, LeakyReLU, Part, ReLU
+from dltool.engine.layers import LAYERS, LSTM, BatchNormalization, Dense, InputLayer, LeakyReLU, Operation, Part, ReLU
 from dltool.engine.layers.base import Layer
+from dltool.engine.model import Model
+from dltool.engine.reference import ReferenceExecutor
 from dltool.engine.regularizers import Regularizer
+from dltool.engine.weights import ParameterStore
 from dltool.errors import ModelFileError
 from dltool.modelfile.graph_json import build_layer, graph_from_json, graph_to_json, layer_to_json
 from dltool.modelfile.keras_config import keras_model_config, keras_names
@@ -42,7 +46,8 @@ def test_every_layer_survives_json(case):
     assert build_layer(case.layer.name, entry) == case.layer
 
 
-LAYER_CASES = [c for c in CASES if type(c.layer).__name__ != "InputLayer" and not c.layer.is_part]
+LAYER_CASES = [c for c in CASES if not isinstance(c.layer, InputLayer | Operation) and not c.layer.is_part]
+OPERATION_CASES = [c for c in CASES if isinstance(c.layer, Operation)]
 
 
 @pytest.mark.parametrize("case", LAYER_CASES, ids=str)
@@ -56,6 +61,22 @@ def test_every_layer_survives_the_keras_config(case):
     for key, value in written.config().items():
         if not key.endswith("_initializer") and key != "unbiased_moving_variance":  # Keras has no place for them
             assert getattr(read, key) == value, key
+
+
+@pytest.mark.parametrize("case", OPERATION_CASES, ids=str)
+def test_every_operation_survives_the_keras_config_with_its_shapes(case):
+    """It may come back as a layer that does the same; ``tests/golden`` compares the numbers."""
+    builder = GraphBuilder()
+    inputs = [builder.input(shape) for shape in case.shapes]
+    graph = builder.graph(builder.add(case.layer, *inputs))
+    read = graph_of(json.loads(json.dumps(keras_model_config(graph))), version=3)
+    assert read.output_shapes == graph.output_shapes
+    x = tuple(np.random.default_rng(0).uniform(0.5, 2.0, (2, *shape)).astype(np.float32) for shape in case.shapes)
+    found = []
+    for one in (graph, read):
+        with ReferenceExecutor(Model(one, ParameterStore(one)), batch_size=2) as executor:
+            found.append(executor.forward(x)[0].copy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
 
 
 def test_every_registered_layer_is_in_these_cases():
@@ -136,7 +157,10 @@ def test_hard_sigmoid_depends_on_the_version_of_keras():
         (dense(activation="no_such"), r"layer 'd'.*no_such"),
         (dense(kernel_initializer={"class_name": "Nope", "config": {}}), r"layer 'd'.*Nope"),
         ({"class_name": "Lambda", "config": {"name": "l"}}, r"layer 'l': is a Lambda layer, which is code"),
-        ({"class_name": "Hashing", "config": {"name": "g"}}, r"layer 'g': the class 'Hashing' is not supported"),
+        (
+            {"class_name": "Hashing", "config": {"name": "g"}},
+            r"layer 'g': is a Hashing layer, which turns text or keys",
+        ),
         ({"class_name": "fc", "config": {"name": "g", "units": 2}}, r"the class 'fc' is not supported"),
         ({"module": "os", **dense()}, r"os.Dense, which is code of Python"),
         ({"module": "mine", **dense()}, r"the class 'mine>Dense' is not supported"),

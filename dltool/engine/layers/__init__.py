@@ -4,6 +4,7 @@ from dltool.engine.layers.advanced_activations import ELU, PReLU, Softmax, Thres
 from dltool.engine.layers.applications import CustomScaleLayer, LayerScale, StochasticDepth
 from dltool.engine.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from dltool.engine.layers.base import LAYERS, Call, Layer, Shape, WeightSpec
+from dltool.engine.layers.categories import CategoryEncoding, Discretization
 from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
 from dltool.engine.layers.convolution_lstm import (
     ConvLSTM1D,
@@ -46,26 +47,16 @@ from dltool.engine.layers.operations import (
     Absolute,
     Clip,
     Cos,
-    DepthToSpace,
     Divide,
-    ExpandDims,
-    Flip,
     Gelu,
-    GetItem,
     Log,
     Log1p,
     Operation,
-    Pad,
     Power,
     Rsqrt,
     Sin,
-    SpaceToDepth,
-    Split,
     Sqrt,
-    Squeeze,
-    Stack,
     StopGradient,
-    Tile,
 )
 from dltool.engine.layers.penalties import ActivityRegularization
 from dltool.engine.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
@@ -89,6 +80,18 @@ from dltool.engine.layers.random_images import (
     RandomTranslation,
     RandomWidth,
     RandomZoom,
+)
+from dltool.engine.layers.rearranging import (
+    DepthToSpace,
+    ExpandDims,
+    Flip,
+    GetItem,
+    Pad,
+    SpaceToDepth,
+    Split,
+    Squeeze,
+    Stack,
+    Tile,
 )
 from dltool.engine.layers.recurrent import GRU, LSTM, Part, SimpleRNN
 from dltool.engine.layers.reductions import Einsum, Matmul, Max, Mean, Min, Sum, Var
@@ -138,6 +141,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "Call",
+    "CategoryEncoding",
     "CenterCrop",
     "Clip",
     "Concatenate",
@@ -159,6 +163,7 @@ __all__ = [
     "DepthToSpace",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Divide",
     "Dot",
     "Dropout",
