@@ -1,4 +1,5 @@
-"""Steps that become part of the one before: normalisations, sums and relus that a kernel applies to its own output."""
+"""Steps that become part of another: normalisations, sums and relus that a kernel applies to its own output, and
+convolutions around a depthwise one."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import numpy as np
 
 from dltool.engine.kernels.base import Kernel
 from dltool.engine.kernels.convolution import ConvolutionKernel
+from dltool.engine.kernels.depthwise import DepthwiseKernel
+from dltool.engine.kernels.depthwise_block import DepthwiseBlock, can_follow, can_lead
 from dltool.engine.kernels.elementwise import CEILINGS, ReluKernel
 from dltool.engine.kernels.merging import AddKernel
 from dltool.engine.kernels.normalization import FrozenNormalizationKernel
@@ -18,10 +21,13 @@ if TYPE_CHECKING:
 
 def fuse(plan: Plan) -> None:
     """Join what can be joined; in training only relus without a limit."""
-    if not plan.settings.training:
-        fold_normalizations(plan)
-        fuse_sums(plan)
+    if plan.settings.training:
+        fuse_relus(plan)
+        return
+    fold_normalizations(plan)
+    fuse_sums(plan)
     fuse_relus(plan)
+    fuse_blocks(plan)
 
 
 def fold_normalizations(plan: Plan) -> None:
@@ -65,6 +71,33 @@ def fuse_relus(plan: Plan) -> None:
         if producer is not None and producer.fuses_relu and not producer.site.relu:
             producer.site.relu, producer.site.ceiling = True, ceiling
             absorb(plan, index, planned.inputs[0])
+
+
+def fuse_blocks(plan: Plan) -> None:
+    """A depthwise convolution and the convolutions around it, where only they read what lies between, become one step.
+
+    Those with a stride across choose first, as they gain most from the convolution before.
+    """
+    found = [i for i, planned in enumerate(plan.steps) if isinstance(planned.kernel, DepthwiseKernel)]
+    for index in sorted(found, key=lambda i: plan.steps[i].kernel.geometry.strides[1] == 1):
+        middle, source = plan.steps[index].kernel, plan.steps[index].inputs[0]
+        before, last = sole_producer(plan, index, source), sole_reader(plan, index)
+        before = before if can_lead(before, middle) else None
+        after = plan.steps[last].kernel if last is not None else None
+        if not can_follow(after) or plan.steps[last].inputs[0] != index:
+            last, after = index, None
+        if before is None and after is None:
+            continue
+        first = source if before is not None else index
+        plan.steps[last].inputs = (*plan.steps[first].inputs, *plan.steps[last].inputs[1:])
+        plan.steps[first].kernel = plan.steps[index].kernel = None
+        plan.steps[last].kernel = DepthwiseBlock(before, middle, after)
+
+
+def sole_reader(plan: Plan, index: int) -> int | None:
+    """The only step that reads a step's output; None where there are more."""
+    readers = plan.readers(index)
+    return readers[0] if len(readers) == 1 and index not in plan.outputs_at else None
 
 
 def sole_producer(plan: Plan, index: int, source: int) -> Kernel | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from dltool.engine.graph import Graph
 from dltool.engine.layers.advanced_activations import Softmax
 from dltool.engine.layers.base import Layer
+from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
 from dltool.engine.layers.core import Activation, ReLU
 from dltool.engine.layers.noise import Dropout
 from dltool.engine.layers.penalties import activity_of
@@ -21,7 +22,8 @@ from dltool.errors import UsageError
 class Step:
     """One layer without its activation. ``inputs`` are indices of earlier steps, ``node`` is the graph's node.
 
-    ``is_dropped``: a loss does its work.
+    ``is_dropped``: a loss or its readers do its work.
+    ``padding``: zeros around the input, ((top, bottom), (left, right)), which the graph has as a layer.
     """
 
     layer: Layer
@@ -29,6 +31,7 @@ class Step:
     inputs: tuple[int, ...]
     shape: tuple[int, ...]
     is_dropped: bool = False
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
 
 @dataclass
@@ -70,6 +73,8 @@ def lower(graph: Graph, losses: tuple[Loss, ...] = ()) -> Lowered:
     lowered = Lowered(steps, [place[i] for i in graph.outputs], ["linear"] * len(graph.outputs))
     for position, loss in enumerate(losses):
         _give_head_to_loss(lowered, position, loss)
+    if not losses:
+        _give_paddings_to_convolutions(lowered)
     return lowered
 
 
@@ -106,6 +111,29 @@ def _give_head_to_loss(lowered: Lowered, position: int, loss: Loss) -> None:
         lowered.heads[position] = step.layer.activation
         step.inputs = ()
         step.is_dropped = True
+
+
+def _give_paddings_to_convolutions(lowered: Lowered) -> None:
+    """Leave zeros around an image to convolutions, whose kernels have them for nothing, where only these read them.
+
+    Keras's own MobileNets, ResNets and EfficientNets pad before every convolution with a stride.
+    """
+    for index, step in enumerate(lowered.steps):
+        if type(step.layer) is not ZeroPadding2D or index in lowered.outputs:
+            continue
+        readers = [reader for reader in lowered.steps if index in reader.inputs]
+        if readers and all(can_pad(reader.layer) for reader in readers):
+            for reader in readers:
+                reader.inputs, reader.padding = step.inputs, step.layer.padding
+            step.inputs = ()
+            step.is_dropped = True
+
+
+def can_pad(layer: Layer) -> bool:
+    """Whether a layer without padding of its own has a kernel that reads beyond the edge of its input."""
+    if type(layer) is Conv2D:
+        return layer.padding == "valid" and layer.groups == 1
+    return type(layer) is DepthwiseConv2D and layer.padding == "valid" and layer.depth_multiplier == 1
 
 
 def check_sizes(graph: Graph) -> None:

@@ -18,7 +18,7 @@ Stages = Iterable[ShardStage | TileStage]
 
 @dataclass
 class Life:
-    """When a buffer is first and last touched (positions of phases), and the one group that does, if it is one."""
+    """When a buffer is first and last touched, see ``in_order``, and the one group that does, if it is one."""
 
     first: int
     last: int
@@ -60,7 +60,7 @@ def place_buffers(stages: Stages, batch_size: int, kept: Iterable[Buffer]) -> No
 def lives_of(stages: Stages) -> dict[Buffer, Life]:
     """The life of every buffer (aliases count for their root), in order of first touch."""
     lives: dict[Buffer, Life] = {}
-    for position, (kernel, phase, group) in enumerate(in_order(stages)):
+    for position, kernel, phase, group in in_order(stages):
         site = kernel.site
         held = {"x": (*site.x, *site.masks), "y": (site.y, site.output_mask), "dx": site.dx, "dy": (site.dy,)}
         for buffer in (buffer for name in sorted(phase.touches) for buffer in held[name]):
@@ -71,12 +71,18 @@ def lives_of(stages: Stages) -> dict[Buffer, Life]:
     return lives
 
 
-def in_order(stages: Stages) -> Iterator[tuple[Kernel, Phase, Group | None]]:
-    """All phases that touch buffers, in the order of execution, with their group (None for tiles and lanes)."""
+def in_order(stages: Stages) -> Iterator[tuple[int, Kernel, Phase, Group | None]]:
+    """All phases that touch buffers, in the order of execution, with their position and group (None: tiles and lanes).
+
+    Those of a stage of tiles have one position: a lane may be at the last one while another is at the first.
+    """
+    position = 0
     for stage in stages:
         if isinstance(stage, TileStage):
-            yield from ((kernel, phase, None) for kernel, phase in stage.phases)
-        else:
-            yield from ((kernel, phase, None) for kernel, phase in stage.lane_phases)
-            for group in stage.groups:
-                yield from ((kernel, phase, group) for kernel, phase in group.phases)
+            yield from ((position, kernel, phase, None) for kernel, phase in stage.phases)
+            position += 1
+            continue
+        for group, phases in ((None, stage.lane_phases), *((group, group.phases) for group in stage.groups)):
+            for kernel, phase in phases:
+                yield position, kernel, phase, group
+                position += 1

@@ -120,6 +120,7 @@ class Plan:
             tuple(lowered.steps[i].shape for i in step.inputs),
             step.shape,
             self.settings.exact,
+            Padding(*step.padding[0], *step.padding[1]),
             weights=() if is_activation else model.weights.views[name],
             gradients=() if is_activation else model.weights.gradients[name],
             shared=self.shared,

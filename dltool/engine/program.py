@@ -113,7 +113,7 @@ def arrange(phases: Iterable[tuple[Kernel, Phase]]) -> list[ShardStage | TileSta
     stages: list[ShardStage | TileStage] = []
     for kernel, phase in phases:
         wanted = TileStage if phase.scope == "tile" else ShardStage
-        if not stages or phase.needs_all or not isinstance(stages[-1], wanted):
+        if not stages or not isinstance(stages[-1], wanted) or not can_join(stages[-1], kernel, phase):
             stages.append(wanted())
         stage = stages[-1]
         if isinstance(stage, TileStage):
@@ -126,6 +126,21 @@ def arrange(phases: Iterable[tuple[Kernel, Phase]]) -> list[ShardStage | TileSta
                 stage.groups.append(Group())
             stage.groups[-1].add(kernel, phase)
     return stages
+
+
+def can_join(stage: ShardStage | TileStage, kernel: Kernel, phase: Phase) -> bool:
+    """Whether a phase needs no barrier before it.
+
+    Bands of equally high images go to the same lanes, so that a kernel which reads just its own band finds it made.
+    """
+    if not phase.needs_all:
+        return True
+    height = kernel.site.output_shape[0]
+    return (
+        phase.banded
+        and kernel.reads_band
+        and all(p.banded and k.writes_band and k.site.output_shape[0] == height for k, p in stage.phases)
+    )
 
 
 @dataclass

@@ -76,7 +76,8 @@ def network_around(case: Case):
     """The case's layer behind a dense layer per input (so that its dx matters) and before a small linear head."""
     b = GraphBuilder()
     inputs = [b.input(shape) for shape in case.shapes]
-    before = inputs if case.integers else [b.add(Dense(b.nodes[x].layer.shape[-1]), x) for x in inputs]
+    kind = "exponential" if case.positive else "linear"
+    before = inputs if case.integers else [b.add(Dense(b.nodes[x].layer.shape[-1], kind), x) for x in inputs]
     x = b.add(Flatten(), b.add(case.layer, *before))
     return b.graph(b.add(Dense(3), x))
 

@@ -7,12 +7,14 @@ from dltool.engine.executor import Executor
 from dltool.engine.graph import Graph, GraphBuilder
 from dltool.engine.kernels import convolution
 from dltool.engine.kernels.convolution import ShardConvolution
+from dltool.engine.kernels.depthwise_block import DepthwiseBlock
+from dltool.engine.kernels.elementwise import ZeroPaddingKernel
 from dltool.engine.kernels.merging import AddKernel
 from dltool.engine.kernels.shared_winograd import SharedWinograd
 from dltool.engine.kernels.small_maps import SmallMapConvolution
 from dltool.engine.kernels.vertical_winograd import VerticalWinograd
 from dltool.engine.kernels.winograd import WinogradConvolution
-from dltool.engine.layers import Add, BatchNormalization, Conv2D, DepthwiseConv2D, MaxPooling2D, ReLU
+from dltool.engine.layers import Add, BatchNormalization, Conv2D, DepthwiseConv2D, MaxPooling2D, ReLU, ZeroPadding2D
 from dltool.engine.model import Model
 from dltool.engine.reference import ReferenceExecutor
 
@@ -106,4 +108,53 @@ def ways_not_to_fuse() -> dict[str, Graph]:
 def test_other_sums_stay(name):
     found, kernels, expected = outputs(ways_not_to_fuse()[name], 2)
     assert any(isinstance(kernel, AddKernel) for kernel in kernels)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+PADDED = {
+    "columns": (Conv2D(8, 7, 2), 21, ShardConvolution),
+    "filters": (Conv2D(128, 3), 8, SmallMapConvolution),
+    "one axis": (Conv2D(24, 3), 20, VerticalWinograd),
+    "both axes": (Conv2D(64, 3), 20, WinogradConvolution),
+    "frequencies": (Conv2D(192, 3), 14, SharedWinograd),
+    "depthwise": (DepthwiseConv2D(3, 2), 32, DepthwiseBlock),
+}
+
+
+def padded(padding: object, readers: list, size: int) -> Graph:
+    """Convolution, zeros around it, and what reads that."""
+    b = GraphBuilder()
+    x = b.add(ReLU(), b.add(Conv2D(getattr(readers[0], "filters", 16), 1), b.input((size, size, 3))))
+    x = b.add(ZeroPadding2D(padding), x)
+    return b.graph(*(b.add(Conv2D(3, 1), b.add(reader, x)) for reader in readers))
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("padding", [((2, 0), (0, 2)), ((1, 1), (2, 0))], ids=str)
+@pytest.mark.parametrize("name", PADDED)
+def test_a_convolution_has_the_zeros_around_its_input_for_nothing(name, padding, rows):
+    layer, size, kind = PADDED[name]
+    found, kernels, expected = outputs(padded(padding, [layer], size), rows)
+    assert rows > 1 or sum(isinstance(kernel, kind) for kernel in kernels) >= 1
+    assert not any(isinstance(kernel, ZeroPaddingKernel) for kernel in kernels)
+    assert np.abs(found - expected).max() <= 5e-5 * np.abs(expected).max()
+
+
+OTHER_READERS = {
+    "pooling": [MaxPooling2D(3, 2)],
+    "one of two": [Conv2D(4, 3), MaxPooling2D(2)],
+    "padded again": [Conv2D(4, 3, padding="same")],
+    "groups": [Conv2D(4, 3, groups=2)],
+    "several filters a channel": [DepthwiseConv2D(3, depth_multiplier=2)],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("name", OTHER_READERS)
+def test_other_zeros_stay(name):
+    readers = OTHER_READERS[name]
+    b = GraphBuilder()
+    graph = padded(1, readers, 9) if readers else b.graph(b.add(ZeroPadding2D(1), b.input((9, 9, 2))))
+    found, kernels, expected = outputs(graph, 2)
+    assert sum(isinstance(kernel, ZeroPaddingKernel) for kernel in kernels) == 1
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

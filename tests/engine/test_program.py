@@ -89,6 +89,32 @@ def test_buffers_of_the_same_shape_take_turns_in_inference():
     assert len({id(y.root.storage) for y in outputs[:4]}) == 2  # the fifth, without a border, has its own
 
 
+def test_bands_go_on_without_a_barrier_while_each_needs_only_itself():
+    b = GraphBuilder()
+    x = b.input((16, 16, 3))
+    for layer in (
+        Conv2D(8, 5, padding="same"),
+        Conv2D(8, 1),
+        Conv2D(8, 1),
+        Conv2D(8, 1),
+        Conv2D(8, 3, padding="same"),  # reads its neighbours' bands, and writes bands of tiles
+        Conv2D(8, 1),
+        Conv2D(8, 1, strides=2),
+        Conv2D(8, 1),
+    ):
+        x = b.add(layer, x)
+    made = plan(b.graph(x), training=False, rows=1)
+    stages = [stage for stage in made.stages if isinstance(stage, TileStage)]
+    assert [[k.site.layer.name for k, _ in stage.phases] for stage in stages] == [
+        ["conv2d", "conv2d_1", "conv2d_2", "conv2d_3"],
+        ["conv2d_4"],
+        ["conv2d_5"],
+        ["conv2d_6", "conv2d_7"],
+    ]
+    together = [p.site.y.root.storage for p in made.steps if p.step.layer.name in ("conv2d_1", "conv2d_2", "conv2d_3")]
+    assert len({id(storage) for storage in together}) == 3  # a lane may write the third while another reads the first
+
+
 def test_inference_folds_normalisation_and_relu_into_the_convolution():
     made = plan(normalized(), training=False)
     kinds = [type(p.kernel).__name__ for p in made.steps if p.kernel is not None]

@@ -5,6 +5,7 @@ import pytest
 
 from dltool.engine.executor import Executor
 from dltool.engine.graph import Graph, GraphBuilder
+from dltool.engine.kernels.dense import DenseByDepth
 from dltool.engine.kernels.elementwise import SoftmaxKernel
 from dltool.engine.kernels.heads import InputKernel
 from dltool.engine.layers import Activation, Conv2D, Dense, Flatten
@@ -43,3 +44,18 @@ def test_inference_equals_the_reference(name, rows, kind):
             assert entry.is_direct == (options["batch_size"] < 4)
             for _ in range(2):  # what one batch leaves in the buffers does not reach the next
                 np.testing.assert_allclose(executor.forward(inputs)[0], expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_many_weights_are_read_in_tiles_of_depth(rows):
+    model = Model.build(chain(Flatten(), Dense(2100, activation="relu"), Dense(130, use_bias=False)), seed=2)
+    inputs = (np.random.default_rng(0).standard_normal((rows, 7, 6, 3), dtype=np.float32),)
+    found = []
+    for jobs in (1, 2, 3, 4):
+        with Executor(model, batch_size=rows, jobs=jobs, backend="threads") as executor:
+            found.append(executor.forward(inputs)[0])
+            assert sum(isinstance(kernel, DenseByDepth) for kernel in executor._inference.kernels()) == 2
+    kernel, bias, last = model.weights.views["dense"] + model.weights.views["dense_1"]
+    expected = np.maximum(inputs[0].reshape(rows, -1).astype(np.float64) @ kernel + bias, 0) @ last
+    assert np.abs(found[0] - expected).max() <= 1e-6 * np.abs(expected).max()
+    assert len({result.tobytes() for result in found}) == 1

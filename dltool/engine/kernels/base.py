@@ -100,6 +100,7 @@ class Site:
         training: whether this is a training program. inference: the layer computes as at inference even then.
         seed: of the random streams.
         exact: no algorithm whose rounding errors are more than 1.5 times a direct sum's.
+        padding: zeros around input 0 besides those that the layer asks for.
         relu: apply max(0, .) to the output; the output's sign then tells the gradient.
         ceiling: the relu's upper limit; below infinity in inference only.
         adds: add input 1 to the output, before the relu; in inference only.
@@ -129,6 +130,7 @@ class Site:
     input_shapes: tuple[tuple[int, ...], ...]
     output_shape: tuple[int, ...]
     exact: bool = False
+    padding: Padding = NO_PADDING
     weights: tuple[np.ndarray, ...] = ()
     gradients: tuple[np.ndarray | None, ...] = ()
     relu: bool = False
@@ -207,6 +209,10 @@ class Kernel:
     """True when it computes the output's mask where ``site.makes_mask``."""
     runs_in_bands = False
     """True when the forward phase can work on a band of image rows (``piece.banded``)."""
+    writes_band = False
+    """True when it then writes those rows of the output and no others."""
+    reads_band = False
+    """True when it reads of every input those rows and no others."""
 
     def __init__(self, site: Site):
         self.site = site

@@ -17,7 +17,6 @@ from dltool.engine.kernels.base import Kernel, Phase, Run, Site, chain
 from dltool.engine.kernels.panels import Panels
 from dltool.engine.kernels.products import bind_product
 from dltool.engine.kernels.tricks import bind_copy, merged_rows, ones, relu, relu_gradient
-from dltool.engine.layers.convolution import Conv2D
 from dltool.engine.memory import shared_zeros
 from dltool.engine.windows import same_padding
 
@@ -41,11 +40,12 @@ PANELLED_WEIGHTS = 1 << 15
 class Geometry:
     """Sizes of a convolution, and the views that turn it into a matrix product."""
 
-    def __init__(self, layer: Conv2D, input_shape: tuple[int, ...], output_shape: tuple[int, ...]):
+    def __init__(self, site: Site):
+        layer, input_shape = site.layer, site.input_shapes[0]
         self.kernel, self.strides, self.dilation = layer.kernel_size, layer.strides, layer.dilation_rate
         self.height, self.width, self.channels = input_shape
-        self.out_height, self.out_width, self.filters = output_shape
-        self.padding = Padding()
+        self.out_height, self.out_width, self.filters = site.output_shape
+        self.padding = site.padding
         if layer.padding == "same":
             sizes = zip(input_shape[:2], self.kernel, self.strides, self.dilation, strict=True)
             (top, bottom), (left, right) = (same_padding(*size) for size in sizes)
@@ -113,7 +113,7 @@ class ConvolutionKernel(Kernel):
 
     def __init__(self, site: Site):
         super().__init__(site)
-        self.geometry = g = Geometry(site.layer, site.input_shapes[0], site.output_shape)
+        self.geometry = g = Geometry(site)
         self.weights = site.weights[0]
         self.normalization: FrozenNormalizationKernel | None = None
         self.panels: Panels | None = None
@@ -195,7 +195,8 @@ class ConvolutionKernel(Kernel):
 
         ``source`` has merged rows, may be ``y``, and is changed.
         """
-        terms = (self.bias_row, None if added is None else merged_rows(added))
+        bias = None if self.bias_row is None else self.bias_row[: source.shape[-1]]
+        terms = (bias, None if added is None else merged_rows(added))
         return bind_sum_and_relu(source, merged_rows(y), terms, self.site)
 
     def bind_relu_gradient(self, piece: Piece) -> Run | None:
@@ -236,6 +237,8 @@ def bind_sum_and_relu(
 class ShardConvolution(ConvolutionKernel):
     """Each shard's micro-batches on their own; weight gradients are summed per shard."""
 
+    writes_band = True
+
     def __init__(self, site: Site):
         super().__init__(site)
         g = self.geometry
@@ -243,6 +246,10 @@ class ShardConvolution(ConvolutionKernel):
         self.micro_batch = max(1, rows) if rows < FREE_ROWS else None
         if not site.training and self.weights.size >= PANELLED_WEIGHTS:
             self.panels = Panels(g.pixels * (self.micro_batch or 1), g.depth, [0, g.filters])
+
+    @property
+    def reads_band(self) -> bool:
+        return self.geometry.is_pointwise
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}), self.micro_batch)]
@@ -260,16 +267,19 @@ class ShardConvolution(ConvolutionKernel):
         return chain(*[self.bind_rows(replace(piece, banded=True, lines=lines)) for lines in bands])
 
     def bind_rows(self, piece: Piece) -> Run:
-        g = self.geometry
         columns, fill = self.bind_columns(piece, None)
-        product = self.matrix(self.site.y.interior(piece), g.filters)
+        return chain(fill, self.bind_matrix(columns, piece))
+
+    def bind_matrix(self, columns: np.ndarray, piece: Piece) -> Run:
+        """The output of the piece from columns that are there."""
+        product = self.matrix(self.site.y.interior(piece), self.geometry.filters)
         if product is None:
-            product = piece.temp("product", (len(columns), g.filters))
+            product = piece.temp("product", (len(columns), self.geometry.filters))
         if self.panels is not None:
             multiply = self.panels.bind(columns, 0, product, piece)
         else:
             multiply = bind_product(columns, self.kernel, product, piece)
-        return chain(fill, multiply, self.bind_output(piece, product))
+        return chain(multiply, self.bind_output(piece, product))
 
     def bind_backward(self, piece: Piece) -> Run | None:
         site, g = self.site, self.geometry

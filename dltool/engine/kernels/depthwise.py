@@ -2,8 +2,8 @@
 
 There is no matrix product in it. ``einsum`` adds the product of a tap's pixels and weights to the output in one pass,
 where ``multiply`` and ``add`` take two and a temporary: 1.3-1.5 instead of 2.5 ns per output of a 3x3 window. Work goes
-in bands of image rows that stay in cache; with a stride of one across, a whole image row is one run of numbers, and the
-weights are repeated to match it.
+in bands of image rows that stay in cache; with a stride of one across, pixels side by side are one run of numbers, and
+the weights are repeated to match it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from dltool.engine.memory import shared_zeros
 
 BAND_BYTES = 1 << 19
 """Output rows that are taken through all taps at once; half as many cost 5-10 % more, eighths a quarter."""
+LONGEST_RUN = 3000
+"""Numbers of a run. Weights repeated for whole rows of 5,000 and more are 200 kB, which come from afar for each image:
+14x14x384 takes 82 instead of 90 us, 7x7x960 60 instead of 75."""
+SHORTEST_RUN = 700
+"""Below this the calls for each run cost more than the weights: 1.4 instead of 1.25 ns per output, 2 with 192."""
 
 
 class DepthwiseKernel(ConvolutionKernel):
@@ -27,17 +32,16 @@ class DepthwiseKernel(ConvolutionKernel):
 
     needs_flipped = False
     fuses_sum = False
+    writes_band = True
 
     def __init__(self, site: Site):
         super().__init__(site)
         g = self.geometry
-        self.merges_rows = g.strides[1] == 1
-        across = g.out_width if self.merges_rows else 1
-        self.kernel_rows = shared_zeros((*g.kernel, across * g.channels))
+        self.across = pixels_of_run(g.out_width, g.channels) if g.strides[1] == 1 else 1
+        self.kernel_rows = shared_zeros((*g.kernel, self.across * g.channels))
         self.flipped_rows = None
         if site.training and g.is_dense:
-            self.flipped_rows = shared_zeros((*g.kernel, g.width * g.channels))
-        self.taps = Taps(g.kernel, g.strides, g.dilation, site.layer.padding, site.input_shapes[0], site.output_shape)
+            self.flipped_rows = shared_zeros((*g.kernel, pixels_of_run(g.width, g.channels) * g.channels))
 
     def refresh(self) -> None:
         super().refresh()
@@ -55,18 +59,38 @@ class DepthwiseKernel(ConvolutionKernel):
     def bind_forward(self, piece: Piece) -> Run:
         g, x = self.geometry, self.site.x[0]
         band, y = piece.band(g.out_height), self.site.y.interior(piece)
-        products = bind_bands(self.windows(x.padded(piece), x.padding, band), self.runs(y), self.kernel_rows)
+        return self.bind_image(x.padded(piece), x.padding, band, y)
+
+    def bind_image(self, padded: np.ndarray, held: Padding, band: slice, y: np.ndarray) -> Run:
+        """A band of output rows, ``y``, from a padded input."""
+        windows = self.windows(padded, held, band)
+        products = bind_bands(windows, in_runs(y, self.across), self.kernel_rows)
         return chain(products, self.bind_finish(merged_rows(y), y))
 
+    def take_planes(self) -> None:
+        """Make ready for inputs whose pixels are dealt out to planes, see ``bind_planes``: runs despite a stride."""
+        g = self.geometry
+        self.across = pixels_of_run(g.out_width, g.channels)
+        self.kernel_rows = shared_zeros((*g.kernel, self.across * g.channels))
+
+    def bind_planes(self, planes: np.ndarray, y: np.ndarray, piece: Piece) -> Run:
+        """An output from an input (images, rows, planes, pixels, channels): plane p has columns p, p + stride, ..."""
+        down, across = self.geometry.strides
+        target, size, runs = in_runs(y, self.across), y.shape[1:3], []
+        part = piece.temp("plane", target.shape)
+        for plane in range(across):
+            kernel = self.kernel_rows[:, plane::across]
+            windows = tap_view(planes[:, :, plane], kernel.shape[:2], (down, 1), (1, 1), size, self.across)
+            runs.append(bind_bands(windows, part if plane else target, kernel))
+            if plane:
+                runs.append(lambda: np.add(target, part, out=target))
+        return chain(*runs, self.bind_finish(merged_rows(y), y))
+
     def windows(self, padded: np.ndarray, held: Padding, band: slice) -> np.ndarray:
-        """View (kernel rows, kernel columns, images, output rows, ...) of a padded input; see ``runs``."""
+        """See ``tap_view``; of a padded input, for a band of output rows."""
         g = self.geometry
         start = padded[:, held.top - g.padding.top + band.start * g.strides[0] :, held.left - g.padding.left :]
-        return tap_view(start, g.kernel, g.strides, g.dilation, (band.stop - band.start, g.out_width), self.merges_rows)
-
-    def runs(self, image: np.ndarray) -> np.ndarray:
-        """An output as einsum takes it: rows of numbers, or rows of pixels where the stride keeps them apart."""
-        return merged_rows(image) if self.merges_rows else image
+        return tap_view(start, g.kernel, g.strides, g.dilation, (band.stop - band.start, g.out_width), self.across)
 
     def bind_backward(self, piece: Piece) -> Run:
         site, g = self.site, self.geometry
@@ -81,18 +105,17 @@ class DepthwiseKernel(ConvolutionKernel):
         """dkernel[t, c] = sum over the pixels p of x[p + t, c] * dy[p, c]: first down the image, then across."""
         g, x = self.geometry, self.site.x[0]
         windows = self.windows(x.padded(piece), x.padding, slice(0, g.out_height))
-        dy = self.runs(self.site.dy.interior(piece))
+        dy = in_runs(self.site.dy.interior(piece), self.across)
         (target, add), step = self.site.weight_target(piece, 0), rows_of_band(dy)
         total, part = (piece.temp(name, self.kernel_rows.shape) for name in ("taps", "band taps"))
-        pattern = "ijnhk,nhk->ijk" if self.merges_rows else "ijnhwc,nhwc->ijc"
         bands = [(windows[:, :, :, a : a + step], dy[:, a : a + step]) for a in range(0, g.out_height, step)]
         across = total.reshape(*g.kernel, -1, g.channels)
         out = target.reshape(*g.kernel, g.channels)
 
         def run() -> None:
-            np.einsum(pattern, *bands[0], out=total)
+            np.einsum("ijnhwk,nhwk->ijk", *bands[0], out=total)
             for pair in bands[1:]:
-                np.einsum(pattern, *pair, out=part)
+                np.einsum("ijnhwk,nhwk->ijk", *pair, out=part)
                 np.add(total, part, out=total)
             np.add.reduce(across, 2, out=out)
 
@@ -107,19 +130,22 @@ class DepthwiseKernel(ConvolutionKernel):
         g, dy = self.geometry, self.site.dy
         want = g.gradient_padding
         start = dy.padded(piece)[:, dy.padding.top - want.top :, dy.padding.left - want.left :]
-        windows = tap_view(start, g.kernel, (1, 1), g.dilation, (g.height, g.width), True)
+        across = self.flipped_rows.shape[-1] // g.channels
+        windows = tap_view(start, g.kernel, (1, 1), g.dilation, (g.height, g.width), across)
         target, add = self.site.dx_target(piece)
-        return [bind_bands(windows, merged_rows(target), self.flipped_rows), add]
+        return [bind_bands(windows, in_runs(target, across), self.flipped_rows), add]
 
     def bind_strided_dx(self, piece: Piece) -> list[Run | None]:
         """Every tap adds its share to the inputs that it read."""
         dy = self.site.dy.interior(piece)
         target, add = self.site.dx_target(piece)
         part = piece.temp("tap", dy.shape)
-        kernel = self.weights.reshape(-1, self.geometry.channels)
+        g, site = self.geometry, self.site
+        kernel = self.weights.reshape(-1, g.channels)
+        places = Taps(g.kernel, g.strides, g.dilation, site.layer.padding, site.input_shapes[0], site.output_shape)
         taps = [
             (dy[:, oy, ox], weights, part[:, oy, ox], target[:, iy, ix])
-            for ((oy, ox), (iy, ix)), weights in zip(self.taps.slices, kernel, strict=True)
+            for ((oy, ox), (iy, ix)), weights in zip(places.slices, kernel, strict=True)
         ]
 
         def run() -> None:
@@ -137,15 +163,32 @@ def tap_view(
     strides: tuple[int, int],
     dilation: tuple[int, int],
     size: tuple[int, int],
-    merges_rows: bool,
+    across: int,
 ) -> np.ndarray:
-    """View (kernel rows, kernel columns, images, height, width, channels) of ``x``; the last two merged when asked."""
+    """View (kernel rows, kernel columns, images, height, runs, numbers of a run) of what each output reads of ``x``.
+
+    Args:
+        size: height and width of the output. across: pixels of a run; 1 where there is a stride across.
+    """
     image, line, pixel, item = x.strides
-    shape = (*kernel, len(x), *size, x.shape[-1])
-    steps = (dilation[0] * line, dilation[1] * pixel, image, strides[0] * line, strides[1] * pixel, item)
-    if merges_rows:
-        shape, steps = (*shape[:4], size[1] * x.shape[-1]), (*steps[:4], item)
+    shape = (*kernel, len(x), size[0], size[1] // across, across * x.shape[-1])
+    steps = (dilation[0] * line, dilation[1] * pixel, image, strides[0] * line, strides[1] * across * pixel, item)
     return np.lib.stride_tricks.as_strided(x, shape, steps)
+
+
+def pixels_of_run(width: int, channels: int) -> int:
+    """Pixels, a divisor of the width, that are taken as one run of numbers."""
+    fitting = [count for count in range(1, width + 1) if width % count == 0 and count * channels <= LONGEST_RUN]
+    most = max(fitting, default=1)
+    return most if most * channels >= SHORTEST_RUN else width
+
+
+def in_runs(image: np.ndarray, across: int) -> np.ndarray:
+    """View (images, height, width, channels) as (images, height, runs, numbers of a run); rows may have borders."""
+    count, height, width, channels = image.shape
+    shape = (count, height, width // across, across * channels)
+    strides = (*image.strides[:2], across * image.strides[2], image.itemsize)
+    return np.lib.stride_tricks.as_strided(image, shape, strides)
 
 
 def rows_of_band(image: np.ndarray) -> int:
@@ -156,12 +199,11 @@ def rows_of_band(image: np.ndarray) -> int:
 def bind_bands(windows: np.ndarray, out: np.ndarray, kernel: np.ndarray) -> Run:
     """A function that sums over the taps, band by band."""
     step = rows_of_band(out)
-    pattern = "ijnhk,ijk->nhk" if out.ndim == 3 else "ijnhwc,ijc->nhwc"
     bands = [(windows[:, :, :, a : a + step], out[:, a : a + step]) for a in range(0, out.shape[1], step)]
 
     def run() -> None:
         for pixels, part in bands:
-            np.einsum(pattern, pixels, kernel, out=part)
+            np.einsum("ijnhwk,ijk->nhwk", pixels, kernel, out=part)
 
     return run
 

@@ -16,6 +16,7 @@ class AddKernel(Kernel):
 
     fuses_relu = True
     runs_in_bands = True
+    writes_band = reads_band = True
 
     def forward_phases(self) -> list[Phase]:
         return [Phase("shard", self.bind_forward, frozenset({"x", "y"}))]
