@@ -87,7 +87,8 @@ def without_masks(config: dict[str, Any], layers: list[Any]) -> list[Any]:
 
     Keras 3 writes them among the layers (and cannot even read them back): what no output needs but as a mask.
     """
-    calls = {entry["name"]: entry["inbound_nodes"] for entry in layers if is_called(entry)}
+    named = (entry for entry in layers if isinstance(entry, dict) and isinstance(entry.get("name"), str))
+    calls = {entry["name"]: entry.get("inbound_nodes") for entry in named}
     needed: set[str] = set()
     waiting = sources_of(config.get("output_layers"))
     while waiting:
@@ -105,13 +106,12 @@ def is_called(entry: Any) -> bool:
 
 
 def sources_of(value: Any, depth: int = 0) -> list[str]:
-    """The names of the layers whose tensors lie anywhere in a value, but for masks."""
+    """The names of the layers whose tensors lie anywhere in a value of either form, but for masks."""
     if depth > MAX_STRUCTURE:
         return []
     if isinstance(value, list):
-        if value and isinstance(value[0], str):
-            return value[:1]
-        return [name for entry in value for name in sources_of(entry, depth + 1)]
+        first = [value[0]] if value and isinstance(value[0], str) else []
+        return first + [name for entry in value for name in sources_of(entry, depth + 1)]
     if not isinstance(value, dict):
         return []
     if value.get("class_name") == "__keras_tensor__" and isinstance(value.get("config"), dict):
