@@ -38,14 +38,12 @@ class RatesType(click.ParamType):
 )
 @click.option("--at", metavar="LAYER", help="Drop everything after LAYER.")
 @click.option("--head", multiple=True, metavar="WORDS", help="The new head as layer words.  [dense:CLASSES,softmax]")
-@click.option(
-    "--epochs", type=POSITIVE, metavar="N", help="Passes over the data.  [10; more with few rows, for 200 steps]"
-)
+@click.option("--epochs", type=POSITIVE, metavar="N", help="Passes over the data.")
 @click.option(
     "--epochs-unfrozen",
     type=COUNT,
     metavar="N",
-    help="Further passes that train the base too; 0 leaves it as it is.  [5, for 100 steps]",
+    help="Further passes that train the base too; 0 leaves it as it is.  [5; more with few rows]",
 )
 @click.option(
     "--unfreeze", default="all", metavar="N|all|NAMES", help="Layers that train then: the last N, or block5_*.  [all]"
