@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from dltool.engine.constraints import Constraint, constraint
-from dltool.engine.initializers import Initializer, initializer
+from dltool.engine.constraints import Constraint
+from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import (
     LAYERS,
     Array,
@@ -20,7 +20,8 @@ from dltool.engine.layers.base import (
     normalize,
     one_axis_or_more,
 )
-from dltool.engine.regularizers import Regularizer, regularizer
+from dltool.engine.layers.rules import normalize_rules, ruled
+from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
 
 
@@ -60,9 +61,35 @@ class ThresholdedReLU(Layer):
         return x * on, lambda dy: (dy * on, ())
 
 
+@dataclass(frozen=True)
+class PerPlace(Layer):
+    """Base of activations with weights for every position and channel; ``shared_axes`` (batch 0) share one each."""
+
+    keeps_mask: ClassVar[bool] = True
+    weight_kinds: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        axes = self.shared_axes
+        axes = (axes,) if isinstance(axes, int) else axes
+        normalize(self, shared_axes=None if axes is None else tuple(int(axis) for axis in axes))
+        normalize_rules(self, *self.weight_kinds)
+
+    def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
+        shared = self.shared_axes or ()
+        sizes = tuple(1 if axis in shared else size for axis, size in enumerate(shape, 1))
+        if None in sizes:
+            raise UsageError("the size of its input is unknown; share those axes with shared_axes=1x2")
+        return tuple(ruled(self, kind, sizes) for kind in self.weight_kinds)
+
+    def summed(self, gradient: Array) -> Array:
+        """A gradient for every number of the batch, summed over what shares a weight."""
+        shared = (0, *(self.shared_axes or ()))
+        return gradient.sum(tuple(axis for axis in range(gradient.ndim) if axis in shared), keepdims=True)[0]
+
+
 @LAYERS.register("PReLU")
 @dataclass(frozen=True)
-class PReLU(Layer):
+class PReLU(PerPlace):
     """x above zero, ``alpha * x`` below, where alpha is trained, one per position and channel.
 
     ``shared_axes`` (the batch axis counted as 0) share one alpha: (1, 2) leaves one per channel of an image.
@@ -75,36 +102,14 @@ class PReLU(Layer):
     alpha_constraint: Constraint | str | dict | None = None
     shared_axes: int | tuple[int, ...] | None = None
 
-    keeps_mask: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        axes = self.shared_axes
-        axes = (axes,) if isinstance(axes, int) else axes
-        normalize(
-            self,
-            alpha_initializer=initializer(self.alpha_initializer),
-            alpha_regularizer=regularizer(self.alpha_regularizer),
-            alpha_constraint=constraint(self.alpha_constraint),
-            shared_axes=None if axes is None else tuple(int(axis) for axis in axes),
-        )
-
-    def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        shared = self.shared_axes or ()
-        sizes = tuple(1 if axis in shared else size for axis, size in enumerate(shape, 1))
-        if None in sizes:
-            raise UsageError("the size of its input is unknown; share those axes with shared_axes=1x2")
-        return (
-            WeightSpec("alpha", sizes, self.alpha_initializer, True, self.alpha_regularizer, self.alpha_constraint),
-        )
+    weight_kinds: ClassVar[tuple[str, ...]] = ("alpha",)
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         alpha = weights[0]
         below = np.minimum(x, 0)
-        shared = tuple(axis for axis in range(x.ndim) if axis == 0 or alpha.shape[axis - 1] != x.shape[axis])
 
         def backward(dy: Array) -> tuple[Array, tuple[Array, ...]]:
-            dalpha = (dy * below).sum(shared, keepdims=True)[0]
-            return np.where(x > 0, dy, dy * alpha), (dalpha,)
+            return np.where(x > 0, dy, dy * alpha), (self.summed(dy * below),)
 
         return np.maximum(x, 0) + alpha * below, backward
 

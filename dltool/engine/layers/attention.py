@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltool.engine.constraints import Constraint, constraint
+from dltool.engine.constraints import Constraint
 from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, describe, normalize
 from dltool.engine.layers.core import positive
 from dltool.engine.layers.noise import kept, rate
-from dltool.engine.regularizers import Regularizer, regularizer
+from dltool.engine.layers.rules import normalize_rules, ruled
+from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
 
 MASKED = 1e9
@@ -190,13 +191,8 @@ class MultiHeadAttention(Layer):
             value_dim=positive("value_dim", self.key_dim if self.value_dim is None else self.value_dim),
             output_size=None if self.output_size is None else positive("output_size", single(self.output_size)),
             dropout=rate("dropout", self.dropout),
-            kernel_initializer=initializer(self.kernel_initializer),
-            bias_initializer=initializer(self.bias_initializer),
-            kernel_regularizer=regularizer(self.kernel_regularizer),
-            bias_regularizer=regularizer(self.bias_regularizer),
-            kernel_constraint=constraint(self.kernel_constraint),
-            bias_constraint=constraint(self.bias_constraint),
         )
+        normalize_rules(self, "kernel", "bias")
 
     @property
     def is_random(self) -> bool:
@@ -215,10 +211,8 @@ class MultiHeadAttention(Layer):
 
     def _specs(self, name: str, shape: tuple[int, ...], inputs: int) -> list[WeightSpec]:
         """Kernel and bias of one projection, whose kernel has so many input axes."""
-        rules = (True, self.kernel_regularizer, self.kernel_constraint)
-        kernel = WeightSpec(f"{name}_kernel", shape, self.kernel_initializer, *rules)
-        rules = (True, self.bias_regularizer, self.bias_constraint)
-        bias = WeightSpec(f"{name}_bias", shape[inputs:], self.bias_initializer, *rules)
+        kernel = ruled(self, "kernel", shape, f"{name}_kernel")
+        bias = ruled(self, "bias", shape[inputs:], f"{name}_bias")
         return [kernel, bias] if self.use_bias else [kernel]
 
     def forward(self, x: tuple[Array, ...], weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from dltool.engine.activations import activation, activation_name
-from dltool.engine.constraints import Constraint, constraint
-from dltool.engine.initializers import Initializer, initializer
+from dltool.engine.constraints import Constraint
+from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize, pair
-from dltool.engine.layers.core import bias_spec, positive
+from dltool.engine.layers.core import positive
+from dltool.engine.layers.rules import normalize_rules, ruled, ruled_bias
 from dltool.engine.regularizers import Regularizer, regularizer
 from dltool.engine.windows import add_windows, check_image, check_padding, crop, output_sizes, pad, padding_of, windows
 from dltool.errors import UsageError
@@ -57,10 +58,8 @@ class Conv2D(Layer):
             self,
             filters=positive("filters", self.filters),
             groups=positive("groups", self.groups),
-            kernel_initializer=initializer(self.kernel_initializer),
-            kernel_regularizer=regularizer(self.kernel_regularizer),
-            kernel_constraint=constraint(self.kernel_constraint),
         )
+        normalize_rules(self, "kernel", "bias")
         if self.filters % self.groups:
             raise UsageError(f"{self.filters} filters cannot be shared by {self.groups} groups; use a multiple")
 
@@ -72,10 +71,8 @@ class Conv2D(Layer):
         return *output_sizes(size, self.kernel_size, self.strides, self.dilation_rate, self.padding), self.filters
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        kernel_shape = (*self.kernel_size, shape[-1] // self.groups, self.filters)
-        rules = (True, self.kernel_regularizer, self.kernel_constraint)
-        kernel = WeightSpec("kernel", kernel_shape, self.kernel_initializer, *rules)
-        return (kernel, *bias_spec(self, self.filters))
+        kernel = ruled(self, "kernel", (*self.kernel_size, shape[-1] // self.groups, self.filters))
+        return (kernel, *ruled_bias(self, self.filters))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         kernel = weights[0]
@@ -127,13 +124,8 @@ class DepthwiseConv2D(Layer):
 
     def __post_init__(self) -> None:
         normalize_windows(self)
-        normalize(
-            self,
-            depth_multiplier=positive("depth_multiplier", self.depth_multiplier),
-            depthwise_initializer=initializer(self.depthwise_initializer),
-            depthwise_regularizer=regularizer(self.depthwise_regularizer),
-            depthwise_constraint=constraint(self.depthwise_constraint),
-        )
+        normalize(self, depth_multiplier=positive("depth_multiplier", self.depth_multiplier))
+        normalize_rules(self, "depthwise", "bias")
 
     def output_shape(self, shape: Shape) -> Shape:
         height, width, channels = check_image(shape)
@@ -141,10 +133,8 @@ class DepthwiseConv2D(Layer):
         return *sizes, channels * self.depth_multiplier
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        kernel_shape = (*self.kernel_size, shape[-1], self.depth_multiplier)
-        rules = (True, self.depthwise_regularizer, self.depthwise_constraint)
-        kernel = WeightSpec("kernel", kernel_shape, self.depthwise_initializer, *rules)
-        return (kernel, *bias_spec(self, shape[-1] * self.depth_multiplier))
+        kernel = ruled(self, "depthwise", (*self.kernel_size, shape[-1], self.depth_multiplier), "kernel")
+        return (kernel, *ruled_bias(self, shape[-1] * self.depth_multiplier))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         kernel = weights[0]
@@ -199,10 +189,7 @@ def normalize_windows(layer: Any) -> None:
         dilation_rate=pair(layer.dilation_rate),
         padding=check_padding(layer.padding),
         activation=activation_name(layer.activation),
-        bias_initializer=initializer(layer.bias_initializer),
-        bias_regularizer=regularizer(layer.bias_regularizer),
         activity_regularizer=regularizer(layer.activity_regularizer),
-        bias_constraint=constraint(layer.bias_constraint),
     )
     for name in ("kernel_size", "strides", "dilation_rate"):
         for size in getattr(layer, name):

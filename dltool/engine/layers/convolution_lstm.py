@@ -16,6 +16,7 @@ from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Shape, Weig
 from dltool.engine.layers.convolution_nd import PADDINGS, Windowed
 from dltool.engine.layers.noise import kept, rate
 from dltool.engine.layers.recurrent import ForgetBias
+from dltool.engine.layers.rules import ruled
 from dltool.engine.layers.spatial import WHAT, Sizes, frame_of, framed, gathered, scattered, unframed, windows_of
 from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
@@ -83,9 +84,9 @@ class ConvLSTM(Windowed):
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         wide = 4 * self.filters
-        kernel = self.spec("kernel", "kernel", (*self.kernel_size, shape[-1], wide))
-        recurrent = self.spec("recurrent", "recurrent_kernel", (*self.kernel_size, self.filters, wide))
-        bias = self.spec("bias", "bias", (wide,))
+        kernel = ruled(self, "kernel", (*self.kernel_size, shape[-1], wide))
+        recurrent = ruled(self, "recurrent", (*self.kernel_size, self.filters, wide), "recurrent_kernel")
+        bias = ruled(self, "bias", (wide,))
         if self.unit_forget_bias:
             bias = replace(bias, initializer=ForgetBias(self.bias_initializer))
         return (kernel, recurrent, bias) if self.use_bias else (kernel, recurrent)

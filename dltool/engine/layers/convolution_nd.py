@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltool.engine.activations import activation, activation_name
-from dltool.engine.constraints import Constraint, constraint
-from dltool.engine.initializers import Initializer, initializer
+from dltool.engine.constraints import Constraint
+from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
 from dltool.engine.layers.convolution import group_slices
 from dltool.engine.layers.core import positive
+from dltool.engine.layers.rules import normalize_rules, ruled, ruled_bias
 from dltool.engine.layers.spatial import (
     check_positions,
     frame_of,
@@ -51,20 +52,11 @@ class Windowed(Layer):
             activation=activation_name(self.activation),
             activity_regularizer=regularizer(self.activity_regularizer),
         )
-        for kind in self.weight_kinds:
-            rules = (("initializer", initializer), ("regularizer", regularizer), ("constraint", constraint))
-            normalize(self, **{f"{kind}_{key}": rule(getattr(self, f"{kind}_{key}")) for key, rule in rules})
+        normalize_rules(self, *self.weight_kinds)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise UsageError(
                 f"strides {self.strides} and dilation_rate {self.dilation_rate}: Keras takes only one of them above 1"
             )
-
-    def spec(self, kind: str, name: str, shape: tuple[int, ...]) -> WeightSpec:
-        found = {key: getattr(self, f"{kind}_{key}") for key in ("initializer", "regularizer", "constraint")}
-        return WeightSpec(name, shape, **found)
-
-    def bias(self) -> tuple[WeightSpec, ...]:
-        return (self.spec("bias", "bias", (self.filters,)),) if self.use_bias else ()
 
     def windows(self, shape: Shape) -> tuple[int | None, ...]:
         return windows_of(shape, self.kernel_size, self.strides, self.dilation_rate, self.padding)
@@ -128,7 +120,7 @@ class Convolution(Windowed):
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         kernel = (*self.kernel_size, shape[-1] // self.groups, self.filters)
-        return (self.spec("kernel", "kernel", kernel), *self.bias())
+        return (ruled(self, "kernel", kernel), *ruled_bias(self, self.filters))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         kernel = weights[0].reshape(-1, *weights[0].shape[-2:])  # (taps, channels, filters)
@@ -202,9 +194,9 @@ class SeparableConvolution(Windowed):
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         inner = shape[-1] * self.depth_multiplier
-        depthwise = self.spec("depthwise", "depthwise_kernel", (*self.kernel_size, shape[-1], self.depth_multiplier))
-        pointwise = self.spec("pointwise", "pointwise_kernel", (*(1,) * self.rank, inner, self.filters))
-        return (depthwise, pointwise, *self.bias())
+        depthwise = ruled(self, "depthwise", (*self.kernel_size, shape[-1], self.depth_multiplier), "depthwise_kernel")
+        pointwise = ruled(self, "pointwise", (*(1,) * self.rank, inner, self.filters), "pointwise_kernel")
+        return (depthwise, pointwise, *ruled_bias(self, self.filters))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         depthwise = weights[0].reshape(-1, *weights[0].shape[-2:])  # (taps, channels, multiplier)

@@ -11,6 +11,7 @@ from dltool.engine.constraints import Constraint
 from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Shape, WeightSpec, normalize
 from dltool.engine.layers.convolution_nd import Windowed
+from dltool.engine.layers.rules import ruled, ruled_bias
 from dltool.engine.layers.spatial import Sizes, check_positions, gathered, scattered
 from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
@@ -65,7 +66,7 @@ class TransposedConvolution(Windowed):
         return (size - 1) * stride + reach - (2 * (reach // 2) if self.padding == "same" else 0) + extra
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        return (self.spec("kernel", "kernel", (*self.kernel_size, self.filters, shape[-1])), *self.bias())
+        return (ruled(self, "kernel", (*self.kernel_size, self.filters, shape[-1])), *ruled_bias(self, self.filters))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         kernel = weights[0].reshape(-1, *weights[0].shape[-2:])  # (taps, filters, channels)

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltool.engine.activations import activation, activation_name
-from dltool.engine.constraints import Constraint, constraint
+from dltool.engine.constraints import Constraint
 from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
+from dltool.engine.layers.rules import normalize_rules, ruled, ruled_bias
 from dltool.engine.regularizers import Regularizer, regularizer
 from dltool.errors import UsageError
 
@@ -59,14 +60,9 @@ class Dense(Layer):
             self,
             units=positive("units", self.units),
             activation=activation_name(self.activation),
-            kernel_initializer=initializer(self.kernel_initializer),
-            bias_initializer=initializer(self.bias_initializer),
-            kernel_regularizer=regularizer(self.kernel_regularizer),
-            bias_regularizer=regularizer(self.bias_regularizer),
             activity_regularizer=regularizer(self.activity_regularizer),
-            kernel_constraint=constraint(self.kernel_constraint),
-            bias_constraint=constraint(self.bias_constraint),
         )
+        normalize_rules(self, "kernel", "bias")
 
     def output_shape(self, shape: Shape) -> Shape:
         if not shape:
@@ -79,9 +75,7 @@ class Dense(Layer):
         return (*shape[:-1], self.units)
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        rules = (True, self.kernel_regularizer, self.kernel_constraint)
-        kernel = WeightSpec("kernel", (shape[-1], self.units), self.kernel_initializer, *rules)
-        return (kernel, *bias_spec(self, self.units))
+        return (ruled(self, "kernel", (shape[-1], self.units)), *ruled_bias(self, self.units))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         kernel = weights[0]
@@ -323,13 +317,6 @@ def as_numbers(value: Any) -> float | tuple:
     if np.ndim(value) == 0:
         return float(value)
     return tuple(as_numbers(entry) for entry in value)
-
-
-def bias_spec(layer: Any, size: int) -> tuple[WeightSpec, ...]:
-    """The bias of a layer with Keras's bias fields: one spec, or none without ``use_bias``."""
-    if not layer.use_bias:
-        return ()
-    return (WeightSpec("bias", (size,), layer.bias_initializer, True, layer.bias_regularizer, layer.bias_constraint),)
 
 
 def positive(name: str, value: Any) -> int:

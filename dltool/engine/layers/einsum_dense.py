@@ -10,9 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from dltool.engine.activations import activation, activation_name
-from dltool.engine.constraints import Constraint, constraint
-from dltool.engine.initializers import Initializer, initializer
+from dltool.engine.constraints import Constraint
+from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, describe, normalize
+from dltool.engine.layers.rules import normalize_rules, ruled
 from dltool.engine.regularizers import Regularizer, regularizer
 from dltool.errors import UsageError
 
@@ -52,9 +53,7 @@ class EinsumDense(Layer):
             activation=activation_name(self.activation),
             activity_regularizer=regularizer(self.activity_regularizer),
         )
-        for kind in ("kernel", "bias"):
-            rules = (("initializer", initializer), ("regularizer", regularizer), ("constraint", constraint))
-            normalize(self, **{f"{kind}_{key}": rule(getattr(self, f"{kind}_{key}")) for key, rule in rules})
+        normalize_rules(self, "kernel", "bias")
         x, kernel, y = terms = self.terms(6)
         plain = all(term.isalpha() and len(set(term)) == len(term) for term in terms)
         if (
@@ -105,19 +104,14 @@ class EinsumDense(Layer):
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         sizes = self._sizes(shape)
         _, kernel, y = self.terms(len(shape) + 1)
-        specs = [self._spec("kernel", tuple(sizes[letter] for letter in kernel))]
+        specs = [ruled(self, "kernel", tuple(sizes[letter] for letter in kernel))]
         if self.bias_axes:
             first = min(y.index(letter) for letter in self.bias_axes)
-            specs.append(
-                self._spec("bias", tuple(sizes[letter] if letter in self.bias_axes else 1 for letter in y[first:]))
-            )
+            sizes_there = (sizes[letter] if letter in self.bias_axes else 1 for letter in y[first:])
+            specs.append(ruled(self, "bias", tuple(sizes_there)))
         if any(None in spec.shape for spec in specs):
             raise UsageError("a size of its kernel is not known; give the full input shape")
         return tuple(specs)
-
-    def _spec(self, kind: str, shape: tuple[int, ...]) -> WeightSpec:
-        found = {key: getattr(self, f"{kind}_{key}") for key in ("initializer", "regularizer", "constraint")}
-        return WeightSpec(kind, shape, **found)
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         ins, kernel, outs = self.terms(x.ndim)

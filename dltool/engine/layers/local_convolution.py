@@ -13,6 +13,7 @@ from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Shape, WeightSpec, normalize
 from dltool.engine.layers.convolution_nd import Windowed
 from dltool.engine.layers.core import positive
+from dltool.engine.layers.rules import ruled, ruled_bias
 from dltool.engine.layers.spatial import check_positions
 from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
@@ -53,9 +54,8 @@ class DepthwiseConv1D(Windowed):
         return *self.windows(shape[:-1]), shape[-1] * self.depth_multiplier
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        kernel = self.spec("depthwise", "kernel", (*self.kernel_size, shape[-1], self.depth_multiplier))
-        bias = self.spec("bias", "bias", (shape[-1] * self.depth_multiplier,))
-        return (kernel, bias) if self.use_bias else (kernel,)
+        kernel = ruled(self, "depthwise", (*self.kernel_size, shape[-1], self.depth_multiplier), "kernel")
+        return (kernel, *ruled_bias(self, shape[-1] * self.depth_multiplier))
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         kernel = weights[0].reshape(-1, *weights[0].shape[-2:])  # (taps, channels, multiplier)
@@ -110,8 +110,8 @@ class LocallyConnected(Windowed):
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         out = self.windows(shape[:-1])
         taps = math.prod(self.kernel_size) * shape[-1]
-        kernel = self.spec("kernel", "kernel", (math.prod(out), taps, self.filters))
-        return (kernel, self.spec("bias", "bias", (*out, self.filters))) if self.use_bias else (kernel,)
+        kernel = ruled(self, "kernel", (math.prod(out), taps, self.filters))
+        return (kernel, ruled(self, "bias", (*out, self.filters))) if self.use_bias else (kernel,)
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         columns, columns_back = self.columns(x)

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from dltool.engine.constraints import Constraint, constraint
-from dltool.engine.initializers import Initializer, initializer
+from dltool.engine.constraints import Constraint
+from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, normalize
-from dltool.engine.regularizers import Regularizer, regularizer
+from dltool.engine.layers.rules import normalize_rules, ruled
+from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
 
 
@@ -61,15 +62,8 @@ class BatchNormalization(Layer):
             axis=int(axis[0]),
             momentum=float(self.momentum),
             epsilon=float(self.epsilon),
-            beta_initializer=initializer(self.beta_initializer),
-            gamma_initializer=initializer(self.gamma_initializer),
-            moving_mean_initializer=initializer(self.moving_mean_initializer),
-            moving_variance_initializer=initializer(self.moving_variance_initializer),
-            beta_regularizer=regularizer(self.beta_regularizer),
-            gamma_regularizer=regularizer(self.gamma_regularizer),
-            beta_constraint=constraint(self.beta_constraint),
-            gamma_constraint=constraint(self.gamma_constraint),
         )
+        normalize_rules(self, "beta", "gamma", "moving_mean", "moving_variance")
 
     def channel_axis(self, ndim: int) -> int:
         """``axis`` as a positive number for an array with ``ndim`` axes, batch included."""
@@ -86,13 +80,7 @@ class BatchNormalization(Layer):
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         size = (shape[self.channel_axis(len(shape) + 1) - 1],)
-        specs = []
-        if self.scale:
-            rules = (True, self.gamma_regularizer, self.gamma_constraint)
-            specs.append(WeightSpec("gamma", size, self.gamma_initializer, *rules))
-        if self.center:
-            rules = (True, self.beta_regularizer, self.beta_constraint)
-            specs.append(WeightSpec("beta", size, self.beta_initializer, *rules))
+        specs = [ruled(self, kind, size) for kind, has in (("gamma", self.scale), ("beta", self.center)) if has]
         specs.append(WeightSpec("moving_mean", size, self.moving_mean_initializer, trainable=False))
         specs.append(WeightSpec("moving_variance", size, self.moving_variance_initializer, trainable=False))
         return tuple(specs)

@@ -7,17 +7,16 @@ loop. Each layer gives its ``step``, one time step and its way back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from dltool.engine.activations import activation_name
-from dltool.engine.constraints import constraint
-from dltool.engine.initializers import initializer
 from dltool.engine.layers.base import Array, Backward, Call, Layer, Shape, WeightSpec, describe, normalize
 from dltool.engine.layers.core import positive
 from dltool.engine.layers.noise import kept, rate
+from dltool.engine.layers.rules import normalize_rules, ruled
 from dltool.engine.regularizers import regularizer
 from dltool.errors import UsageError
 
@@ -55,15 +54,7 @@ class Recurrent(Layer):
             dropout=rate("dropout", self.dropout),
             recurrent_dropout=rate("recurrent_dropout", self.recurrent_dropout),
         )
-        for name in ("kernel", "recurrent", "bias"):
-            normalize(
-                self,
-                **{
-                    f"{name}_initializer": initializer(getattr(self, f"{name}_initializer")),
-                    f"{name}_regularizer": regularizer(getattr(self, f"{name}_regularizer")),
-                    f"{name}_constraint": constraint(getattr(self, f"{name}_constraint")),
-                },
-            )
+        normalize_rules(self, "kernel", "recurrent", "bias")
 
     @property
     def is_random(self) -> bool:
@@ -97,17 +88,13 @@ class Recurrent(Layer):
 
     def weight_specs(self, shape: Any) -> tuple[WeightSpec, ...]:
         width, features = self.num_gates * self.units, first_shape(shape)[-1]
-        kernel = self._spec("kernel", (features, width))
-        recurrent = replace(self._spec("recurrent", (self.units, width)), name="recurrent_kernel")
-        return (kernel, recurrent, self._spec("bias", self.bias_shape)) if self.use_bias else (kernel, recurrent)
+        kernel = ruled(self, "kernel", (features, width))
+        recurrent = ruled(self, "recurrent", (self.units, width), "recurrent_kernel")
+        return (kernel, recurrent, ruled(self, "bias", self.bias_shape)) if self.use_bias else (kernel, recurrent)
 
     @property
     def bias_shape(self) -> tuple[int, ...]:
         return (self.num_gates * self.units,)
-
-    def _spec(self, name: str, shape: tuple[int, ...]) -> WeightSpec:
-        found = {key: getattr(self, f"{name}_{key}") for key in ("initializer", "regularizer", "constraint")}
-        return WeightSpec(name, shape, **found)
 
     def input_bias(self, weights: tuple[Array, ...]) -> Array | None:
         """The bias that is added to the projected input."""

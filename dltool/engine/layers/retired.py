@@ -11,11 +11,13 @@ from typing import ClassVar
 import numpy as np
 
 from dltool.engine.activations import activation, activation_name, logistic, softplus
-from dltool.engine.constraints import Constraint, constraint
-from dltool.engine.initializers import Constant, Initializer, initializer
+from dltool.engine.constraints import Constraint
+from dltool.engine.initializers import Constant, Initializer
+from dltool.engine.layers.advanced_activations import PerPlace
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, describe, normalize
 from dltool.engine.layers.core import positive
-from dltool.engine.regularizers import Regularizer, regularizer
+from dltool.engine.layers.rules import normalize_rules, ruled
+from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
 
 
@@ -24,13 +26,7 @@ class OfVector(Layer):
     """Base of layers of a vector with kernels and biases."""
 
     def __post_init__(self) -> None:
-        for kind in ("kernel", "bias"):
-            rules = (("initializer", initializer), ("regularizer", regularizer), ("constraint", constraint))
-            normalize(self, **{f"{kind}_{key}": rule(getattr(self, f"{kind}_{key}")) for key, rule in rules})
-
-    def spec(self, kind: str, name: str, shape: tuple[int, ...]) -> WeightSpec:
-        found = {key: getattr(self, f"{kind}_{key}") for key in ("initializer", "regularizer", "constraint")}
-        return WeightSpec(name, shape, **found)
+        normalize_rules(self, "kernel", "bias")
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1 or shape[0] is None:
@@ -66,8 +62,8 @@ class MaxoutDense(OfVector):
         return (self.units,)
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        kernel = self.spec("kernel", "kernel", (self.nb_feature, shape[-1], self.units))
-        return (kernel, self.spec("bias", "bias", (self.nb_feature, self.units))) if self.use_bias else (kernel,)
+        kernel = ruled(self, "kernel", (self.nb_feature, shape[-1], self.units))
+        return (kernel, ruled(self, "bias", (self.nb_feature, self.units))) if self.use_bias else (kernel,)
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         found = x @ weights[0]  # (features, n, units)
@@ -112,9 +108,9 @@ class Highway(OfVector):
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         square = (shape[-1], shape[-1])
-        kernels = (self.spec("kernel", "kernel", square), self.spec("kernel", "kernel_carry", square))
+        kernels = (ruled(self, "kernel", square), ruled(self, "kernel", square, "kernel_carry"))
         carry = WeightSpec("bias_carry", (shape[-1],), Constant(self.transform_bias))
-        return (*kernels, self.spec("bias", "bias", (shape[-1],)), carry) if self.use_bias else kernels
+        return (*kernels, ruled(self, "bias", (shape[-1],)), carry) if self.use_bias else kernels
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         kernel, carry = weights[:2]
@@ -132,34 +128,6 @@ class Highway(OfVector):
         return share * h + (1 - share) * x, backward
 
 
-@dataclass(frozen=True)
-class PerPlace(Layer):
-    """Base of activations with weights for every position and channel; ``shared_axes`` (batch 0) share one each."""
-
-    keeps_mask: ClassVar[bool] = True
-    starts: ClassVar[tuple[str, ...]] = ()
-    """The weights' names, which begin the names of their initializers."""
-
-    def __post_init__(self) -> None:
-        axes = self.shared_axes
-        axes = (axes,) if isinstance(axes, int) else axes
-        normalize(self, shared_axes=None if axes is None else tuple(int(axis) for axis in axes))
-        normalize(
-            self, **{f"{name}_initializer": initializer(getattr(self, f"{name}_initializer")) for name in self.starts}
-        )
-
-    def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        shared = self.shared_axes or ()
-        sizes = tuple(1 if axis in shared else size for axis, size in enumerate(shape, 1))
-        if None in sizes:
-            raise UsageError("the size of its input is unknown; share those axes with shared_axes=1x2")
-        return tuple(WeightSpec(name, sizes, getattr(self, f"{name}_initializer")) for name in self.starts)
-
-    def summed(self, gradient: Array) -> Array:
-        """A gradient for every number of the batch, summed over what shares a weight."""
-        return gradient.sum((0, *(self.shared_axes or ())), keepdims=True)[0]
-
-
 @LAYERS.register("SReLU")
 @dataclass(frozen=True)
 class SReLU(PerPlace):
@@ -175,7 +143,7 @@ class SReLU(PerPlace):
     a_right_initializer: Initializer | str | dict = "ones"
     shared_axes: int | tuple[int, ...] | None = None
 
-    starts: ClassVar[tuple[str, ...]] = ("t_left", "a_left", "t_right", "a_right")
+    weight_kinds: ClassVar[tuple[str, ...]] = ("t_left", "a_left", "t_right", "a_right")
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
         left, below, width, above = weights
@@ -204,10 +172,10 @@ class ParametricSoftplus(PerPlace):
     beta_initializer: Initializer | str | dict | float = 5.0
     shared_axes: int | tuple[int, ...] | None = None
 
-    starts: ClassVar[tuple[str, ...]] = ("alpha", "beta")
+    weight_kinds: ClassVar[tuple[str, ...]] = ("alpha", "beta")
 
     def __post_init__(self) -> None:
-        for name in self.starts:
+        for name in self.weight_kinds:
             value = getattr(self, f"{name}_initializer")
             if isinstance(value, int | float):
                 normalize(self, **{f"{name}_initializer": Constant(float(value))})

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltool.engine.constraints import Constraint, constraint
+from dltool.engine.constraints import Constraint
 from dltool.engine.initializers import Initializer, initializer
 from dltool.engine.layers.base import (
     LAYERS,
@@ -21,7 +21,8 @@ from dltool.engine.layers.base import (
     one_axis_or_more,
 )
 from dltool.engine.layers.core import positive
-from dltool.engine.regularizers import Regularizer, regularizer
+from dltool.engine.layers.rules import normalize_rules, ruled
+from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
 
 
@@ -33,15 +34,7 @@ class RowNormalization(Layer):
 
     def __post_init__(self) -> None:
         normalize(self, axis=one_axis_or_more(self.axis), epsilon=float(self.epsilon))
-        for name in ("beta", "gamma"):
-            normalize(
-                self,
-                **{
-                    f"{name}_initializer": initializer(getattr(self, f"{name}_initializer")),
-                    f"{name}_regularizer": regularizer(getattr(self, f"{name}_regularizer")),
-                    f"{name}_constraint": constraint(getattr(self, f"{name}_constraint")),
-                },
-            )
+        normalize_rules(self, "beta", "gamma")
 
     def axes(self, ndim: int) -> tuple[int, ...]:
         """``axis`` as positive numbers for an array with ``ndim`` axes, batch included."""
@@ -58,9 +51,7 @@ class RowNormalization(Layer):
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
         sizes = tuple(shape[axis - 1] for axis in self.axes(len(shape) + 1))
-        gamma = ("gamma", sizes, self.gamma_initializer, True, self.gamma_regularizer, self.gamma_constraint)
-        beta = ("beta", sizes, self.beta_initializer, True, self.beta_regularizer, self.beta_constraint)
-        return tuple(WeightSpec(*spec) for spec, wanted in ((gamma, self.scale), (beta, self.center)) if wanted)
+        return tuple(ruled(self, kind, sizes) for kind, has in (("gamma", self.scale), ("beta", self.center)) if has)
 
     def scaled(self, normed: Array, weights: tuple[Array, ...]) -> tuple[Array, Any]:
         """``normed * gamma + beta`` and the way back: dy -> (dnormed, dweights)."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dltool.engine.constraints import Constraint, constraint
-from dltool.engine.initializers import Initializer, initializer
+from dltool.engine.constraints import Constraint
+from dltool.engine.initializers import Initializer
 from dltool.engine.layers.base import LAYERS, Array, Backward, Call, Layer, Shape, WeightSpec, describe, normalize
 from dltool.engine.layers.core import positive
-from dltool.engine.regularizers import Regularizer, regularizer
+from dltool.engine.layers.rules import normalize_rules, ruled
+from dltool.engine.regularizers import Regularizer
 from dltool.errors import UsageError
 
 
@@ -38,18 +39,14 @@ class Embedding(Layer):
             self,
             input_dim=positive("input_dim", self.input_dim),
             output_dim=positive("output_dim", self.output_dim),
-            embeddings_initializer=initializer(self.embeddings_initializer),
-            embeddings_regularizer=regularizer(self.embeddings_regularizer),
-            embeddings_constraint=constraint(self.embeddings_constraint),
         )
+        normalize_rules(self, "embeddings")
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)
 
     def weight_specs(self, shape: Shape) -> tuple[WeightSpec, ...]:
-        rules = (self.embeddings_regularizer, self.embeddings_constraint)
-        size = (self.input_dim, self.output_dim)
-        return (WeightSpec("embeddings", size, self.embeddings_initializer, True, *rules),)
+        return (ruled(self, "embeddings", (self.input_dim, self.output_dim)),)
 
     def mask_shape(self, shape: Shape, masks: tuple[Shape | None, ...]) -> Shape | None:
         return shape if self.mask_zero else None
