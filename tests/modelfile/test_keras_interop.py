@@ -95,9 +95,7 @@ def single_layers() -> dict[str, Model]:
         class_name = type(case.layer).__name__
         unlike = getattr(case.layer, "unbiased_moving_variance", False) or () in case.shapes or case.layer.is_part
         recurrent = getattr(case.layer, "layer", case.layer)
-        unlike = unlike or getattr(
-            recurrent, "return_state", False
-        )  # several outputs, see ``states`` and ``both_ways``
+        unlike = unlike or getattr(recurrent, "return_state", False)  # see ``states`` and ``both_ways``
         unlike = unlike or isinstance(case.layer, Operation)
         if class_name == "InputLayer" or unlike or any(None in shape for shape in case.shapes):
             continue
@@ -204,7 +202,7 @@ def opened(request, running):
     if request.param not in running:
         pytest.skip(f"{request.param} or tensorflow is not installed; pip install dltool[interop]")
     folder, process = running[request.param]
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err[-2000:]
     return request.param, folder, dict(line.split(" ", 1) for line in out.splitlines() if " " in line)
 
