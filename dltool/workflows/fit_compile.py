@@ -23,7 +23,7 @@ from dltool.workflows.build import (
     compile_step,
     usual_optimizer,
 )
-from dltool.workflows.model_data import output_weights
+from dltool.workflows.model_data import loss_of, output_weights
 from dltool.workflows.resuming import interrupted_run
 
 
@@ -31,17 +31,15 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
     """The compile step: what the options say, else the file's, else what the head suggests.
 
     Raises:
-        UsageError: the file's loss is unknown and ``--loss`` does not replace it.
+        UsageError: the file's loss is unknown, or missing, and ``--loss`` does not replace it.
     """
     old = saved.training_config
     config = old
-    if settings.loss is None and old is not None and None in old.losses and any(old.loss_names):
-        names = ", ".join(filter(None, old.loss_names))
-        raise UsageError(
-            f"--loss: {settings.model} was compiled with {names}, which is not known; give --loss NAME, or its --plugin"
-        )
     if settings.loss is not None or old is None or None in old.losses:
+        losses = kept_losses(settings, saved)
         config = compile_step(saved.model.graph, BuildSettings(None, loss=settings.loss), labels)
+        config = replace(config, losses=tuple(a or b for a, b in zip(losses, config.losses, strict=True)))
+        config = replace(config, loss_names=tuple(rule.name for rule in config.losses))
         config = config if old is None or not old.metrics else replace(config, metrics=old.metrics)
     if settings.label_smoothing is not None:
         losses = smoothed(config.losses, settings.label_smoothing)
@@ -58,6 +56,30 @@ def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None
     config = replace(config, loss_weights=weights)
     rule = limited(settings, rule)
     return replace(config, optimizer=rule, optimizer_name=rule.name, unknown_metrics=())
+
+
+def kept_losses(settings: FitSettings, saved: SavedModel) -> tuple[Loss | None, ...]:
+    """Per output the file's loss where the options name no other, None for the rest.
+
+    Raises:
+        UsageError: the file's loss is unknown, or it has one for other outputs only, and ``--loss`` says none.
+    """
+    old, names = saved.training_config, saved.model.graph.output_names
+    said = [loss_of(settings.loss, name) is not None for name in names]
+    if old is None or not any(old.loss_names):
+        return (None,) * len(names)
+    for name, spelled, rule, is_said in zip(names, old.loss_names, old.losses, said, strict=True):
+        if rule is None and spelled and not is_said:
+            raise UsageError(
+                f"--loss: {settings.model} was compiled with {spelled}, which is not known; "
+                "give --loss NAME, or its --plugin"
+            )
+        if rule is None and not is_said:
+            raise UsageError(
+                f"--loss: {settings.model} was compiled without a loss for its output {name!r}; "
+                f"give --loss {name}=NAME, and --loss-weight {name}=0 where it should not count"
+            )
+    return tuple(None if is_said else rule for rule, is_said in zip(old.losses, said, strict=True))
 
 
 def smoothed(losses: tuple[Loss, ...], part: float) -> tuple[Loss, ...]:
@@ -111,6 +133,13 @@ def checked_objective(
         objective = replace(objective, class_weights=weights)
     objective.monitor(settings.monitor, validation is not None)
     return objective
+
+
+def unknown_optimizer(settings: FitSettings, old: TrainingConfig | None) -> tuple[str, ...]:
+    """A sentence when the file's optimizer is not known and the options do not replace it."""
+    if old is None or old.optimizer is not None or not old.optimizer_name or settings.optimizer is not None:
+        return ()
+    return (f"the file's optimizer {old.optimizer_name} is not known; --optimizer says which to use instead",)
 
 
 STEP_SIZES = ("learning_rate", "decay", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")

@@ -23,7 +23,7 @@ from dltool.workflows.build import (
     open_dataset,
 )
 from dltool.workflows.data_kinds import INPUT, check_range, reconstructs, token_inputs, wanted_of
-from dltool.workflows.fit_compile import checked_objective, compiled, continuation
+from dltool.workflows.fit_compile import checked_objective, compiled, continuation, unknown_optimizer
 from dltool.workflows.fit_rows import chunks_of, divide, scaling_targets, with_extra, with_own_targets
 from dltool.workflows.init_weights import take_weights
 from dltool.workflows.model_data import open_for_model
@@ -85,6 +85,7 @@ def as_task(
         saved.model = saved.model.with_graph(frozen(saved.model.graph, settings.freeze))
     taken = take_weights(saved, settings.init_from) if settings.init_from is not None else ()
     earlier = saved.training_config.optimizer if saved.training_config else None
+    strange = unknown_optimizer(settings, saved.training_config)
     saved.training_config = compiled(settings, saved, training.labels if len(training.targets) == 1 else None)
     saved.fingerprint = everything.fingerprint
     if reconstructs(settings.data, saved):
@@ -94,7 +95,7 @@ def as_task(
         check_range(objective.losses[0], training, settings.data.data[0])
     optimizer = saved.training_config.optimizer
     goes_on, note = continuation(saved, earlier, optimizer, settings.reset_optimizer)
-    notes = (*saved.doubts, *opened.notes, *added, *taken, *([note] if note else []))
+    notes = (*saved.doubts, *strange, *opened.notes, *added, *taken, *([note] if note else []))
     return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
 
 
