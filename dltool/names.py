@@ -546,7 +546,13 @@ LAYERS = {
     "RepeatVector": {"n": "int", "trainable": "flag"},
     "Rescaling": {"scale": "numbers", "offset": "numbers", "trainable": "flag"},
     "Reshape": {"target_shape": "size", "trainable": "flag"},
-    "Resizing": {"height": "int", "width": "int", "interpolation": "text", "trainable": "flag"},
+    "Resizing": {
+        "height": "int",
+        "width": "int",
+        "interpolation": "text",
+        "crop_to_aspect_ratio": "flag",
+        "trainable": "flag",
+    },
     "Rsqrt": {"trainable": "flag"},
     "SReLU": {
         "t_left_initializer": "text",

@@ -60,7 +60,7 @@ LEFT_OUT = {
 }
 """Fields that Keras does not have, or that one generation rejects."""
 
-UNSAID = {"score_mode": "dot", "value_range": (0.0, 255.0)}
+UNSAID = {"crop_to_aspect_ratio": False, "score_mode": "dot", "value_range": (0.0, 255.0)}
 """Defaults that are not written: Keras 3 turns the first into a function, Keras 2's RandomContrast lacks the second."""
 
 CHANNELS_LAST = (

@@ -110,7 +110,6 @@ HARMLESS_IN: dict[str, dict[str, tuple[Any, ...]]] = {
     "LocallyConnected1D": LOCAL,
     "LocallyConnected2D": LOCAL,
     "Resizing": {
-        "crop_to_aspect_ratio": (False,),
         "pad_to_aspect_ratio": (False,),
         "fill_mode": (ANY,),
         "fill_value": (ANY,),

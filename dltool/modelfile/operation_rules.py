@@ -36,7 +36,6 @@ class Operation:
 
 UNSUPPORTED_RESIZING = {
     "antialias": False,
-    "crop_to_aspect_ratio": False,
     "data_format": "channels_last",
     "pad_to_aspect_ratio": False,
     "preserve_aspect_ratio": False,
@@ -226,14 +225,16 @@ def key_part(part: Any) -> Any:
 
 
 def of_resize(operation: Operation) -> Found | None:
-    """Images in another size; Keras's Resizing has "bilinear" and "nearest" too."""
+    """Images in another size."""
     plain = all(operation.options.get(key, value) == value for key, value in UNSUPPORTED_RESIZING.items())
     size, interpolation = operation.options.get("size"), operation.options.get("interpolation", "bilinear")
     if not plain or not operation.takes_tensors or not isinstance(size, list) or len(size) != 2:
         return None
-    if interpolation not in ("bilinear", "nearest") or not all(type(side) is int for side in size):
+    if interpolation not in ("bicubic", "bilinear", "nearest") or not all(type(side) is int for side in size):
         return None
-    return "Resizing", {"height": size[0], "width": size[1], "interpolation": interpolation}, operation.operands
+    cut = {"crop_to_aspect_ratio": operation.options.get("crop_to_aspect_ratio", False)}
+    found = {"height": size[0], "width": size[1], "interpolation": interpolation, **cut}
+    return "Resizing", found, operation.operands
 
 
 def of_pooling(operation: Operation) -> Found | None:

@@ -342,6 +342,8 @@ CASES = [
     case(UpSampling3D((1, 2, 1)), (3, 4, 3, 2)),
     case(Resizing(4, 9), IMAGE),
     case(Resizing(3, 3, interpolation="nearest"), IMAGE),
+    case(Resizing(4, 9, interpolation="bicubic"), IMAGE),
+    case(Resizing(3, 4, crop_to_aspect_ratio=True), IMAGE),
     case(CenterCrop(3, 2), IMAGE),
     case(CenterCrop(8, 3), IMAGE),
     case(RandomFlip(), IMAGE),

@@ -161,6 +161,16 @@ CASES = {
         ],
         IMAGE,
     ),
+    "resizing_bicubic": Case(
+        lambda layers: [
+            layers.Conv2D(2, 1),
+            layers.Resizing(9, 11, interpolation="bicubic"),
+            layers.Resizing(4, 3, interpolation="bicubic", crop_to_aspect_ratio=True),
+            layers.Resizing(7, 8, crop_to_aspect_ratio=True),
+            layers.UpSampling2D((2, 3), interpolation="bicubic"),
+        ],
+        IMAGE,
+    ),
     "center_crop_enlarging": Case(lambda layers: [layers.Conv2D(2, 1), layers.CenterCrop(9, 4)], IMAGE),
     "layer_scale": Case(lambda layers: [layers.Dense(4), of_convnext(layers).LayerScale(0.5, 4)], IMAGE),
     "stochastic_depth": Case(lambda layers: [of_convnext(layers).StochasticDepth(0.5)], IMAGE, is_random=True),

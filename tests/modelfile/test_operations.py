@@ -182,6 +182,29 @@ def test_functions_of_tensorflow_become_operations(function, options, count, exp
         np.testing.assert_allclose(executor.forward(x)[0], expected(x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("class_name", "shape", "options", "expected"),
+    [
+        ("AveragePool", (6, 2), {"pool_size": 2}, lambda x: x.reshape(3, 3, 2, 2).mean(2)),
+        (
+            "MaxPool",
+            (4, 6, 2),
+            {"pool_size": [2, 3], "strides": None},
+            lambda x: x.reshape(3, 2, 2, 2, 3, 2).max((2, 4)),
+        ),
+    ],
+)
+def test_poolings_of_keras_3_follow_the_rank_of_their_input(class_name, shape, options, expected):
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    tensor = {"shape": [None, *shape], "dtype": "float32", "keras_history": ["x", 0, 0]}
+    node = {"args": [{"class_name": "__keras_tensor__", "config": tensor}], "kwargs": {}}
+    config = {"name": "op", "padding": "valid", "data_format": "channels_last", **options}
+    layer = {"class_name": class_name, "name": "op", "config": config, "inbound_nodes": [node]}
+    model = functional(layer, inputs={"x": list(shape)}, output=["op", 0, 0])
+    with ReferenceExecutor(Model.build(upgrade(model, "3.5.0").graph()), batch_size=3) as executor:
+        np.testing.assert_allclose(executor.forward((x,))[0], expected(x), rtol=1e-6)
+
+
 def functional(*layers: dict, inputs: dict[str, list], output: list) -> dict:
     """A model config of tf.keras whose layers lie between its inputs and its output."""
     given = [

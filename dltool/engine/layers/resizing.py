@@ -16,6 +16,9 @@ from dltool.engine.layers.spatial import check_positions, framed, per_axis, unfr
 from dltool.errors import UsageError
 
 INTERPOLATIONS = ("nearest", "bilinear")
+RESIZINGS = (*INTERPOLATIONS, "bicubic")
+CUBIC_STEPS = 1024
+"""TensorFlow takes the weights of cubic interpolation from a table with so many places between two pixels."""
 
 
 def frame_per_axis(name: str, value: Any, rank: int) -> tuple[tuple[int, int], ...]:
@@ -202,13 +205,14 @@ class Resampled(Layer):
 @LAYERS.register("UpSampling2D", "upsample")
 @dataclass(frozen=True)
 class UpSampling2D(Resampled):
-    """An image ``size`` times as large, "nearest" (every pixel repeated) or "bilinear"."""
+    """An image ``size`` times as large, "nearest" (every pixel repeated), "bilinear" or "bicubic"."""
 
     size: int | tuple[int, int] = (2, 2)
     interpolation: str = "nearest"
 
     def __post_init__(self) -> None:
-        normalize(self, size=per_axis("size", self.size, 2), interpolation=checked_interpolation(self.interpolation))
+        checked_interpolation(self.interpolation, RESIZINGS)
+        normalize(self, size=per_axis("size", self.size, 2))
 
     def output_shape(self, shape: Shape) -> Shape:
         check_positions(shape, 2)
@@ -222,26 +226,27 @@ class UpSampling2D(Resampled):
 @LAYERS.register("Resizing", "resize")
 @dataclass(frozen=True)
 class Resizing(Resampled):
-    """An image at ``height`` x ``width``, stretched; "bilinear" or "nearest" (Keras's other ways are not supported)."""
+    """An image at ``height`` x ``width``, stretched, or with ``crop_to_aspect_ratio`` the largest part of that shape.
+
+    ``interpolation``: bilinear, nearest or bicubic (Keras's other ways are not supported).
+    """
 
     height: int
     width: int
     interpolation: str = "bilinear"
+    crop_to_aspect_ratio: bool = False
 
     def __post_init__(self) -> None:
-        normalize(
-            self,
-            height=positive("height", self.height),
-            width=positive("width", self.width),
-            interpolation=checked_interpolation(self.interpolation),
-        )
+        checked_interpolation(self.interpolation, RESIZINGS)
+        sizes = {"height": positive("height", self.height), "width": positive("width", self.width)}
+        normalize(self, **sizes, crop_to_aspect_ratio=bool(self.crop_to_aspect_ratio))
 
     def output_shape(self, shape: Shape) -> Shape:
         check_positions(shape, 2)
         return self.height, self.width, shape[-1]
 
     def forward(self, x: Array, weights: tuple[Array, ...], call: Call) -> tuple[Array, Backward]:
-        return self.resample(x, self.height, self.width)
+        return (self.largest_window if self.crop_to_aspect_ratio else self.resample)(x, self.height, self.width)
 
 
 @LAYERS.register("CenterCrop")
@@ -275,10 +280,9 @@ class CenterCrop(Resampled):
         return x[inside].copy(), backward
 
 
-def checked_interpolation(name: str) -> str:
-    if name not in INTERPOLATIONS:
-        raise UsageError(f"interpolation {name!r} is not supported; use {' or '.join(INTERPOLATIONS)}")
-    return name
+def checked_interpolation(name: str, known: tuple[str, ...] = INTERPOLATIONS) -> None:
+    if name not in known:
+        raise UsageError(f"interpolation {name!r} is not supported; use {' or '.join(known)}")
 
 
 def resize_matrix(size: int, wanted: int, interpolation: str) -> Array:
@@ -291,6 +295,22 @@ def resize_matrix(size: int, wanted: int, interpolation: str) -> Array:
         return matrix
     low = np.floor(centre - 0.5).astype(int)
     share = centre - 0.5 - low
+    if interpolation == "bicubic":
+        for step in (-1, 0, 1, 2):
+            inside = (low + step >= 0) & (low + step < size)
+            weight = cubic(np.abs(np.rint(share * CUBIC_STEPS) / CUBIC_STEPS - step))
+            matrix[rows[inside], (low + step)[inside]] = weight[inside]
+        return matrix / matrix.sum(1, keepdims=True)
     np.add.at(matrix, (rows, np.clip(low, 0, size - 1)), 1 - share)
     np.add.at(matrix, (rows, np.clip(low + 1, 0, size - 1)), share)
     return matrix
+
+
+def cubic(distance: Array) -> Array:
+    """How much a pixel counts at a distance of 0 to 2.
+
+    Source: Keys, "Cubic convolution interpolation for digital image processing", 1981, equation 4 with a = -1/2.
+    """
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return np.where(distance <= 1, near, far)
