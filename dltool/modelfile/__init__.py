@@ -7,6 +7,7 @@
     keras1 keras2 keras2_parts keras3      dialects, each as pure functions on JSON
     network channels_first graph_json      any of them -> one canonical form -> Graph
     operations operation_rules tensorflow_functions      calls of functions between layers -> layers
+    tensorflow_nodes tensorflow_node_rules       nodes of TensorFlow's graph between layers -> functions
     stored_weights               arrays that old versions arranged otherwise
     layer_config keras_config keras_operations    layer configs in both directions, and what Keras will do differently
     training_config optimizer_state

@@ -53,13 +53,23 @@ def is_entry(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
 
 
-def split_activation(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A layer whose activation is a layer (``Dense(8, activation=LeakyReLU(0.2))``) without it, and that layer."""
+def split(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """A layer that does the work of two without the second, and that one by the end of its name.
+
+    An activation that is a layer (``Dense(8, activation=LeakyReLU(0.2))``); the dropout of Keras 1's Embedding, which
+    dropped words of its table for a whole batch: here each place of a sequence is dropped for itself.
+    """
     config = entry["config"]
-    value = config.get("activation") if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return entry, {}
+    if entry["class_name"] == "Embedding" and "dropout" in config:
+        plain = {**entry, "config": {key: value for key, value in config.items() if key != "dropout"}}
+        options = {"rate": config["dropout"], "noise_shape": [None, None, 1]}
+        return plain, {"dropout": {"class_name": "Dropout", "config": options}} if config["dropout"] else {}
+    value = config.get("activation")
     if not is_entry(value) or value["class_name"] not in ACTIVATION_LAYERS or entry["class_name"] in NOT_LAST:
-        return entry, None
-    return {**entry, "config": {**config, "activation": "linear"}}, value
+        return entry, {}
+    return {**entry, "config": {**config, "activation": "linear"}}, {"activation": value}
 
 
 def around_cell(entry: dict[str, Any]) -> dict[str, Any]:

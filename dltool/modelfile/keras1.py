@@ -68,6 +68,7 @@ DROPPED = ("input_dim", "input_length", "input_dtype", "consume_less")
 
 MARKS = (*RENAMED, "nb_row", "nb_col", "kernel_dim1", "consume_less", "input_dtype", "concat_axis")
 INITIALIZERS = {"uniform": "random_uniform", "normal": "random_normal", "zero": "zeros", "one": "ones"}
+SIDES = ("top_pad", "bottom_pad", "left_pad", "right_pad")
 CONSTRAINTS = {"maxnorm": "MaxNorm", "nonneg": "NonNeg", "unitnorm": "UnitNorm"}
 
 
@@ -116,18 +117,17 @@ def joined(layers: list[Any]) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     inputs: list[list[Any]] = []
     last = chain(layers, found, inputs)
-    return {"layers": found, "input_layers": inputs, "output_layers": [[last, 0, 0]]}
+    return {"layers": found, "input_layers": inputs, "output_layers": [last]}
 
 
-def chain(layers: list[Any], found: list[dict[str, Any]], inputs: list[list[Any]], depth: int = 0) -> str:
-    """Append the layers of a Sequential to ``found``; returns the name of the last one."""
+def chain(layers: list[Any], found: list[dict[str, Any]], inputs: list[list[Any]], depth: int = 0) -> list[Any]:
+    """Append the layers of a Sequential to ``found``; returns its output as ``[layer, call, tensor]``."""
     if depth > 32:
         raise ModelFileError("nests more than 32 models")
-    last = ""
+    last: list[Any] = []
     for position, layer in enumerate(layers):
         if position == 0 and is_branching(layer):
-            branches = layer["config"]["layers"]
-            sources = [chain(layers_of(branch), found, inputs, depth + 1) for branch in branches]
+            sources = [end_of(branch, found, inputs, depth + 1) for branch in layer["config"]["layers"]]
             rest = {key: value for key, value in layer["config"].items() if key != "layers"}
             plain = entry({**layer, "config": rest})
         else:
@@ -136,22 +136,32 @@ def chain(layers: list[Any], found: list[dict[str, Any]], inputs: list[list[Any]
         name = config.get("name") if isinstance(config, dict) else None
         if not isinstance(name, str):
             raise ModelFileError(f"layer {position + 1} of its model_config has no name; the file is damaged")
-        if sources == [""]:
-            sources = [f"{name}_input"]
-            given = {"name": sources[0], "batch_input_shape": config.get("batch_input_shape")}
-            found.append({"class_name": "InputLayer", "name": sources[0], "config": given, "inbound_nodes": []})
-            inputs.append([sources[0], 0, 0])
-        found.append({**plain, "name": name, "inbound_nodes": [[[source, 0, 0] for source in sources]]})
-        last = name
+        if sources == [[]]:
+            sources = [[f"{name}_input", 0, 0]]
+            given = {"name": f"{name}_input", "batch_input_shape": config.get("batch_input_shape")}
+            found.append({"class_name": "InputLayer", "name": given["name"], "config": given, "inbound_nodes": []})
+            inputs += sources
+        found.append({**plain, "name": name, "inbound_nodes": [sources]})
+        last = [name, 0, 0]
     return last
 
 
-def layers_of(model: Any) -> list[Any]:
-    config = model.get("config") if isinstance(model, dict) and model.get("class_name") == "Sequential" else None
+def end_of(branch: Any, found: list[dict[str, Any]], inputs: list[list[Any]], depth: int) -> list[Any]:
+    """Append the layers of one of the models that a Merge joins, which may be a single layer; returns its output."""
+    config = branch.get("config") if isinstance(branch, dict) else None
+    if isinstance(config, dict) and "batch_input_shape" in config:
+        return chain([branch], found, inputs, depth)
     layers = config.get("layers") if isinstance(config, dict) else config
     if not isinstance(layers, list) or not layers:
-        raise ModelFileError("merges something that is no Sequential model; save it again as a functional model")
-    return layers
+        raise ModelFileError("merges something that is no model; the file is damaged")
+    if branch.get("class_name") == "Sequential":
+        return chain(layers, found, inputs, depth)
+    outputs = config.get("output_layers")
+    if not isinstance(outputs, list) or len(outputs) != 1 or not isinstance(config.get("input_layers"), list):
+        raise ModelFileError("merges a model with several outputs, which Keras 1 could not; the file is damaged")
+    found += [entry(layer) for layer in layers]
+    inputs += config["input_layers"]
+    return outputs[0]
 
 
 def entry(layer: Any) -> Any:
@@ -189,14 +199,22 @@ def plain_config(name: str, class_name: str, plain: str, config: dict[str, Any])
         found["unit_forget_bias"] = found.pop("forget_bias_init", "one") in ("one", "ones")
     if plain == "GRU":
         found["reset_after"] = False
-    if plain == "Embedding" and found.get("dropout") in (0, 0.0, None):
-        found.pop("dropout", None)
+    if plain.startswith("ZeroPadding") and "padding" in found:
+        found["padding"] = zero_padding(plain, found["padding"])
     if plain == "BatchNormalization" and found.pop("mode", 0) != 0:
         raise ModelFileError(
             f"layer {name!r} (BatchNormalization): the option mode={config['mode']!r} is not supported; "
             "only mode 0 exists since Keras 2"
         )
     return found
+
+
+def zero_padding(plain: str, value: Any) -> Any:
+    """Rows and columns on each side: pairs where they are given one by one, in a list or by name."""
+    if isinstance(value, dict):
+        sides = ("left_pad", "right_pad") if plain == "ZeroPadding1D" else SIDES
+        value = [value.get(side, 0) for side in sides]
+    return [value[:2], value[2:]] if isinstance(value, list) and len(value) == 4 else value
 
 
 def plain_value(key: str, value: Any) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.composites import known_entry, split_activation, with_known_inside
+from dltool.modelfile.composites import known_entry, split, with_known_inside
 from dltool.modelfile.graph_json import AT_INFERENCE, MAX_LAYERS, MAX_LINKS, MAX_NODES
 from dltool.modelfile.keras2_parts import Part, Reference, is_model, layer_names, part_of
 from dltool.modelfile.layer_config import canonical_config
@@ -124,10 +124,10 @@ def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int, 
         elif part.entries[name]["class_name"] in SPLITTING:
             values[name, call] = parts_of(wiring, part, (name, call), prefix, found)
         else:
-            entry, last = split_activation(part.entries[name])
+            entry, rest = split(part.entries[name])
             node = wiring.add_call(prefix + name, entry, found, still)
-            if last is not None:
-                node = wiring.add_call(f"{prefix}{name}/activation", last, [node])
+            for end, last in rest.items():
+                node = wiring.add_call(f"{prefix}{name}/{end}", last, [node], still)
             values[name, call] = outputs_of(wiring, part, (name, call), prefix, node)
     return [tensor_of(values, reference) for reference in part.outputs]
 

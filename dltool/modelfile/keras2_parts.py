@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from dltool.errors import ModelFileError
@@ -58,34 +57,41 @@ def sequential_part(config: Any) -> Part:
         raise ModelFileError("its Sequential model has no layers; the file is damaged")
     entries = named_entries(layers)
     first = next(iter(entries))
-    if entries[first]["class_name"] != "InputLayer":
-        name = f"{first}_input"
-        while name in entries:
-            name += "_"
-        shape = input_shape(entries[first], config)
-        entries = {name: {"class_name": "InputLayer", "config": {"batch_input_shape": shape}}, **entries}
-    names = list(entries)
-    calls = {name: [[(previous, 0, 0)]] for previous, name in pairwise(names)}
-    return Part(entries, {names[0]: [], **calls}, names[:1], [(names[-1], 0, 0)])
+    if entries[first]["class_name"] == "InputLayer":
+        given = {first: entries.pop(first)}
+    else:
+        given = {}
+        for shape in input_shapes(entries[first], config):
+            name = f"{first}_input" if not given else f"{first}_input_{len(given) + 1}"
+            while name in entries:
+                name += "_"
+            given[name] = {"class_name": "InputLayer", "config": {"batch_input_shape": shape}}
+    calls: dict[str, list[list[Reference]]] = {name: [] for name in given}
+    last = [(name, 0, 0) for name in given]
+    for name in entries:
+        calls[name], last = [last], [(name, 0, 0)]
+    return Part({**given, **entries}, calls, list(given), last)
 
 
-def input_shape(first: dict[str, Any], config: Any) -> Any:
-    """The input shape (with the batch axis) of a Sequential model that starts without an InputLayer, or None."""
+def input_shapes(first: dict[str, Any], config: Any) -> list[Any]:
+    """The input shapes (with the batch axis) of a Sequential model that starts without an InputLayer, or None.
+
+    There are several where it starts with a model of several inputs.
+    """
     own = first["config"]
     if isinstance(own, dict):
         for key in ("batch_input_shape", "batch_shape"):
             if own.get(key):
-                return own[key]
-    if is_model(first):
-        inner = own.get("layers") if isinstance(own, dict) else own
-        if (
-            isinstance(inner, list)
-            and inner
-            and isinstance(inner[0], dict)
-            and isinstance(inner[0].get("config"), dict)
-        ):
-            return input_shape(inner[0], own)
-    return config.get("build_input_shape") if isinstance(config, dict) else None
+                return [own[key]]
+    inner = own.get("layers") if isinstance(own, dict) else own
+    if is_model(first) and isinstance(inner, list) and inner:
+        if isinstance(own, dict) and isinstance(own.get("input_layers"), list):
+            inputs, named = references(own["input_layers"], "input_layers"), named_entries(inner)
+            found = [named[name] for name, _, _ in inputs if name in named and not is_model(named[name])]
+            return [shape for entry in found for shape in input_shapes(entry, None)]
+        if isinstance(inner[0], dict) and isinstance(inner[0].get("config"), dict | list):
+            return input_shapes(inner[0], own)
+    return [config.get("build_input_shape") if isinstance(config, dict) else None]
 
 
 def named_entries(layers: list[Any]) -> dict[str, dict[str, Any]]:

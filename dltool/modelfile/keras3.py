@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile import operations, tensorflow_functions
+from dltool.modelfile import operations, tensorflow_functions, tensorflow_nodes
 
 MAX_STRUCTURE = 16
 """How deep lists and dicts of tensors may lie in each other."""
@@ -70,7 +70,8 @@ def with_plain_nodes(model: dict[str, Any], depth: int = 0) -> dict[str, Any]:
     if depth > 32 or not isinstance(config, dict) or not isinstance(config.get("layers"), list):
         return model
     layers = []
-    for layer in without_masks(config, tensorflow_functions.without_batch_sizes(config["layers"])):
+    functions = tensorflow_functions.without_batch_sizes(tensorflow_nodes.with_functions(config["layers"]))
+    for layer in without_masks(config, functions):
         if not isinstance(layer, dict):
             layers.append(layer)  # refused later, by its place
             continue

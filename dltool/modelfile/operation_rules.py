@@ -236,13 +236,35 @@ def of_resize(operation: Operation) -> Found | None:
     return "Resizing", {"height": size[0], "width": size[1], "interpolation": interpolation}, operation.operands
 
 
+def of_pooling(operation: Operation) -> Found | None:
+    """The mean or the largest of windows; TensorFlow gives them as (1, height, width, 1) too."""
+    options = {"strides": operation.options.get("pool_size"), "padding": "valid", **operation.options}
+    axes = (operation.rank or 4) - 2
+    windows = {key: window(options.get(key), axes) for key in ("pool_size", "strides")}
+    is_plain = operation.takes_tensors and options.pop("data_format", "channels_last") == "channels_last"
+    if not is_plain or set(options) != {"padding", "pool_size", "strides"} or None in windows.values():
+        return None
+    name = {"AveragePool": "AveragePooling", "MaxPool": "MaxPooling"}[operation.name]
+    return f"{name}{axes}D", {**windows, "padding": options["padding"]}, operation.operands
+
+
+def window(value: Any, axes: int) -> list[int] | None:
+    """One number per axis of the places."""
+    sizes = value if isinstance(value, list) else [value] * axes
+    if len(sizes) == axes + 2 and sizes[0] == sizes[-1] == 1:
+        sizes = sizes[1:-1]
+    return sizes if len(sizes) == axes and all(type(size) is int for size in sizes) else None
+
+
 RULES: dict[str, Callable[[Operation], Found | None]] = {
+    "AveragePool": of_pooling,
     "Cast": of_cast,
     "Clip": of_clip,
     "Gelu": of_gelu,
     "GetItem": of_getitem,
     "Identity": of_identity,
     "LeakyRelu": of_leaky_relu,
+    "MaxPool": of_pooling,
     "Maximum": of_extreme,
     "Minimum": of_extreme,
     "Moveaxis": of_transpose,

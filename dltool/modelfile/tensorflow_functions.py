@@ -14,8 +14,9 @@ from dltool.errors import ModelFileError
 from dltool.modelfile.operation_rules import Operation, is_tensor
 from dltool.modelfile.operations import layer_of, refused, with_layer
 
-OPERATION_CLASSES = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+OPERATION_CLASSES = ("TFOpLambda", "SlicingOpLambda")
 
+POOLING = {"ksize": "pool_size", "strides": "strides", "padding": "padding"}
 REDUCTION = {"axis": "axis", "keepdims": "keepdims"}
 FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "cast": ("Cast", {"dtype": "dtype"}),
@@ -24,6 +25,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "compat.v1.squeeze": ("Squeeze", {"axis": "axis", "squeeze_dims": "axis"}),
     "compat.v1.transpose": ("Transpose", {"perm": "axes"}),
     "concat": ("Concatenate", {"axis": "axis"}),
+    "einsum": ("Einsum", {"equation": "subscripts"}),
     "expand_dims": ("ExpandDims", {"axis": "axis"}),
     "identity": ("Identity", {}),
     "image.resize": ("Resize", {"size": "size", "method": "interpolation"}),
@@ -48,11 +50,15 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "math.sqrt": ("Sqrt", {}),
     "math.square": ("Square", {}),
     "math.tanh": ("Tanh", {}),
+    "nn.avg_pool": ("AveragePool", POOLING),
+    "nn.avg_pool2d": ("AveragePool", POOLING),
     "nn.depth_to_space": ("DepthToSpace", {"block_size": "block_size"}),
     "nn.elu": ("Elu", {}),
     "nn.gelu": ("Gelu", {"approximate": "approximate"}),
     "nn.leaky_relu": ("LeakyRelu", {"alpha": "negative_slope"}),
     "nn.log_softmax": ("LogSoftmax", {"axis": "axis"}),
+    "nn.max_pool": ("MaxPool", POOLING),
+    "nn.max_pool2d": ("MaxPool", POOLING),
     "nn.relu": ("Relu", {}),
     "nn.relu6": ("Relu6", {}),
     "nn.selu": ("Selu", {}),
@@ -66,6 +72,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "nn.space_to_depth": ("SpaceToDepth", {"block_size": "block_size"}),
     "pad": ("Pad", {"paddings": "pad_width", "mode": "mode", "constant_values": "constant_values"}),
     "reshape": ("Reshape", {"shape": "newshape"}),
+    "reverse": ("Flip", {"axis": "axis"}),
     "split": ("Split", {"num_or_size_splits": "indices_or_sections", "axis": "axis"}),
     "squeeze": ("Squeeze", {"axis": "axis"}),
     "stack": ("Stack", {"axis": "axis"}),
@@ -96,8 +103,12 @@ SECOND = {"nn.bias_add": "bias", "linalg.matmul": "b", "matmul": "b"}
 IGNORED = ("name", "num")
 HARMLESS = {
     "compat.v1.transpose": {"conjugate": False},
+    "nn.avg_pool": {"data_format": "NHWC"},
+    "nn.avg_pool2d": {"data_format": "NHWC"},
     "nn.bias_add": {"data_format": "channels_last"},
     "nn.depth_to_space": {"data_format": "NHWC"},
+    "nn.max_pool": {"data_format": "NHWC"},
+    "nn.max_pool2d": {"data_format": "NHWC"},
     "nn.space_to_depth": {"data_format": "NHWC"},
     "image.resize": {"preserve_aspect_ratio": False, "antialias": False},
 }
@@ -210,8 +221,7 @@ def named(function: str, operands: list[Any], given: dict[str, Any]) -> Operatio
     if not set(given) <= set(words):
         return None
     options = {words[key]: value for key, value in given.items()}
-    if isinstance(options.get("mode"), str):
-        options["mode"] = options["mode"].lower()
+    options |= {key: options[key].lower() for key in ("mode", "padding") if isinstance(options.get(key), str)}
     if isinstance(options.get("indices_or_sections"), list):  # TensorFlow gives sizes, Keras 3 where to cut
         sizes = options["indices_or_sections"]
         options["indices_or_sections"] = list(accumulate(sizes))[:-1] if min(sizes, default=-1) >= 0 else None

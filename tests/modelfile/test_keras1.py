@@ -76,8 +76,8 @@ def predict(path, *x: np.ndarray) -> np.ndarray:
             {"class_name": "Embedding", "config": {"input_dim": 9, "output_dim": 2, "init": "one", "input_length": 7,
              "W_constraint": {"name": "MaxNorm", "m": 2, "axis": 0}, "dropout": 0.0}},
             {"class_name": "Embedding", "config": {"input_dim": 9, "output_dim": 2, "embeddings_initializer": "ones",
-             "input_length": 7, "embeddings_constraint": {"class_name": "MaxNorm", "config": {"max_value": 2,
-             "axis": 0}}}},
+             "input_length": 7, "dropout": 0.0,
+             "embeddings_constraint": {"class_name": "MaxNorm", "config": {"max_value": 2, "axis": 0}}}},
         ),
         (
             {"class_name": "MaxPooling1D", "config": {"pool_length": 2, "stride": 1, "border_mode": "valid"}},
@@ -105,6 +105,18 @@ def predict(path, *x: np.ndarray) -> np.ndarray:
             {"class_name": "SReLU", "config": {"t_left_init": "zero", "a_right_init": "one", "shared_axes": [1]}},
             {"class_name": "SReLU", "config": {"t_left_initializer": "zeros", "a_right_initializer": "ones",
              "shared_axes": [1]}},
+        ),
+        (
+            {"class_name": "ZeroPadding2D", "config": {"padding": [1, 2, 0, 3], "dim_ordering": "tf"}},
+            {"class_name": "ZeroPadding2D", "config": {"padding": [[1, 2], [0, 3]], "data_format": "channels_last"}},
+        ),
+        (
+            {"class_name": "ZeroPadding2D", "config": {"padding": {"top_pad": 1, "right_pad": 3}}},
+            {"class_name": "ZeroPadding2D", "config": {"padding": [[1, 0], [0, 3]]}},
+        ),
+        (
+            {"class_name": "ZeroPadding1D", "config": {"padding": {"right_pad": 2}}},
+            {"class_name": "ZeroPadding1D", "config": {"padding": [0, 2]}},
         ),
         ({"class_name": "Dropout", "config": {"p": 0.5}}, {"class_name": "Dropout", "config": {"rate": 0.5}}),
         ({"class_name": "GaussianNoise", "config": {"sigma": 0.5}},
@@ -165,6 +177,69 @@ def test_models_merged_at_the_start_of_a_sequential_become_branches(tmp_path):
     expected = (x @ a[0] + a[1] + z @ b[0] + b[1]) @ c[0] + c[1]
     assert read(path).model.graph.input_names == ("a_input", "b_input")
     assert np.allclose(predict(path, x, z), expected, atol=1e-6)
+
+
+def functional(layers: list[dict], inputs: list[str], output: str) -> dict:
+    config = {"name": "inner", "layers": layers, "input_layers": [[name, 0, 0] for name in inputs]}
+    return {"class_name": "Model", "config": {**config, "output_layers": [[output, 0, 0]]}}
+
+
+def entry_of(name: str, size: int) -> dict:
+    config = {"name": name, "batch_input_shape": [None, size], "input_dtype": "float32", "sparse": False}
+    return {"class_name": "InputLayer", "name": name, "config": config, "inbound_nodes": []}
+
+
+def called(layer: dict, *sources: str) -> dict:
+    calls = [[[source, 0, 0] for source in sources]]
+    return {**layer, "name": layer["config"]["name"], "inbound_nodes": calls}
+
+
+def pair_of_weights(*names: str) -> dict[str, dict[str, np.ndarray]]:
+    sizes = {"a": (2, 2), "b": (3, 2), "c": (2, 1)}
+    return {
+        n: {f"{n}_W:0": RNG.random(sizes[n], np.float32), f"{n}_b:0": RNG.random(sizes[n][1], np.float32)}
+        for n in names
+    }
+
+
+SUM = {"class_name": "Merge", "config": {"name": "m", "mode": "sum", "mode_type": "raw"}}
+
+
+@pytest.mark.parametrize("kind", ["functional model", "layer"])
+def test_a_merge_may_start_with_functional_models_and_single_layers(tmp_path, kind):
+    first = dense("a", 2, batch_input_shape=[None, 2])
+    if kind == "functional model":
+        first = functional([entry_of("given", 2), called(dense("a", 2), "given")], ["given"], "a")
+    second = {"class_name": "Sequential", "config": [dense("b", 2, batch_input_shape=[None, 3])]}
+    merge = {**SUM, "config": {**SUM["config"], "layers": [first, second]}}
+    weights = pair_of_weights("a", "b", "c")
+    config = {"class_name": "Sequential", "config": [merge, dense("c", 1)]}
+    x, z = RNG.random((4, 2), np.float32), RNG.random((4, 3), np.float32)
+    a, b, c = ([*weights[name].values()] for name in "abc")
+    expected = (x @ a[0] + a[1] + z @ b[0] + b[1]) @ c[0] + c[1]
+    np.testing.assert_allclose(predict(file_of(tmp_path / "m.h5", config, weights), x, z), expected, rtol=1e-5)
+
+
+def test_a_sequential_may_start_with_a_model_of_several_inputs(tmp_path):
+    layers = [called(dense("a", 2), "left"), called(dense("b", 2), "right"), called(SUM, "a", "b")]
+    inner = functional([entry_of("left", 2), entry_of("right", 3), *layers], ["left", "right"], "m")
+    weights = pair_of_weights("a", "b", "c")
+    groups = {"inner": {**weights["a"], **weights["b"]}, "c": weights["c"]}
+    path = file_of(tmp_path / "m.h5", {"class_name": "Sequential", "config": [inner, dense("c", 1)]}, groups)
+    x, z = RNG.random((4, 2), np.float32), RNG.random((4, 3), np.float32)
+    a, b, c = ([*weights[name].values()] for name in "abc")
+    expected = (x @ a[0] + a[1] + z @ b[0] + b[1]) @ c[0] + c[1]
+    np.testing.assert_allclose(predict(path, x, z), expected, rtol=1e-5)
+
+
+def test_words_that_an_embedding_drops_are_dropped_by_a_layer_behind_it(tmp_path):
+    config = {"name": "e", "input_dim": 9, "output_dim": 2, "dropout": 0.2, "batch_input_shape": [None, 3]}
+    table = RNG.random((9, 2), np.float32)
+    model = {"class_name": "Sequential", "config": [{"class_name": "Embedding", "config": config}]}
+    path = file_of(tmp_path / "m.h5", model, {"e": {"e_W:0": table}})
+    assert predict(path, np.float32([[1, 8, 0]])).tolist() == [table[[1, 8, 0]].tolist()]
+    dropping = read(path).model.graph.layers["e/dropout"]
+    assert (dropping.rate, dropping.noise_shape) == (0.2, (None, None, 1))
 
 
 def convolution(path, names: tuple[str, str], kernel: np.ndarray, ordering: str, shape: list):

@@ -165,6 +165,14 @@ WHOLE = {"start": None, "stop": None, "step": None}
         ("compat.v1.transpose", {"perm": [0, 3, 1, 2], "conjugate": False}, 1, lambda x: x[0].transpose(0, 3, 1, 2)),
         ("stack", {"axis": -1}, 2, lambda x: np.stack(x, -1)),
         ("image.resize", {"size": [4, 3], "method": "nearest"}, 1, lambda x: x[0].repeat(2, 1)),
+        (
+            "nn.max_pool2d",
+            {"ksize": [1, 2, 3, 1], "strides": 1, "padding": "VALID"},
+            1,
+            lambda x: x[0].max((1, 2))[:, None, None],
+        ),
+        ("nn.avg_pool2d", {"ksize": 1, "strides": [2, 2], "padding": "SAME"}, 1, lambda x: x[0][:, ::2, ::2]),
+        ("reverse", {"axis": [1]}, 1, lambda x: x[0][:, ::-1]),
     ],
 )
 def test_functions_of_tensorflow_become_operations(function, options, count, expected):
