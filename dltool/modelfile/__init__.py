@@ -5,6 +5,7 @@
     hdf5_child hdf5_contents archive
     loading keras3_variables     arrays -> the weights of layers, by position or by Keras 3's paths
     keras1 keras2 keras2_parts keras3      dialects, each as pure functions on JSON
+    shared_layers                layers that are in several nested models
     network channels_first graph_json      any of them -> one canonical form -> Graph
     operations operation_rules tensorflow_functions      calls of functions between layers -> layers
     tensorflow_nodes tensorflow_node_rules       nodes of TensorFlow's graph between layers -> functions

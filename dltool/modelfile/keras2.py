@@ -18,6 +18,7 @@ from dltool.modelfile.graph_json import AT_INFERENCE, MAX_LAYERS, MAX_LINKS, MAX
 from dltool.modelfile.keras2_parts import Part, Reference, is_model, layer_names, part_of
 from dltool.modelfile.layer_config import canonical_config
 from dltool.modelfile.operations import SPLITTING, number_of_outputs, one_output
+from dltool.modelfile.shared_layers import placed, twins_of
 
 MAX_DEPTH = 32
 
@@ -35,6 +36,7 @@ class Wiring:
     Attributes:
         version: of Keras (major); it decides what some names mean.
         entries: the layers as the file has them, by flattened name.
+        twins: see ``shared_layers``.
         channels_first: the names of the layers that keep the channels before height and width; the configs do not say
             so any more.
     """
@@ -45,6 +47,7 @@ class Wiring:
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: list[int] = field(default_factory=list)
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    twins: dict[str, str] = field(default_factory=dict)
     channels_first: set[str] = field(default_factory=set)
     links: int = 0
 
@@ -90,13 +93,15 @@ def upgrade(model: Any, version: int) -> tuple[Wiring, Groups]:
     if not is_model(model):
         name = model.get("class_name") if isinstance(model, dict) else model
         raise ModelFileError(f"its model_config holds {str(name)[:60]!r}, not a Sequential or Functional model")
-    wiring, part = Wiring(version), part_of(model, version)
+    wiring, part = Wiring(version, twins=twins_of(model)), part_of(model, version)
     inputs = [wiring.add_call(name, part.entries[name], []) for name in part.inputs]
     wiring.outputs = run(wiring, part, inputs, "", 0)
     name = model["config"].get("name") if isinstance(model["config"], dict) else None
     wiring.name = str(name or "model")
-    groups = [(list(layer_names(name, entry)), is_model(entry)) for name, entry in part.entries.items()]
-    return wiring, groups
+    return wiring, [
+        (list(dict.fromkeys(placed(inner, wiring.twins) for inner in layer_names(name, entry))), is_model(entry))
+        for name, entry in part.entries.items()
+    ]
 
 
 # -- Part -> nodes
@@ -116,18 +121,19 @@ def run(wiring: Wiring, part: Part, inputs: list[int], prefix: str, depth: int, 
     for name, call in call_order(part):
         found = [tensor_of(values, reference) for reference in part.calls[name][call]]
         still = inference or (name, call) in part.inference
+        place = placed(prefix + name, wiring.twins)
         if name in subparts:
             sub = subparts[name]
             if len(found) != len(sub.inputs):
                 raise ModelFileError(f"model {name!r}: has {len(sub.inputs)} inputs but is called with {len(found)}")
-            values[name, call] = run(wiring, sub, found, f"{prefix}{name}/", depth + 1, still)
+            values[name, call] = run(wiring, sub, found, f"{place}/", depth + 1, still)
         elif part.entries[name]["class_name"] in SPLITTING:
             values[name, call] = parts_of(wiring, part, (name, call), prefix, found)
         else:
             entry, rest = split(part.entries[name])
-            node = wiring.add_call(prefix + name, entry, found, still)
+            node = wiring.add_call(place, entry, found, still)
             for end, last in rest.items():
-                node = wiring.add_call(f"{prefix}{name}/{end}", last, [node], still)
+                node = wiring.add_call(f"{place}/{end}", last, [node], still)
             values[name, call] = outputs_of(wiring, part, (name, call), prefix, node)
     return [tensor_of(values, reference) for reference in part.outputs]
 

@@ -15,6 +15,7 @@ from typing import Any
 from dltool.engine.layers.base import Layer, WeightSpec
 from dltool.errors import ModelFileError
 from dltool.modelfile.keras2_parts import is_model, named_entries
+from dltool.modelfile.shared_layers import MARK, content_of
 
 INNER = ("", "forward_layer", "backward_layer", "layer", "cell", "query_dense", "key_dense", "value_dense")
 """Inner objects whose order is not that of the alphabet; others follow."""
@@ -54,11 +55,11 @@ def shared_weights(model: dict[str, Any], numbers: dict[str, list[int]]) -> dict
 
     A layer without arrays is taken for the one with arrays that has its name and config.
     """
-    stored: dict[str, list[tuple[str, Any]]] = {}
+    stored: dict[str, list[tuple[str, str]]] = {}
     missing = []
     for name, entry in layers_of(model):
         own = name.rpartition("/")[2]
-        content = (entry["class_name"], entry["config"])
+        content = content_of(entry)
         if name in numbers:
             stored.setdefault(own, []).append((name, content))
         else:
@@ -86,7 +87,7 @@ def paths_of(
     version: int,
     path: str = "layers/",
     prefix: str = "",
-    seen: list[tuple[Any, ...]] | None = None,
+    seen: set[tuple[str, str]] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """(path, flattened layer name) of all layers of a model, which lie in the folder ``path``.
 
@@ -95,10 +96,10 @@ def paths_of(
     config = model["config"]
     layers = config.get("layers") if isinstance(config, dict) else config
     counts: dict[str, int] = {}
-    seen = [] if seen is None else seen
+    seen = set() if seen is None else seen
     for name, entry in named_entries(layers).items():
-        content = (name, entry["class_name"], entry["config"])
-        if version < 3 and entry.get("shared_object_id") is not None and content in seen:
+        content = (name, content_of(entry))
+        if version < 3 and entry.get(MARK) is not None and content in seen:
             continue
         base = snake_case(entry.get("stored_class") or entry["class_name"], version)
         count = counts.get(base, 0)
@@ -108,8 +109,8 @@ def paths_of(
             inner = f"{place}/{entry.get('stored_in', 'layers/')}"
             yield from paths_of(entry, version, inner, f"{prefix}{name}/", seen)
         else:
-            seen.append(content)
             yield place, prefix + name
+        seen.add(content)
 
 
 def owner_of(path: str, owners: dict[str, str]) -> tuple[str | None, str]:

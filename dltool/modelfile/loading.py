@@ -84,8 +84,10 @@ def numbers_by_position(
             owners = [name for name, _ in weights]
         if len(owners) != len(arrays):
             raise ModelFileError(f"layer {names[0]!r}: needs {len(owners)} weights but the file holds {len(arrays)}")
+        own: dict[str, list[int]] = {}
         for name, number in zip(owners, arrays, strict=True):
-            found.setdefault(name, []).append(number)
+            own.setdefault(name, []).append(number)
+        found |= own  # a layer that is in several nested models is stored with each
     return found
 
 

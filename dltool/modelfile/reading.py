@@ -13,7 +13,7 @@ from dltool.engine.graph import Graph
 from dltool.engine.model import Model
 from dltool.engine.weights import Slot
 from dltool.errors import DltoolError, ModelFileError
-from dltool.modelfile import keras2, keras3
+from dltool.modelfile import keras2, keras3, shared_layers
 from dltool.modelfile.digest import RunningDigest
 from dltool.modelfile.graph_json import graph_from_json
 from dltool.modelfile.hdf5 import ModelSource
@@ -116,7 +116,7 @@ def read_source(source: ModelSource, with_state: bool) -> SavedModel:
         fill_own(saved, ours, own["state"] if with_state else None, source)
         return saved
     model = load_model(source, graph, numbers, conversions)
-    saved = SavedModel(model, keras_version=version, foreign=True)
+    saved = SavedModel(model, keras_version=version, foreign=True, doubts=shared_layers.remarks(model))
     saved.training_config = foreign_training(texts, config, graph, version)
     is_turned = any(conversion.always for conversion in conversions.values())
     if with_state and source.header["optimizer"] and saved.training_config is not None and not is_turned:
@@ -264,7 +264,7 @@ def foreign_state(
     if config.optimizer is None:
         return None
     slots = {(slot.layer, slot.index): slot for slot in model.weights.slots}
-    weights = [key for group in groups_of_slots(model.graph, order) for key in group]
+    weights = dict.fromkeys(key for group in groups_of_slots(model.graph, order) for key in group)
     trainable: list[Slot] = [
         slots[key] for key in weights if slots[key].spec.trainable and model.graph.layers[key[0]].trainable
     ]

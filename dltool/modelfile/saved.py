@@ -71,6 +71,7 @@ class SavedModel:
         keras_version: of the file, "" when it does not say.
         split: how the data were split, JSON values. fingerprint: of the training data.
         foreign: it was read from a file that dltool did not write.
+        doubts: what may be otherwise than in Keras when it is trained, sentences.
     """
 
     model: Model
@@ -84,6 +85,7 @@ class SavedModel:
     split: dict[str, Any] | None = None
     fingerprint: str = ""
     foreign: bool = False
+    doubts: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def as_task(
         check_range(objective.losses[0], training, settings.data.data[0])
     optimizer = saved.training_config.optimizer
     goes_on, note = continuation(saved, earlier, optimizer, settings.reset_optimizer)
-    notes = (*opened.notes, *added, *taken, *([note] if note else []))
+    notes = (*saved.doubts, *opened.notes, *added, *taken, *([note] if note else []))
     return Task(saved, opened, training, validation, objective, optimizer, goes_on, notes, remarks)
 
 

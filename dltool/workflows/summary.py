@@ -218,7 +218,7 @@ def _facts(saved: SavedModel) -> list[tuple[str, str]]:
     if saved.keras_version:
         facts.append(("format", f"Keras {saved.keras_version}"))
     facts += [("in Keras", text) for text in keras_differences(graph, saved.training_config)]
-    facts += [("warning", text) for text in saved.remarks]
+    facts += [("warning", text) for text in (*saved.remarks, *saved.doubts)]
     return facts
 
 
