@@ -1,11 +1,11 @@
 """Reading strings from images (or other sequences): convolutions, a recurrent layer in both directions, CTC."""
 
-from dltool.architectures.base import ARCHITECTURES, conv_bn, head, image_input, positive, rate
+from dltool.architectures.base import ARCHITECTURES, SMALL_START, conv_bn, head, image_input, positive, rate
 from dltool.engine.graph import Graph, GraphBuilder, describe
 from dltool.engine.layers import LSTM, Bidirectional, Dropout, MaxPooling2D, Permute, Reshape, Shape
 from dltool.errors import UsageError
 
-ROWS = 8
+ROWS = 4
 """Images are pooled until they have at most so many rows of features."""
 
 
@@ -25,7 +25,8 @@ def crnn(
 
     Each step has ``num_outputs`` logits, the first for the blank of CTC, whatever ``activation`` says. An image of w
     columns has w/4 steps. An LSTM in one direction (``bidirectional`` false) is half the work; it may say a symbol
-    late, which CTC allows. The first stage has ``width`` filters and the second twice as many. Sequences
+    late, which CTC allows. The first stage has ``width`` filters, the second twice as many; those after them, four
+    times as many, halve the height only, and a last convolution widens what each column sees. Sequences
     (steps x features) go to the LSTM as they are.
     Source: Shi, Bai and Yao, "An end-to-end trainable neural network for image-based sequence recognition", 2015, with
     fewer and smaller stages.
@@ -49,9 +50,9 @@ def _columns(builder: GraphBuilder, shape: Shape, rescale: bool, width: int) -> 
             "give --image-size"
         )
     for filters in (width, 2 * width):
-        x = builder.add(MaxPooling2D(2), conv_bn(builder, x, filters))
-    rows, columns = shape[0] // 4, shape[1] // 4
+        x = builder.add(MaxPooling2D(2), conv_bn(builder, x, filters, start=SMALL_START))
+    rows, columns, filters = shape[0] // 4, shape[1] // 4, 4 * width
     while rows > ROWS:
-        x, rows = builder.add(MaxPooling2D((2, 1)), conv_bn(builder, x, 2 * width)), rows // 2
-    x = builder.add(Permute((2, 1, 3)), x)
-    return builder.add(Reshape((columns, rows * 2 * width)), x)
+        x, rows = builder.add(MaxPooling2D((2, 1)), conv_bn(builder, x, filters, start=SMALL_START)), rows // 2
+    x = builder.add(Permute((2, 1, 3)), conv_bn(builder, x, filters, start=SMALL_START))
+    return builder.add(Reshape((columns, rows * filters)), x)

@@ -80,14 +80,13 @@ def placed(name: str, twins: dict[str, str]) -> str:
 
 def remarks(model: Model) -> tuple[str, ...]:
     """A sentence when layers of nested models may have been one: of one name, with the same options and weights."""
-    found: dict[str, list[str]] = {}
+    namesakes: dict[str, list[str]] = {}
     for name, arrays in model.weights.views.items():
-        if any(array.size and np.ptp(array) for array in arrays):
-            found.setdefault(name.rpartition("/")[2], []).append(name)
-    for names in found.values():
-        first, *others = names
+        if arrays:
+            namesakes.setdefault(name.rpartition("/")[2], []).append(name)
+    for first, *others in namesakes.values():
         same = [name for name in others if is_same(model, first, name)]
-        if same:
+        if same and any(array.size and np.ptp(array) for array in model.weights.views[first]):  # not just untrained
             shown = f"layers {first!r} and {same[0]!r}"
             return (f"{shown} hold the same weights; if they were one layer in Keras, training makes them two",)
     return ()

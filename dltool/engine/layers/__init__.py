@@ -6,11 +6,7 @@ from dltool.engine.layers.attention import AdditiveAttention, Attention, MultiHe
 from dltool.engine.layers.base import LAYERS, Call, Layer, Shape, WeightSpec
 from dltool.engine.layers.categories import CategoryEncoding, Discretization
 from dltool.engine.layers.convolution import Conv2D, DepthwiseConv2D, ZeroPadding2D
-from dltool.engine.layers.convolution_lstm import (
-    ConvLSTM1D,
-    ConvLSTM2D,
-    ConvLSTM3D,
-)
+from dltool.engine.layers.convolution_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from dltool.engine.layers.convolution_nd import Conv1D, Conv3D, SeparableConv1D, SeparableConv2D
 from dltool.engine.layers.convolution_transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from dltool.engine.layers.core import (
@@ -24,14 +20,8 @@ from dltool.engine.layers.core import (
     Rescaling,
     Reshape,
 )
-from dltool.engine.layers.einsum_dense import (
-    EinsumDense,
-)
-from dltool.engine.layers.local_convolution import (
-    DepthwiseConv1D,
-    LocallyConnected1D,
-    LocallyConnected2D,
-)
+from dltool.engine.layers.einsum_dense import EinsumDense
+from dltool.engine.layers.local_convolution import DepthwiseConv1D, LocallyConnected1D, LocallyConnected2D
 from dltool.engine.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from dltool.engine.layers.noise import (
     AlphaDropout,
@@ -107,12 +97,7 @@ from dltool.engine.layers.resizing import (
     ZeroPadding1D,
     ZeroPadding3D,
 )
-from dltool.engine.layers.retired import (
-    Highway,
-    MaxoutDense,
-    ParametricSoftplus,
-    SReLU,
-)
+from dltool.engine.layers.retired import Highway, MaxoutDense, ParametricSoftplus, SReLU
 from dltool.engine.layers.row_normalization import (
     GroupNormalization,
     LayerNormalization,
