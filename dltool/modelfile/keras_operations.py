@@ -15,6 +15,8 @@ from dltool.modelfile.graph_json import value_to_json
 
 MODULES = {
     **dict.fromkeys(("DepthToSpace", "Gelu", "SpaceToDepth"), "keras.src.ops.nn"),
+    "Logsumexp": "keras.src.ops.math",
+    "Norm": "keras.src.ops.linalg",
     "Rsqrt": "keras.src.ops.math",
     "StopGradient": "keras.src.ops.core",
 }

@@ -38,9 +38,11 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "math.log1p": ("Log1p", {}),
     "math.negative": ("Negative", {}),
     "math.reciprocal": ("Reciprocal", {}),
+    "math.reduce_logsumexp": ("Logsumexp", REDUCTION),
     "math.reduce_max": ("Max", REDUCTION),
     "math.reduce_mean": ("Mean", REDUCTION),
     "math.reduce_min": ("Min", REDUCTION),
+    "math.reduce_std": ("Std", REDUCTION),
     "math.reduce_sum": ("Sum", REDUCTION),
     "math.reduce_variance": ("Var", REDUCTION),
     "math.rsqrt": ("Rsqrt", {}),
@@ -70,6 +72,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "nn.swish": ("Silu", {}),
     "nn.tanh": ("Tanh", {}),
     "nn.space_to_depth": ("SpaceToDepth", {"block_size": "block_size"}),
+    "norm": ("Norm", REDUCTION),
     "pad": ("Pad", {"paddings": "pad_width", "mode": "mode", "constant_values": "constant_values"}),
     "reshape": ("Reshape", {"shape": "newshape"}),
     "reverse": ("Flip", {"axis": "axis"}),
@@ -110,6 +113,7 @@ HARMLESS = {
     "nn.max_pool": {"data_format": "NHWC"},
     "nn.max_pool2d": {"data_format": "NHWC"},
     "nn.space_to_depth": {"data_format": "NHWC"},
+    "norm": {"ord": "euclidean"},
     "image.resize": {"preserve_aspect_ratio": False, "antialias": False},
 }
 """Options with the values that change nothing."""

@@ -72,6 +72,17 @@ def operations_between(layers: Any) -> Any:
     return keras.Model(x, layers.Concatenate()([seen, ops.power(size, 1.5), ops.clip(flat / size, -0.5, 0.4)]))
 
 
+def lengths_between(layers: Any) -> Any:
+    """A model with Keras 3's functions that reduce to lengths and spreads."""
+    keras = importlib.import_module("keras")
+    x = layers.Input((5, 3))
+    y = layers.Dense(4)(x)
+    spread = keras.ops.std(y, axis=1)
+    length = keras.ops.norm(y, axis=-1)
+    largest = keras.ops.logsumexp(y, axis=1, keepdims=True)[:, 0]
+    return keras.Model(x, layers.Concatenate()([spread, length, largest]))
+
+
 IMAGE, VOLUME, SEQUENCE = (6, 5, 3), (4, 5, 4, 2), (5, 3)
 
 CASES = {
@@ -225,6 +236,7 @@ CASES = {
         lambda layers: [layers.Dense(4), layers.RMSNormalization(epsilon=0.1)], SEQUENCE, ("k3",)
     ),
     "operations": Case(lambda layers: [operations_between(layers)], SEQUENCE, ("k3",)),
+    "reductions": Case(lambda layers: [lengths_between(layers)], SEQUENCE, ("k3",)),
     "thresholded_relu": Case(lambda layers: [layers.Dense(6), layers.ThresholdedReLU(0.4)], SEQUENCE, ("k2",)),
 }
 

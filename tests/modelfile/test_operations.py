@@ -130,6 +130,7 @@ def test_functions_of_tensorflow_become_the_layers_that_do_the_same(function, op
     ("function", "options"),
     [
         ("math.reduce_mean", {"axis": 0}),
+        ("norm", {"axis": 1, "ord": 1}),
         ("math.argmax", {"axis": -1}),
         ("reshape", {"shape": [6, -1]}),
         ("__operators__.add", {"y": [[0.5, 1.0], [2.0, 3.0]]}),
@@ -172,6 +173,9 @@ WHOLE = {"start": None, "stop": None, "step": None}
             lambda x: x[0].max((1, 2))[:, None, None],
         ),
         ("nn.avg_pool2d", {"ksize": 1, "strides": [2, 2], "padding": "SAME"}, 1, lambda x: x[0][:, ::2, ::2]),
+        ("norm", {"axis": 1, "ord": "euclidean"}, 1, lambda x: np.linalg.norm(x[0], axis=1)),
+        ("math.reduce_std", {"axis": [1, 2]}, 1, lambda x: x[0].std((1, 2))),
+        ("math.reduce_logsumexp", {"axis": -1}, 1, lambda x: np.log(np.exp(x[0]).sum(-1))),
         ("reverse", {"axis": [1]}, 1, lambda x: x[0][:, ::-1]),
     ],
 )

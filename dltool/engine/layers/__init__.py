@@ -84,7 +84,7 @@ from dltool.engine.layers.rearranging import (
     Tile,
 )
 from dltool.engine.layers.recurrent import GRU, LSTM, Part, SimpleRNN
-from dltool.engine.layers.reductions import Einsum, Matmul, Max, Mean, Min, Sum, Var
+from dltool.engine.layers.reductions import Einsum, Logsumexp, Matmul, Max, Mean, Min, Norm, Std, Sum, Var
 from dltool.engine.layers.resizing import (
     CenterCrop,
     Cropping1D,
@@ -179,6 +179,7 @@ __all__ = [
     "LocallyConnected2D",
     "Log",
     "Log1p",
+    "Logsumexp",
     "Masking",
     "Matmul",
     "Max",
@@ -192,6 +193,7 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Norm",
     "Normalization",
     "Operation",
     "PReLU",
@@ -231,6 +233,7 @@ __all__ = [
     "Sqrt",
     "Squeeze",
     "Stack",
+    "Std",
     "StochasticDepth",
     "StopGradient",
     "Subtract",

@@ -80,6 +80,58 @@ class Var(Reduction):
         return y, lambda dy: apart * (dy * x.dtype.type(2 * y.size / x.size))
 
 
+@LAYERS.register("Std")
+@dataclass(frozen=True)
+class Std(Reduction):
+    """The root of the mean square of the distances from the mean along ``axis``.
+
+    Deviation from TensorFlow: where all numbers are equal the gradient is 0 and not nan.
+    """
+
+    axis: int | tuple[int, ...]
+    keepdims: bool = False
+
+    def reduce(self, x: Array, axes: tuple[int, ...]) -> tuple[Array, Callable[[Array], Array]]:
+        apart = x - x.mean(axes, keepdims=True)
+        y = np.sqrt(np.square(apart).mean(axes, keepdims=True))
+        return y, lambda dy: apart * quotient(dy * x.dtype.type(y.size / x.size), y)
+
+
+@LAYERS.register("Norm")
+@dataclass(frozen=True)
+class Norm(Reduction):
+    """The Euclidean length along ``axis``: the root of the sum of squares.
+
+    Deviation from TensorFlow: where all numbers are 0 the gradient is 0 and not nan.
+    """
+
+    axis: int | tuple[int, ...]
+    keepdims: bool = False
+
+    def reduce(self, x: Array, axes: tuple[int, ...]) -> tuple[Array, Callable[[Array], Array]]:
+        y = np.sqrt(np.square(x).sum(axes, keepdims=True))
+        return y, lambda dy: x * quotient(dy, y)
+
+
+@LAYERS.register("Logsumexp")
+@dataclass(frozen=True)
+class Logsumexp(Reduction):
+    """The logarithm of the sum of exponentials along ``axis``, without overflow."""
+
+    axis: int | tuple[int, ...]
+    keepdims: bool = False
+
+    def reduce(self, x: Array, axes: tuple[int, ...]) -> tuple[Array, Callable[[Array], Array]]:
+        largest = x.max(axes, keepdims=True)
+        y = largest + np.log(np.exp(x - largest).sum(axes, keepdims=True))
+        return y, lambda dy: dy * np.exp(x - y)
+
+
+def quotient(dividend: Array, divisor: Array) -> Array:
+    """0 where the divisor is 0."""
+    return np.divide(dividend, divisor, out=np.zeros_like(dividend), where=divisor != 0)
+
+
 @dataclass(frozen=True)
 class Extreme(Reduction):
     """Base of the largest and the smallest; equal numbers share the gradient, as in TensorFlow."""
