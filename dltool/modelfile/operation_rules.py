@@ -41,6 +41,8 @@ UNSUPPORTED_RESIZING = {
     "preserve_aspect_ratio": False,
 }
 """The values with which the options of a resizing change nothing."""
+MAX_AXES = 32
+"""Of an array in NumPy; a damaged file may name any."""
 FLOATS = ("float16", "float32", "float64", "bfloat16")
 
 

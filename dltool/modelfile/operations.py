@@ -12,7 +12,7 @@ from typing import Any
 
 from dltool.errors import ModelFileError
 from dltool.modelfile.graph_json import layer_class
-from dltool.modelfile.operation_rules import RULES, Found, Operation, is_tensor, of_arithmetic
+from dltool.modelfile.operation_rules import MAX_AXES, RULES, Found, Operation, is_tensor, of_arithmetic
 
 OWN_OPTIONS = {
     "Absolute": (),
@@ -132,7 +132,7 @@ def one_output(entry: dict[str, Any], index: int) -> dict[str, Any]:
     axis, sections = config.get("axis", 0), config.get("indices_or_sections")
     if entry["class_name"] == "Split" and type(sections) is int:
         return {"class_name": "Split", "config": {**config, "index": index}}
-    if type(axis) is not int:
+    if type(axis) is not int or abs(axis) > MAX_AXES:
         raise ModelFileError(f"layer {config.get('name')!r}: is split along {str(axis)[:60]!r}; that is not supported")
     part: Any = index
     if entry["class_name"] == "Split":

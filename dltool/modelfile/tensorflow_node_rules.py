@@ -9,7 +9,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from dltool.modelfile.operation_rules import is_tensor
+from dltool.modelfile.operation_rules import MAX_AXES, is_tensor
 
 Call = tuple[str, list[Any], dict[str, Any]]
 """A function by its name in TensorFlow, what it is called on, and its options."""
@@ -142,7 +142,7 @@ def of_einsum(operation: str, inputs: list[Any], attributes: Attributes) -> Call
 def of_gather(operation: str, inputs: list[Any], attributes: Attributes) -> Call | None:
     """One place along an axis."""
     x, place, axis = inputs
-    if type(place) is not int or type(axis) is not int or axis < 1:
+    if type(place) is not int or type(axis) is not int or not 1 <= axis < MAX_AXES:
         return None
     return "__operators__.getitem", [x], {"slice_spec": [*[part_of(None, None)] * axis, place]}
 

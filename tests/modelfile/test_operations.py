@@ -131,6 +131,7 @@ def test_functions_of_tensorflow_become_the_layers_that_do_the_same(function, op
     [
         ("math.reduce_mean", {"axis": 0}),
         ("norm", {"axis": 1, "ord": 1}),
+        ("unstack", {"axis": 10**12}),
         ("math.argmax", {"axis": -1}),
         ("reshape", {"shape": [6, -1]}),
         ("__operators__.add", {"y": [[0.5, 1.0], [2.0, 3.0]]}),

@@ -210,6 +210,7 @@ def test_a_reshape_to_the_product_of_all_other_sizes_flattens():
         node("op", "ArgMax", "x", -1),
         node("op", "MatMul", "x", np.ones((4, 2)).tolist()),
         node("op", "GatherV2", "x", [0, 2], 1),
+        node("op", "GatherV2", "x", 0, 10**12),
         node("op", "Cast", "x", DstT={"type": "DT_INT32"}),
         node("op", "ResizeBilinear", "x", [8, 12], half_pixel_centers=FALSE, align_corners=TRUE),
         node("op", "Add", "x"),
