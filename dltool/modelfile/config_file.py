@@ -12,7 +12,7 @@ from typing import Any
 
 from dltool.engine.graph import Graph
 from dltool.errors import DltoolError, ModelFileError
-from dltool.modelfile import keras3
+from dltool.modelfile.dialects import keras3
 from dltool.modelfile.json_text import parse_json
 from dltool.modelfile.network import Network, upgrade
 from dltool.modelfile.saved import TrainingConfig

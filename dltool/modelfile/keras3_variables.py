@@ -14,8 +14,8 @@ from typing import Any
 
 from dltool.engine.layers.base import Layer, WeightSpec
 from dltool.errors import ModelFileError
-from dltool.modelfile.keras2_parts import is_model, named_entries
-from dltool.modelfile.shared_layers import MARK, content_of
+from dltool.modelfile.dialects.keras2_parts import is_model, named_entries
+from dltool.modelfile.dialects.shared_layers import MARK, content_of
 
 INNER = ("", "forward_layer", "backward_layer", "layer", "cell", "query_dense", "key_dense", "value_dense")
 """Inner objects whose order is not that of the alphabet; others follow."""

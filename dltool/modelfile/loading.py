@@ -16,9 +16,9 @@ from dltool.engine.graph import Graph
 from dltool.engine.model import Model
 from dltool.engine.weights import ParameterStore
 from dltool.errors import ModelFileError
+from dltool.modelfile.dialects.keras2 import Groups
 from dltool.modelfile.digest import RunningDigest
 from dltool.modelfile.hdf5 import ModelSource
-from dltool.modelfile.keras2 import Groups
 
 Arrays = list[np.ndarray]
 

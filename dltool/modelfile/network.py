@@ -7,8 +7,8 @@ from typing import Any
 
 from dltool.engine.graph import Graph
 from dltool.engine.layers import BatchNormalization
-from dltool.modelfile import keras1, keras2, keras3
-from dltool.modelfile.channels_first import with_channels_last
+from dltool.modelfile.dialects import keras1, keras2, keras3
+from dltool.modelfile.dialects.channels_first import with_channels_last
 from dltool.modelfile.graph_json import graph_from_json
 from dltool.modelfile.training_config import major
 

@@ -13,7 +13,7 @@ from dltool.engine.graph import Graph
 from dltool.engine.model import Model
 from dltool.engine.weights import Slot
 from dltool.errors import DltoolError, ModelFileError
-from dltool.modelfile import keras2, keras3, shared_layers
+from dltool.modelfile.dialects import keras2, keras3, shared_layers
 from dltool.modelfile.digest import RunningDigest
 from dltool.modelfile.graph_json import graph_from_json
 from dltool.modelfile.hdf5 import ModelSource

@@ -16,7 +16,7 @@ import pytest
 from dltool.engine.layers import LAYERS
 from dltool.engine.reference import ReferenceExecutor
 from dltool.errors import ModelFileError
-from dltool.modelfile import keras1
+from dltool.modelfile.dialects import keras1
 from dltool.modelfile.layer_config import OLD_CLASSES
 from dltool.modelfile.reading import read
 from tests.security.fork_server import ForkServer

@@ -7,7 +7,7 @@ import pytest
 from dltool.engine.losses import CTC, CategoricalCrossentropy, Huber, MeanSquaredError
 from dltool.engine.optimizers import SGD, Adagrad, Adam, Nadam, RMSprop
 from dltool.engine.rate_schedules import CosineDecay, PiecewiseConstantDecay, PolynomialDecay
-from dltool.modelfile.keras3 import simplify
+from dltool.modelfile.dialects.keras3 import simplify
 from dltool.modelfile.saved import TrainingConfig
 from dltool.modelfile.training_config import (
     keras_training_config,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dltool.engine.model import Model
-from dltool.modelfile.keras2_parts import is_model, named_entries
+from dltool.modelfile.dialects.keras2_parts import is_model, named_entries
 
 MARK = "shared_object_id"
 

@@ -7,7 +7,7 @@ import pytest
 from dltool.engine.graph import Graph, GraphBuilder
 from dltool.engine.layers import BatchNormalization, Conv2D
 from dltool.errors import ModelFileError
-from dltool.modelfile.channels_first import with_channels_last
+from dltool.modelfile.dialects.channels_first import with_channels_last
 from dltool.modelfile.graph_json import AT_INFERENCE, graph_from_json, graph_to_json
 from dltool.modelfile.keras_config import keras_differences, keras_model_config
 from dltool.modelfile.network import upgrade

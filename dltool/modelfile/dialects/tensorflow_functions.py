@@ -11,8 +11,8 @@ from itertools import accumulate
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.operation_rules import Operation, is_tensor
-from dltool.modelfile.operations import layer_of, refused, with_layer
+from dltool.modelfile.dialects.operation_rules import Operation, is_tensor
+from dltool.modelfile.dialects.operations import layer_of, refused, with_layer
 
 OPERATION_CLASSES = ("TFOpLambda", "SlicingOpLambda")
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from dltool.errors import ModelFileError
+from dltool.modelfile.dialects.operation_rules import MAX_AXES, RULES, Found, Operation, is_tensor, of_arithmetic
 from dltool.modelfile.graph_json import layer_class
-from dltool.modelfile.operation_rules import MAX_AXES, RULES, Found, Operation, is_tensor, of_arithmetic
 
 OWN_OPTIONS = {
     "Absolute": (),

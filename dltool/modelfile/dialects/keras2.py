@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.composites import known_entry, split, with_known_inside
+from dltool.modelfile.dialects.composites import known_entry, split, with_known_inside
+from dltool.modelfile.dialects.keras2_parts import Part, Reference, is_model, layer_names, part_of
+from dltool.modelfile.dialects.operations import SPLITTING, number_of_outputs, one_output
+from dltool.modelfile.dialects.shared_layers import placed, twins_of
 from dltool.modelfile.graph_json import AT_INFERENCE, MAX_LAYERS, MAX_LINKS, MAX_NODES
-from dltool.modelfile.keras2_parts import Part, Reference, is_model, layer_names, part_of
 from dltool.modelfile.layer_config import canonical_config
-from dltool.modelfile.operations import SPLITTING, number_of_outputs, one_output
-from dltool.modelfile.shared_layers import placed, twins_of
 
 MAX_DEPTH = 32
 

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile import operations, tensorflow_functions, tensorflow_nodes
+from dltool.modelfile.dialects import operations, tensorflow_functions, tensorflow_nodes
 
 MAX_STRUCTURE = 16
 """How deep lists and dicts of tensors may lie in each other."""

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from dltool.modelfile.operation_rules import MAX_AXES, is_tensor
+from dltool.modelfile.dialects.operation_rules import MAX_AXES, is_tensor
 
 Call = tuple[str, list[Any], dict[str, Any]]
 """A function by its name in TensorFlow, what it is called on, and its options."""

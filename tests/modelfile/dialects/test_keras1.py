@@ -9,7 +9,7 @@ import pytest
 from dltool.engine.layers import LAYERS
 from dltool.engine.reference import ReferenceExecutor
 from dltool.errors import ModelFileError
-from dltool.modelfile import keras1
+from dltool.modelfile.dialects import keras1
 from dltool.modelfile.network import upgrade
 from dltool.modelfile.reading import read
 from dltool.modelfile.stored_weights import conversion_of

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.composites import MODEL_CLASSES, known_entry
+from dltool.modelfile.dialects.composites import MODEL_CLASSES, known_entry
+from dltool.modelfile.dialects.keras3 import CALL_OPTIONS, MAX_STRUCTURE, TENSOR_OPTIONS
 from dltool.modelfile.graph_json import MAX_LAYERS, MAX_NODES
 from dltool.modelfile.json_text import is_layer_name
-from dltool.modelfile.keras3 import CALL_OPTIONS, MAX_STRUCTURE, TENSOR_OPTIONS
 
 Reference = tuple[str, int, int]
 """Layer name, call, tensor."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from dltool.errors import ModelFileError
-from dltool.modelfile.operation_rules import is_tensor
-from dltool.modelfile.tensorflow_node_rules import TWO_INPUTS, Attributes, Call, call_of
+from dltool.modelfile.dialects.operation_rules import is_tensor
+from dltool.modelfile.dialects.tensorflow_node_rules import TWO_INPUTS, Attributes, Call, call_of
 
 NODE_CLASS = "TensorFlowOpLayer"
 
