@@ -28,6 +28,7 @@ ALIASES = {
     "concat": "Concatenate",
     "zeropad": "ZeroPadding2D",
     "norm": "Normalization",
+    "vectornorm": "Norm",
     "rescale": "Rescaling",
 }
 """Short kinds beside those that follow from the class names."""
