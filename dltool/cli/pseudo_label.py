@@ -85,15 +85,15 @@ def command(console: Console, model: str, as_json: bool, **rest) -> int:
     console.draw("reading the data")
     counter = Counter(console, "pseudo-label")
     if settings.ask is not None:
-        from dltool.workflows import pseudo_ask
+        from dltool.workflows.pseudo_labels import ask
 
-        asked = pseudo_ask.run(settings, counter)
+        asked = ask.run(settings, counter)
         tell_questions(console, asked, settings, as_json)
         return ending(console, asked.failed, settings)
     if settings.train_to is not None:
-        from dltool.workflows import pseudo_rounds
+        from dltool.workflows.pseudo_labels.rounds import run as run_rounds
 
-        result = pseudo_rounds.run(settings, counter, Rounds(console))
+        result = run_rounds(settings, counter, Rounds(console))
     else:
         from dltool.workflows import pseudo_label
 
@@ -218,7 +218,7 @@ def report(console: Console, result: Any, settings: Any, as_json: bool) -> None:
     if not result.rounds:
         tell_temperature(console, result)
     if goes_to_stdout(settings):
-        from dltool.workflows.path_lists import list_text
+        from dltool.workflows.pseudo_labels.path_lists import list_text
 
         console.results(list_text(result.rows).splitlines())
         tell = console.note
@@ -247,7 +247,7 @@ def tell_questions(console: Console, asked: Any, settings: Any, as_json: bool) -
     rows = counted(asked.scored, "row")
     line = f"{rows} scored, {num:,} to label; mean lead of the guess {mean:.3f}, of all {asked.margin:.3f}"
     if settings.output is None:
-        from dltool.workflows.pseudo_ask import ask_text
+        from dltool.workflows.pseudo_labels.ask import ask_text
 
         console.results(ask_text(asked).splitlines())
         console.note(line)

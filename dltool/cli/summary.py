@@ -63,9 +63,9 @@ def command(console: Console, model: str | None, as_json: bool, **rest) -> None:
     elif settings.weights is not None:
         show_weights(console, *summary.weights(settings), as_json)
     elif settings.activations:
-        from dltool.workflows import activation_report
+        from dltool.workflows.reports import activations
 
-        show_activations(console, *activation_report.run(settings), as_json)
+        show_activations(console, *activations.run(settings), as_json)
     elif advice:
         show_advice(console, summary.advise(settings), as_json)
     elif settings.diff is not None:

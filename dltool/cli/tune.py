@@ -176,7 +176,7 @@ class Searching(Progress):
         pass
 
     def trial_end(self, entry: Any, monitor: Any, is_best: bool) -> None:
-        from dltool.workflows.tune_parameters import as_words
+        from dltool.workflows.tuning.parameters import as_words
 
         found = entry.result
         score = f"{short(monitor.name)} {number(entry.measured[monitor.name])}" if entry.measured else "diverged"
@@ -193,7 +193,7 @@ class Searching(Progress):
 
 def table(result: Any) -> list[str]:
     """The best trials: number, epochs, what they were compared by, what was tried."""
-    from dltool.workflows.tune_parameters import as_text
+    from dltool.workflows.tuning.parameters import as_text
 
     names = list(result.best.values)
     head = ["trial", "epochs", short(result.monitor.name), *names]

@@ -28,11 +28,11 @@ from dltool.training.labels import target_form
 from dltool.training.waiting import Waiting
 from dltool.version import __version__
 from dltool.wording import counted
-from dltool.workflows.augmenting import augment_for
 from dltool.workflows.build import chosen_optimizer, compile_step, open_dataset
-from dltool.workflows.feature_cache import Cache, check_features, planned_cache
-from dltool.workflows.features import num_bytes, size_text
-from dltool.workflows.finetune_stages import (
+from dltool.workflows.finetuning.feature_cache import Cache, check_features, planned_cache
+from dltool.workflows.finetuning.features import num_bytes, size_text
+from dltool.workflows.finetuning.new_head import NewHead, exchange_head, feature_shape, kept_part
+from dltool.workflows.finetuning.stages import (
     Job,
     Stage,
     StageEvents,
@@ -43,12 +43,12 @@ from dltool.workflows.finetune_stages import (
     shortened,
     thawed_stage,
 )
-from dltool.workflows.fit_rows import divide
+from dltool.workflows.finetuning.unfreezing import stages_after_head, with_epochs
+from dltool.workflows.fitting.augmenting import augment_for
+from dltool.workflows.fitting.rows import divide
 from dltool.workflows.model_data import image_options, sized
-from dltool.workflows.new_head import NewHead, exchange_head, feature_shape, kept_part
 from dltool.workflows.plugin_record import KEY as PLUGINS
 from dltool.workflows.plugin_record import recorded
-from dltool.workflows.unfreezing import stages_after_head, with_epochs
 
 SPREAD = (0.01, 0.1, 1.0)
 """Rates of the network's thirds, as parts of the head's, where --lr does not say."""

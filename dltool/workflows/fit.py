@@ -31,11 +31,13 @@ from dltool.training.callbacks import Callback, Events, Reporting
 from dltool.training.diagnosis import diagnose
 from dltool.training.loop import train
 from dltool.training.run import Run
-from dltool.workflows.augmenting import check_preview, chosen_augment, write_preview
-from dltool.workflows.fit_begin import begin, file_bytes
-from dltool.workflows.fit_files import Checkpoint, LogFile, check_checkpoint, check_log
-from dltool.workflows.fit_report import check_memory, hints, plan, understood
-from dltool.workflows.fit_start import (
+from dltool.workflows.fitting.augmenting import check_preview, chosen_augment, write_preview
+from dltool.workflows.fitting.begin import begin, file_bytes
+from dltool.workflows.fitting.files import Checkpoint, LogFile, check_checkpoint, check_log
+from dltool.workflows.fitting.report import check_memory, hints, plan, understood
+from dltool.workflows.fitting.resuming import find_run, interrupted_run, resumed_settings
+from dltool.workflows.fitting.saving import Saving
+from dltool.workflows.fitting.start import (
     UNBOUNDED,
     batch_rows,
     check_restarts,
@@ -46,13 +48,11 @@ from dltool.workflows.fit_start import (
     loader_for,
     with_rate,
 )
-from dltool.workflows.fit_state import FitState
-from dltool.workflows.fit_task import Task, prepare
-from dltool.workflows.fit_threshold import check_threshold, decision_threshold
+from dltool.workflows.fitting.state import FitState
+from dltool.workflows.fitting.task import Task, prepare
+from dltool.workflows.fitting.threshold import check_threshold, decision_threshold
 from dltool.workflows.plotting import check_plot, training_curves
 from dltool.workflows.plugin_record import differences, own_callbacks
-from dltool.workflows.resuming import find_run, interrupted_run, resumed_settings
-from dltool.workflows.saving import Saving
 
 AUTO = "auto"
 """As a learning rate: that of a range test."""

@@ -13,8 +13,8 @@ from dltool.settings import FitSettings, LrFindSettings
 from dltool.training.callbacks import Callback, Events, Reporting
 from dltool.training.interrupt import StopOnSignal
 from dltool.training.range_test import RangeTest, Suggestions, range_test, suggest, sweep_rates
-from dltool.workflows.fit_start import starting_point
-from dltool.workflows.fit_task import Task, prepare
+from dltool.workflows.fitting.start import starting_point
+from dltool.workflows.fitting.task import Task, prepare
 from dltool.workflows.model_data import sized
 from dltool.workflows.plotting import check_plot, learning_rate_curve
 

@@ -32,10 +32,10 @@ from dltool.training.pseudo_labels import (
     together,
 )
 from dltool.workflows.model_data import class_names, label_names
-from dltool.workflows.path_lists import Row, write_list
 from dltool.workflows.plugin_record import differences
-from dltool.workflows.pseudo_result import ClassResult, PseudoLabelResult
-from dltool.workflows.pseudo_scoring import Examined, Labelled, Pool, Progress, examine, labelled, score_pool
+from dltool.workflows.pseudo_labels.path_lists import Row, write_list
+from dltool.workflows.pseudo_labels.result import ClassResult, PseudoLabelResult
+from dltool.workflows.pseudo_labels.scoring import Examined, Labelled, Pool, Progress, examine, labelled, score_pool
 from dltool.workflows.sorting import Sorter, check_inputs, folder_names
 
 DEFAULT_PRECISION = 0.95

@@ -12,10 +12,10 @@ from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.settings import SummarySettings
 from dltool.training.advice import Advice, Facts, advice
 from dltool.wording import counted
-from dltool.workflows.costs import multiply_adds, output_bytes, total
-from dltool.workflows.differences import Differences, differences
-from dltool.workflows.timing import layer_milliseconds
-from dltool.workflows.weights_report import WeightRow, chosen_weights, describe_weight
+from dltool.workflows.reports.costs import multiply_adds, output_bytes, total
+from dltool.workflows.reports.differences import Differences, differences
+from dltool.workflows.reports.timing import layer_milliseconds
+from dltool.workflows.reports.weights import WeightRow, chosen_weights, describe_weight
 
 SCHEMA = "dltool.summary/1"
 

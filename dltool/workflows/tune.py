@@ -25,14 +25,14 @@ from dltool.settings import TuneSettings
 from dltool.training.callbacks import Monitor
 from dltool.training.interrupt import leaving_on_sigterm
 from dltool.training.search_space import Parameter, parse_all
-from dltool.workflows.fit_begin import write_seconds
-from dltool.workflows.fit_report import understood
+from dltool.workflows.fitting.begin import write_seconds
+from dltool.workflows.fitting.report import understood
+from dltool.workflows.fitting.resuming import OPTIONS
 from dltool.workflows.plugin_record import differences, recorded
-from dltool.workflows.resuming import OPTIONS
-from dltool.workflows.tune_journal import Entry, Journal
-from dltool.workflows.tune_parameters import architectures, check_names
-from dltool.workflows.tune_search import Search, TuneEvents
-from dltool.workflows.tune_trials import Bench, chosen_monitor, open_for_trials
+from dltool.workflows.tuning.journal import Entry, Journal
+from dltool.workflows.tuning.parameters import architectures, check_names
+from dltool.workflows.tuning.search import Search, TuneEvents
+from dltool.workflows.tuning.trials import Bench, chosen_monitor, open_for_trials
 
 SCHEMA = "dltool.tune/1"
 OWN_FILE = re.compile(rf"trial-\d+\.h5|\.trial-\d+\.h5\..*{re.escape(SUFFIX)}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dltool.settings import BuildSettings, DataSettings, FinetuneSettings
 from dltool.workflows import build, finetune
-from dltool.workflows.finetune_stages import StageEvents
+from dltool.workflows.finetuning.stages import StageEvents
 
 ROUNDS = 3
 NUM_IMAGES = 2_000

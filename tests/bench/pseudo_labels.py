@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from dltool.data.folder import list_classes
 from dltool.settings import DataSettings, EvaluateSettings, FitSettings, PseudoLabelSettings
 from dltool.workflows import evaluate, fit, pseudo_label
-from dltool.workflows.path_lists import write_list
+from dltool.workflows.pseudo_labels.path_lists import write_list
 
 LABELLED, VALIDATION, POOL = 500, 1_000, 20_000
 NEGATIVES = 1_000

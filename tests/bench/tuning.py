@@ -24,7 +24,7 @@ from dltool.errors import DivergedError
 from dltool.modelfile.reading import read
 from dltool.settings import DataSettings, EvaluateSettings, FitSettings, TuneSettings
 from dltool.workflows import evaluate, fit, tune
-from dltool.workflows.tune_parameters import applied, as_words
+from dltool.workflows.tuning.parameters import applied, as_words
 from tests.bench.learning_rates import NUM_IMAGES, as_arrays
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "digits"

@@ -10,7 +10,7 @@ from dltool.cli.console import Console
 from dltool.cli.finetune import Stages
 from dltool.cli.main import main
 from dltool.modelfile.reading import read
-from dltool.workflows.finetune_stages import StageEvents
+from dltool.workflows.finetuning.stages import StageEvents
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dltool.modelfile.reading import read
 from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, DataSettings, EvaluateSettings, FinetuneSettings, FitSettings
 from dltool.workflows import build, evaluate, finetune, fit
-from dltool.workflows.finetune_stages import StageEvents
+from dltool.workflows.finetuning.stages import StageEvents
 from tests.workflows.pictures import table
 
 WORDS = (
@@ -140,7 +140,7 @@ def test_features_computed_once_train_the_same_head_as_running_the_base_each_tim
 
 def test_features_that_memory_does_not_hold_lie_on_the_disk_while_they_are_needed(world, tmp_path, monkeypatch):
     finetune.run(settings(world, tmp_path / "m.h5", epochs=3, epochs_unfrozen=0))
-    monkeypatch.setattr("dltool.workflows.feature_cache.store_limit", lambda: 60 * 16 * 4 - 1)
+    monkeypatch.setattr("dltool.workflows.finetuning.feature_cache.store_limit", lambda: 60 * 16 * 4 - 1)
     result = finetune.run(settings(world, tmp_path / "n.h5", epochs=3, epochs_unfrozen=0))
     assert result.stages[0].what == "head only, features computed once (60 x 16, 3.8 kB on disk)"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "n.h5"]
@@ -148,8 +148,8 @@ def test_features_that_memory_does_not_hold_lie_on_the_disk_while_they_are_neede
 
 
 def test_features_that_fit_nowhere_are_not_kept_unless_that_was_asked(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("dltool.workflows.feature_cache.store_limit", lambda: 0)
-    monkeypatch.setattr("dltool.workflows.feature_cache.has_room", lambda folder, size: False)
+    monkeypatch.setattr("dltool.workflows.finetuning.feature_cache.store_limit", lambda: 0)
+    monkeypatch.setattr("dltool.workflows.finetuning.feature_cache.has_room", lambda folder, size: False)
     heard = Heard()
     result = finetune.run(settings(world, tmp_path / "n.h5", epochs=1, epochs_unfrozen=0), heard)
     assert result.stages[0].what == "head only"

@@ -23,7 +23,7 @@ from dltool.modelfile.saved import SavedModel
 from dltool.modelfile.writing import write
 from dltool.settings import DataSettings, EvaluateSettings, FinetuneSettings
 from dltool.workflows import evaluate, finetune
-from dltool.workflows.finetune_stages import StageEvents
+from dltool.workflows.finetuning.stages import StageEvents
 from tests.workflows.pictures import picture_folder, table
 
 NORM, LAST = "base/norm", "base/last"

@@ -15,7 +15,7 @@ from dltool.modelfile.reading import read
 from dltool.settings import BuildSettings, DataSettings, FitSettings
 from dltool.training.callbacks import Events
 from dltool.workflows import build, fit
-from dltool.workflows.fit_report import check_memory, training_bytes
+from dltool.workflows.fitting.report import check_memory, training_bytes
 from tests.workflows.pictures import DARK_AND_BRIGHT, picture_folder
 
 

@@ -11,8 +11,8 @@ from dltool.modelfile.reading import read
 from dltool.settings import DataSettings, EvaluateSettings, FitSettings, PredictSettings
 from dltool.training.objective import class_weights
 from dltool.workflows import evaluate, fit, predict
+from tests.workflows.fitting.test_resuming import interrupt, open_bytes
 from tests.workflows.test_fit_options import Heard
-from tests.workflows.test_resume import interrupt, open_bytes
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dltool.errors import DataError, DivergedError, ModelFileError, OutputError,
 from dltool.modelfile.reading import read
 from dltool.settings import BuildSettings, DataSettings, FitSettings, TuneSettings
 from dltool.workflows import build, fit, tune
-from dltool.workflows.tune_search import TuneEvents
+from dltool.workflows.tuning.search import TuneEvents
 from tests.workflows.pictures import table
 
 TRIES = ("lr=1e-4..1:log", "optimizer=adam,sgd:momentum=0.9", "arch.units=4..32")

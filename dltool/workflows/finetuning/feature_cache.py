@@ -19,7 +19,7 @@ from dltool.data.dataset import Dataset
 from dltool.errors import OutputError, UsageError
 from dltool.modelfile.atomic import check_space, check_target, full_message, replacing
 from dltool.settings import FinetuneSettings
-from dltool.workflows.features import num_bytes, size_text
+from dltool.workflows.finetuning.features import num_bytes, size_text
 
 NAMED = (".npy", ".npz")
 """Endings that ``--features`` may have: the features alone, or with their labels."""

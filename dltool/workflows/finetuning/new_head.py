@@ -28,7 +28,7 @@ from dltool.modelfile.saved import SavedModel
 from dltool.settings import FinetuneSettings
 from dltool.training.labels import heads
 from dltool.wording import counted
-from dltool.workflows.pixel_scaling import set_weights, with_scaling
+from dltool.workflows.finetuning.pixel_scaling import set_weights, with_scaling
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,13 @@ from dltool.training.loop import train
 from dltool.training.objective import Objective, make_objective
 from dltool.training.run import Run
 from dltool.training.waiting import Waiting
-from dltool.workflows.feature_cache import Cache, feature_arrays
-from dltool.workflows.features import features_of
+from dltool.workflows.finetuning.feature_cache import Cache, feature_arrays
+from dltool.workflows.finetuning.features import features_of
+from dltool.workflows.finetuning.new_head import NewHead, feature_shape
+from dltool.workflows.finetuning.unfreezing import Thaw
 from dltool.workflows.fit import held_out
 from dltool.workflows.model_data import sized
-from dltool.workflows.new_head import NewHead, feature_shape
 from dltool.workflows.plugin_record import own_callbacks
-from dltool.workflows.unfreezing import Thaw
 
 SMALL_HEAD = 200_000
 """Parameters below which a head on features is trained by one lane."""

@@ -10,7 +10,7 @@ from dltool.data.dataset import Dataset
 from dltool.errors import UsageError
 from dltool.modelfile.atomic import check_target, replacing
 from dltool.settings import FitSettings
-from dltool.workflows.fit_task import Task
+from dltool.workflows.fitting.task import Task
 
 
 def chosen_augment(settings: FitSettings, task: Task) -> Augment | None:

@@ -16,13 +16,13 @@ from dltool.training.interrupt import StopOnSignal
 from dltool.training.loop import evaluate
 from dltool.training.time_limit import TimeLimit
 from dltool.training.weight_average import WeightAverage
-from dltool.workflows.fit_start import UNBOUNDED, rate_setter, starting_point
-from dltool.workflows.fit_state import FitState
-from dltool.workflows.fit_task import Task
+from dltool.workflows.fitting.resuming import KEY, Origin, go_on
+from dltool.workflows.fitting.run_record import check_partial, reading_run, restore_memory
+from dltool.workflows.fitting.saving import BYTES_PER_SECOND
+from dltool.workflows.fitting.start import UNBOUNDED, rate_setter, starting_point
+from dltool.workflows.fitting.state import FitState
+from dltool.workflows.fitting.task import Task
 from dltool.workflows.plugin_record import recall_own
-from dltool.workflows.resuming import KEY, Origin, go_on
-from dltool.workflows.run_record import check_partial, reading_run, restore_memory
-from dltool.workflows.saving import BYTES_PER_SECOND
 
 LEAST_WRITING = 0.1
 """Seconds for flushing a file to the disk, whatever its size."""

@@ -23,8 +23,8 @@ from dltool.workflows.build import (
     compile_step,
     usual_optimizer,
 )
+from dltool.workflows.fitting.resuming import interrupted_run
 from dltool.workflows.model_data import loss_of, output_weights
-from dltool.workflows.resuming import interrupted_run
 
 
 def compiled(settings: FitSettings, saved: SavedModel, labels: np.ndarray | None) -> TrainingConfig:

@@ -15,9 +15,9 @@ from dltool.training.advice import Facts, most_important
 from dltool.training.time_limit import duration_text
 from dltool.wording import counted
 from dltool.workflows.build import describe_line
-from dltool.workflows.costs import multiply_adds, total
-from dltool.workflows.fit_start import UNBOUNDED, batch_rows, chosen_schedule, epoch_rows
-from dltool.workflows.fit_task import Task
+from dltool.workflows.fitting.start import UNBOUNDED, batch_rows, chosen_schedule, epoch_rows
+from dltool.workflows.fitting.task import Task
+from dltool.workflows.reports.costs import multiply_adds, total
 
 LISTED = 48
 """Classes are listed with their counts when that takes so many characters at most."""

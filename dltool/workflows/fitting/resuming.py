@@ -17,7 +17,7 @@ from dltool.modelfile.reading import read
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import FitSettings
 from dltool.training.run import Run
-from dltool.workflows.run_record import check_record, reading_run
+from dltool.workflows.fitting.run_record import check_record, reading_run
 
 KEY = "run"
 """Where the run is among the callbacks of a ``TrainingState``."""

@@ -22,8 +22,8 @@ from dltool.training.range_test import range_test, suggest, sweep_rates, unchang
 from dltool.training.run import Run
 from dltool.training.scheduling import scheduling
 from dltool.training.time_limit import TimedScheduling, TimeLimit
-from dltool.workflows.augmenting import chosen_augment
-from dltool.workflows.fit_task import Task
+from dltool.workflows.fitting.augmenting import chosen_augment
+from dltool.workflows.fitting.task import Task
 from dltool.workflows.model_data import sized
 
 SWEEP = (1e-7, 10.0, 100)

@@ -15,10 +15,10 @@ from dltool.training.callbacks import BestWeights, Callback
 from dltool.training.interrupt import PAUSED, StopOnSignal
 from dltool.training.run import Run
 from dltool.version import __version__
-from dltool.workflows.fit_task import Task
+from dltool.workflows.fitting.resuming import KEY, OPTIONS, Origin, run_state
+from dltool.workflows.fitting.task import Task
 from dltool.workflows.plugin_record import KEY as PLUGINS
 from dltool.workflows.plugin_record import OWN, recorded
-from dltool.workflows.resuming import KEY, OPTIONS, Origin, run_state
 from dltool.workflows.scoring import THRESHOLD
 
 TOLD_ELSEWHERE = ("optimizer", "learning_rate", "loss", "metrics", "val_split")

@@ -23,11 +23,11 @@ from dltool.workflows.build import (
     open_dataset,
 )
 from dltool.workflows.data_kinds import INPUT, check_range, reconstructs, token_inputs, wanted_of
-from dltool.workflows.fit_compile import checked_objective, compiled, continuation, unknown_optimizer
-from dltool.workflows.fit_rows import chunks_of, divide, scaling_targets, with_extra, with_own_targets
-from dltool.workflows.init_weights import take_weights
+from dltool.workflows.fitting.compile_step import checked_objective, compiled, continuation, unknown_optimizer
+from dltool.workflows.fitting.init_weights import take_weights
+from dltool.workflows.fitting.resuming import KEY, check_data
+from dltool.workflows.fitting.rows import chunks_of, divide, scaling_targets, with_extra, with_own_targets
 from dltool.workflows.model_data import open_for_model
-from dltool.workflows.resuming import KEY, check_data
 
 
 @dataclass(frozen=True)

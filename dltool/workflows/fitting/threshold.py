@@ -12,7 +12,7 @@ from dltool.training.callbacks import Events
 from dltool.training.loop import predict
 from dltool.training.objective import class_indices
 from dltool.training.thresholds import best_threshold
-from dltool.workflows.fit_task import Task
+from dltool.workflows.fitting.task import Task
 from dltool.workflows.scoring import Reading
 
 

@@ -30,10 +30,10 @@ from dltool.training.asking import margins, most_doubtful, spread, unit_length
 from dltool.training.pseudo_labels import Scores
 from dltool.workflows import predict
 from dltool.workflows.model_data import open_for_model
-from dltool.workflows.path_lists import seen_from, write_list, write_text
 from dltool.workflows.plugin_record import differences
 from dltool.workflows.pseudo_label import check_pool, classifier
-from dltool.workflows.pseudo_scoring import Progress, image_files, open_val, pool_settings, score_pool
+from dltool.workflows.pseudo_labels.path_lists import seen_from, write_list, write_text
+from dltool.workflows.pseudo_labels.scoring import Progress, image_files, open_val, pool_settings, score_pool
 from dltool.workflows.scoring import Reading
 
 SCHEMA = "dltool.pseudo-label-ask/1"

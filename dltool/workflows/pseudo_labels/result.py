@@ -9,7 +9,7 @@ import numpy as np
 
 from dltool.training.calibration import Temperature
 from dltool.training.pseudo_labels import MOST_DIVERGENCE, Drift, Precision, jensen_shannon
-from dltool.workflows.finetune_stages import shortened
+from dltool.workflows.finetuning.stages import shortened
 
 SCHEMA = "dltool.pseudo-label/1"
 

@@ -23,11 +23,11 @@ from dltool.modelfile.writing import check_model_target, write
 from dltool.settings import BuildSettings, FitSettings, PseudoLabelSettings
 from dltool.training.callbacks import Events
 from dltool.workflows import build, fit, pseudo_label
-from dltool.workflows.augmenting import augment_for
-from dltool.workflows.path_lists import write_list
-from dltool.workflows.pseudo_result import PseudoLabelResult, Round
-from dltool.workflows.pseudo_scoring import Examined, Progress, examine
-from dltool.workflows.run_record import fits
+from dltool.workflows.fitting.augmenting import augment_for
+from dltool.workflows.fitting.run_record import fits
+from dltool.workflows.pseudo_labels.path_lists import write_list
+from dltool.workflows.pseudo_labels.result import PseudoLabelResult, Round
+from dltool.workflows.pseudo_labels.scoring import Examined, Progress, examine
 
 LEAST_EPOCHS = 5
 """Of a training with the list, if the model's own had so many: its rows are many and differ."""

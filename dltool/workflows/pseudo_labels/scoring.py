@@ -22,7 +22,7 @@ from dltool.training.loop import predict as predict_batches
 from dltool.training.objective import class_indices
 from dltool.training.pseudo_labels import Scores
 from dltool.workflows import predict
-from dltool.workflows.fit_rows import divide, real_names
+from dltool.workflows.fitting.rows import divide, real_names
 from dltool.workflows.model_data import naming_val_labels, open_for_model, sized
 from dltool.workflows.scoring import Reading
 

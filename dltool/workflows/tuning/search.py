@@ -18,8 +18,8 @@ from dltool.training.halving import Result, best, promotions, rungs
 from dltool.training.search_space import Parameter, draw
 from dltool.training.time_limit import duration_text
 from dltool.wording import counted
-from dltool.workflows.tune_journal import Entry, Journal
-from dltool.workflows.tune_trials import Bench, Measured
+from dltool.workflows.tuning.journal import Entry, Journal
+from dltool.workflows.tuning.trials import Bench, Measured
 
 REDRAWS = 100
 """So often values that were drawn before are drawn again, before all there are count as tried."""

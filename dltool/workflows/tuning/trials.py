@@ -21,15 +21,15 @@ from dltool.training.callbacks import Callback, Events, Monitor
 from dltool.training.interrupt import PAUSED
 from dltool.training.run import Run
 from dltool.training.search_space import Parameter
-from dltool.workflows.augmenting import chosen_augment
 from dltool.workflows.fit import fit
-from dltool.workflows.fit_report import check_memory
-from dltool.workflows.fit_rows import open_validation
-from dltool.workflows.fit_start import chosen_schedule
-from dltool.workflows.fit_task import Task, as_task, build_for, prepare_resumed, read_for
+from dltool.workflows.fitting.augmenting import chosen_augment
+from dltool.workflows.fitting.report import check_memory
+from dltool.workflows.fitting.resuming import KEY, interrupted_run
+from dltool.workflows.fitting.rows import open_validation
+from dltool.workflows.fitting.start import chosen_schedule
+from dltool.workflows.fitting.task import Task, as_task, build_for, prepare_resumed, read_for
 from dltool.workflows.plugin_record import own_callbacks
-from dltool.workflows.resuming import KEY, interrupted_run
-from dltool.workflows.tune_parameters import applied, as_words, with_dropout
+from dltool.workflows.tuning.parameters import applied, as_words, with_dropout
 
 PAUSING = "dltool.pausing"
 """What ``Pausing`` is called among the callbacks, where no plugin's name gets in its way."""

@@ -10,9 +10,9 @@ from dltool.data.dataset import ArrayDataset
 from dltool.data.opening import open_data
 from dltool.errors import OutputError, UsageError
 from dltool.settings import DataSettings, FinetuneSettings
-from dltool.workflows import feature_cache
-from dltool.workflows.feature_cache import check_features, feature_arrays, planned_cache
-from dltool.workflows.features import size_text
+from dltool.workflows.finetuning import feature_cache
+from dltool.workflows.finetuning.feature_cache import check_features, feature_arrays, planned_cache
+from dltool.workflows.finetuning.features import size_text
 
 
 def settings(folder, **options) -> FinetuneSettings:

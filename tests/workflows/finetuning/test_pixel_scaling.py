@@ -13,7 +13,7 @@ from dltool.engine.model import Model
 from dltool.errors import UsageError
 from dltool.modelfile.saved import SavedModel
 from dltool.settings import DataSettings, FinetuneSettings
-from dltool.workflows.pixel_scaling import set_weights, with_scaling
+from dltool.workflows.finetuning.pixel_scaling import set_weights, with_scaling
 
 PIXEL = np.array([[[[10, 20, 30], [0, 128, 255]]]], np.uint8)
 """Two pixels, red green blue."""

@@ -7,7 +7,7 @@ from dltool.engine.layers import LSTM, BatchNormalization, Conv2D, Dense, Flatte
 from dltool.engine.surgery import weighted_layers
 from dltool.errors import UsageError
 from dltool.settings import DataSettings, FinetuneSettings
-from dltool.workflows.unfreezing import blocks_of, spanned, stages_after_head, with_epochs
+from dltool.workflows.finetuning.unfreezing import blocks_of, spanned, stages_after_head, with_epochs
 
 
 def chain(shape: tuple[int, ...], *layers) -> Graph:

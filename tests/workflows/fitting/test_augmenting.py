@@ -9,8 +9,8 @@ from dltool.errors import UsageError
 from dltool.modelfile.reading import read
 from dltool.settings import DataSettings, FitSettings
 from dltool.workflows import fit
+from tests.workflows.fitting.test_resuming import interrupt, open_bytes
 from tests.workflows.pictures import DARK_AND_BRIGHT, picture_folder
-from tests.workflows.test_resume import interrupt, open_bytes
 
 MIXED = "upright,erase,mixup=0.4,cutmix=1"
 

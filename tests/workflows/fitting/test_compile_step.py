@@ -11,7 +11,7 @@ from dltool.engine.model import Model
 from dltool.errors import UsageError
 from dltool.modelfile.saved import SavedModel, TrainingConfig
 from dltool.settings import DataSettings, FitSettings
-from dltool.workflows.fit_compile import compiled, unknown_optimizer
+from dltool.workflows.fitting.compile_step import compiled, unknown_optimizer
 
 HUBER = loss({"class_name": "Huber", "config": {"delta": 0.5}})
 

@@ -13,7 +13,8 @@ from dltool.modelfile.reading import read
 from dltool.settings import DataSettings, FitSettings
 from dltool.training.callbacks import Events
 from dltool.training.run import Run
-from dltool.workflows import fit, fit_files
+from dltool.workflows import fit
+from dltool.workflows.fitting import files
 from tests.workflows.pictures import DARK_AND_BRIGHT, picture_folder
 
 
@@ -74,7 +75,7 @@ def test_a_log_has_no_nan(tmp_path, name, last):
     run = Run(model=None, epochs=1, learning_rate=0.1, epoch=1)
     values = {"epoch": 1, "loss": 0.5, "auc": math.nan, "val_loss": math.inf, "learning_rate": 0.1}
     run.history.append(values)
-    log = fit_files.LogFile(str(tmp_path / name), ["loss", "auc", "val_loss"], Warned())
+    log = files.LogFile(str(tmp_path / name), ["loss", "auc", "val_loss"], Warned())
     for moment in (log.train_begin, log.epoch_end, log.train_end):
         moment(run)
     assert (tmp_path / name).read_text().splitlines()[-1].endswith(last)
@@ -84,7 +85,7 @@ def test_a_log_that_cannot_be_written_any_more_does_not_end_the_training(train, 
     def full(self, text):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fit_files.LogFile, "_put", full)
+    monkeypatch.setattr(files.LogFile, "_put", full)
     events = Warned()
     with pytest.raises(OutputError, match=r"log\.csv: cannot be written: No space left on device; .* saved in m\.h5"):
         train(events, log="log.csv")
@@ -126,12 +127,12 @@ def test_a_checkpoint_that_fails_is_told_and_the_training_goes_on(train, monkeyp
         raise OutputError(f"{path}: disk full")
 
     events = Warned()
-    real = fit_files.Checkpoint.__init__
+    real = files.Checkpoint.__init__
 
     def broken(self, template, write, events):
         real(self, template, lambda run, path: full(self, run, path), events)
 
-    monkeypatch.setattr(fit_files.Checkpoint, "__init__", broken)
+    monkeypatch.setattr(files.Checkpoint, "__init__", broken)
     with pytest.raises(OutputError, match=r"e3\.h5: disk full; the model is saved in m\.h5"):
         train(events, checkpoint="e{epoch}.h5")
     assert [text[:24] for text in events.warnings] == [f"no checkpoint of epoch {n}" for n in (1, 2, 3)]

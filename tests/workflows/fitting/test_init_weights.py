@@ -14,7 +14,7 @@ from dltool.modelfile.writing import write
 from dltool.settings import DataSettings, FitSettings
 from dltool.training.callbacks import Events
 from dltool.workflows import fit
-from dltool.workflows.init_weights import take_weights
+from dltool.workflows.fitting.init_weights import take_weights
 from tests.workflows.pictures import table
 
 

@@ -24,7 +24,7 @@ from dltool.workflows import fit
 
 CHILD = """
 import sys
-from dltool.workflows import saving
+from dltool.workflows.fitting import saving
 saving.SHARE, saving.WITHIN_EPOCHS = 1.0, 0.0  # write as often as possible
 from dltool.cli.main import main
 sys.exit(main())
@@ -309,7 +309,7 @@ def places_of(record: dict) -> list[tuple]:
 
 def test_a_forged_run_is_refused_before_the_first_batch_or_goes_on(settings, monkeypatch):
     """Every value of the record replaced by values of other kinds, or left out: a refusal in one line, or training."""
-    from dltool.workflows import resuming
+    from dltool.workflows.fitting import resuming
 
     interrupt(settings("m.h5", early_stop=3, schedule="plateau", metrics=("accuracy", "auc", "f1_score")), 14)
     wanted, saved = settings("m.h5", resume=True, arch=None), read("m.h5")

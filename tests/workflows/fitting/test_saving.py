@@ -4,7 +4,7 @@ from dltool.engine.graph import GraphBuilder
 from dltool.engine.layers import Dense
 from dltool.engine.model import Model
 from dltool.training.run import Run
-from dltool.workflows.saving import Saving
+from dltool.workflows.fitting.saving import Saving
 
 
 def new_run(epochs: int) -> Run:

@@ -9,8 +9,9 @@ from dltool.errors import OutputError, ShortError, UsageError
 from dltool.modelfile.reading import read
 from dltool.modelfile.writing import write
 from dltool.settings import DataSettings, EvaluateSettings, FitSettings, PseudoLabelSettings
-from dltool.workflows import evaluate, fit, pseudo_rounds
-from dltool.workflows.pseudo_rounds import RoundEvents, fewer_epochs
+from dltool.workflows import evaluate, fit
+from dltool.workflows.pseudo_labels import rounds
+from dltool.workflows.pseudo_labels.rounds import RoundEvents, fewer_epochs
 from tests.workflows.pictures import CLOSE, pool, uneven
 
 
@@ -54,7 +55,7 @@ def accuracy(model: Path, root: Path) -> float:
 
 def test_a_round_trains_a_model_that_is_not_worse_and_leaves_the_first_one_alone(world, tmp_path):
     before = (world / "m.h5").read_bytes()
-    result = pseudo_rounds.run(settings(world, tmp_path))
+    result = rounds.run(settings(world, tmp_path))
     assert (world / "m.h5").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["n.h5", "pool.csv"]
     (found,) = result.rounds
@@ -72,7 +73,7 @@ def test_a_round_trains_a_model_that_is_not_worse_and_leaves_the_first_one_alone
 def test_the_same_command_writes_the_same_bytes(world, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        pseudo_rounds.run(settings(world, tmp_path / name, epochs=8))
+        rounds.run(settings(world, tmp_path / name, epochs=8))
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
     assert set(one) == {"n.h5", "pool.csv"}
     assert one["n.h5"] == two["n.h5"]
@@ -86,7 +87,7 @@ def test_the_training_augments_as_the_model_s_own_unless_told_otherwise(world, t
     used, model = [], str(tmp_path / "m.h5")
     for augment in (None, "none", "shift=0.1,mixup=0.2"):
         options = {"output": None, "train_to": f"{model}.{len(used)}.h5", "min_precision": 0.5, "augment": augment}
-        (found,) = pseudo_rounds.run(settings(world, tmp_path, model=model, **options)).rounds
+        (found,) = rounds.run(settings(world, tmp_path, model=model, **options)).rounds
         assert found.kept
         used.append(read(options["train_to"]).recipe["augment"])
     assert used == ["shift=0.1", "none", "shift=0.1,mixup=0.2"]
@@ -110,7 +111,7 @@ class Told(RoundEvents):
 
 def test_rounds_end_where_validation_worsens_and_the_better_model_and_its_list_are_kept(world, tmp_path):
     events = Told()
-    result = pseudo_rounds.run(settings(world, tmp_path, rounds=9), events=events)
+    result = rounds.run(settings(world, tmp_path, rounds=9), events=events)
     *good, last = result.rounds
     assert tuple(events.ended) == result.rounds and good
     assert [found.number for found in result.rounds] == list(range(1, len(good) + 2))
@@ -130,7 +131,7 @@ def test_a_first_round_that_worsens_writes_nothing(world, tmp_path):
     write(saved, tmp_path / "slow.h5")
     wanted = settings(world, tmp_path, model=str(tmp_path / "slow.h5"), epochs=1)
     with pytest.raises(ShortError, match=r"slow.h5: round 1 is right on fewer .* \(0.* -> 0.*\), so nothing"):
-        pseudo_rounds.run(wanted)
+        rounds.run(wanted)
     assert [path.name for path in tmp_path.iterdir()] == ["slow.h5"]
 
 
@@ -142,7 +143,7 @@ def test_weights_that_were_trained_elsewhere_go_on(world, tmp_path):
     write(saved, tmp_path / "tuned.h5")
     wanted = settings(world, tmp_path, model=str(tmp_path / "tuned.h5"), epochs=1)
     try:
-        after = pseudo_rounds.run(wanted).rounds[0].after
+        after = rounds.run(wanted).rounds[0].after
     except ShortError as error:  # as many rows, in doubt by a millionth more
         assert "less sure of as many" in str(error)
         return
@@ -154,7 +155,7 @@ def test_what_fit_held_out_is_held_out_again(world, tmp_path):
     train(tmp_path / "m.h5", tmp_path, epochs=5, seed=3)
     data = DataSettings((str(tmp_path / "train"),))
     wanted = settings(world, tmp_path, model=str(tmp_path / "m.h5"), val=(), data=data, min_precision=0.6, epochs=30)
-    pseudo_rounds.run(wanted)
+    rounds.run(wanted)
     old, new = (read(str(tmp_path / name)).split for name in ("m.h5", "n.h5"))
     assert new.pop("extra") > 0
     assert new.pop("data") == read(str(tmp_path / "m.h5")).fingerprint
@@ -169,7 +170,7 @@ def test_a_signal_in_the_second_round_leaves_the_first_one(world, tmp_path):
 
     events = Stopping()
     with pytest.raises(KeyboardInterrupt):
-        pseudo_rounds.run(settings(world, tmp_path, rounds=3), events=events)
+        rounds.run(settings(world, tmp_path, rounds=3), events=events)
     assert events.texts == [f"stopped in round 2; {tmp_path / 'n.h5'} is that of round 1"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["n.h5", "pool.csv"]
 
@@ -192,5 +193,5 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(world, tmp_path
         ({"train_to": str(tmp_path / "no" / "n.h5")}, OutputError, "does not exist"),
     ):
         with pytest.raises(kind, match=message):
-            pseudo_rounds.run(settings(world, tmp_path, **wanted))
+            rounds.run(settings(world, tmp_path, **wanted))
     assert [path.name for path in tmp_path.iterdir()] == ["there.h5"]

@@ -8,7 +8,7 @@ from dltool.modelfile.reading import read
 from dltool.modelfile.writing import write
 from dltool.settings import BuildSettings, DataSettings, SummarySettings
 from dltool.workflows import build
-from dltool.workflows.activation_report import ActivationRow, run
+from dltool.workflows.reports.activations import ActivationRow, run
 
 
 @pytest.fixture

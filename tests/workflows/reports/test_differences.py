@@ -8,7 +8,7 @@ import pytest
 from dltool.architectures.words import from_words
 from dltool.engine.model import Model
 from dltool.modelfile.saved import SavedModel
-from dltool.workflows.differences import differences
+from dltool.workflows.reports.differences import differences
 
 
 def saved(*words, seed=0, shape=(4,)) -> SavedModel:

@@ -7,7 +7,7 @@ from dltool.architectures.words import from_words
 from dltool.engine.executor import Executor
 from dltool.engine.model import Model
 from dltool.errors import UsageError
-from dltool.workflows.timing import layer_milliseconds
+from dltool.workflows.reports.timing import layer_milliseconds
 
 
 def test_heavy_layers_take_longer_than_light_ones():

@@ -8,7 +8,7 @@ import pytest
 from dltool.architectures.words import from_words
 from dltool.engine.model import Model
 from dltool.errors import UsageError
-from dltool.workflows.weights_report import chosen_weights, describe_weight
+from dltool.workflows.reports.weights import chosen_weights, describe_weight
 
 
 def test_statistics():
