@@ -265,14 +265,12 @@ class LSTMKernel(WalkKernel):
 
     def bind_weights(self, piece: Piece) -> Run:
         site, total, add = self.site, len(piece), self.site.accumulates
-        count = self.steps * total
-        x, dz, states = self.inputs[:count], self.gates[:count], self.states[:count]
-        part, of_state = piece.span(self.features), piece.span(self.units)
-        runs = product_into(states[:, of_state].T, dz, site.gradients[1][of_state], add, piece)
-        if part.start < part.stop:
-            runs += product_into(x[:, part].T, dz, site.gradients[0][part], add, piece)
-        if site.layer.use_bias and piece.tile == piece.num_tiles - 1:
-            runs += product_into(ones(count), dz, site.gradients[2], add, piece)
+        count, part = self.steps * total, piece.span(self.width)
+        dz = self.gates[:count, part]
+        runs = product_into(self.states[:count].T, dz, site.gradients[1][:, part], add, piece)
+        runs += product_into(self.inputs[:count].T, dz, site.gradients[0][:, part], add, piece)
+        if site.layer.use_bias:
+            runs += product_into(ones(count), dz, site.gradients[2][part], add, piece)
         return chain(*runs)
 
 
