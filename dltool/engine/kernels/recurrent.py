@@ -1,4 +1,4 @@
-"""Recurrent layers on the whole batch: all inputs in one product, then each tile of rows walks the sequence by itself.
+"""Recurrent layers on the whole batch: inputs in large products, then each tile of rows walks the sequence by itself.
 
 A batch is cut into a few tiles of rows, fixed by its size: shards would leave the product with the state four rows of
 a batch of 32. Rows do not depend on each other, so no barrier is needed between time steps; the weights' gradients are
@@ -16,6 +16,8 @@ Where a mask is False a row's states stay as they are, and so does its output; o
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from dltool.engine.buffers import Piece
@@ -29,6 +31,8 @@ from dltool.engine.memory import shared_zeros
 SMALLEST_ROWS = 16
 """Rows of a tile below which the calls of a step cost more than a second lane gains: 0.6 of the time of 8 rows."""
 MOST_TILES = 4
+NEAR_STEPS = 8
+"""Steps whose inputs are multiplied before a tile walks them: their gates stay in the second level cache."""
 HALF, ONE = np.float32(0.5), np.float32(1)
 
 
@@ -78,20 +82,20 @@ class WalkKernel(Kernel):
         """View (rows, steps, ...) as (steps, rows, ...) in the order of the walk."""
         return (rows[:, ::-1] if self.backwards else rows).swapaxes(0, 1)
 
-    def bind_inputs(self, piece: Piece, rows: slice) -> list[Run | None]:
-        """All steps' inputs times the kernel, with the bias, into the gates; and where the mask is False."""
+    def bind_inputs(self, piece: Piece, rows: slice, steps: slice = slice(None)) -> list[Run | None]:
+        """Some steps' inputs times the kernel, with the bias, into the gates; and where the mask is False."""
         total = len(piece)
-        x = self.walked(self.site.x[0].interior(piece)[rows])
-        inputs, gates = (self.of_batch(kept, total)[:, rows] for kept in (self.inputs, self.gates))
-        kernel = np.broadcast_to(self.kernel, (self.steps, *self.kernel.shape))
+        x = self.walked(self.site.x[0].interior(piece)[rows])[steps]
+        inputs, gates = (self.of_batch(kept, total)[steps, rows] for kept in (self.inputs, self.gates))
+        kernel = np.broadcast_to(self.kernel, (len(gates), *self.kernel.shape))
         runs: list[Run | None] = [
             lambda: np.copyto(inputs, x),
             bind_product(inputs, kernel, gates, piece),
             lambda: np.add(gates, self.bias[0], out=gates),
         ]
         if self.off is not None:
-            off = self.of_batch(self.off, total)[:, rows]
-            mask = self.walked(self.site.masks[0].image(piece)[rows])[..., None]
+            off = self.of_batch(self.off, total)[steps, rows]
+            mask = self.walked(self.site.masks[0].image(piece)[rows])[steps, :, None]
             runs.append(lambda: np.equal(mask, 0, out=off))
         return runs
 
@@ -189,9 +193,11 @@ class LSTMKernel(WalkKernel):
             for k in range(self.steps)
         ]
 
-        def run() -> None:
+        def begin() -> None:
             states[0], cells[0] = 0, 0
-            for multiply, z, (i, f, g, o), (h, new_h, c, new_c), seen, stays in walk:
+
+        def take(steps: slice) -> None:
+            for multiply, z, (i, f, g, o), (h, new_h, c, new_c), seen, stays in walk[steps]:
                 multiply()
                 np.add(z, product, out=z)
                 np.tanh(z, out=z)
@@ -206,7 +212,11 @@ class LSTMKernel(WalkKernel):
                     np.copyto(new_h, h, where=stays)
                     np.copyto(new_c, c, where=stays)
 
-        return chain(*self.bind_inputs(piece, rows), run)
+        runs: list[Run | None] = [begin]
+        for first in range(0, self.steps, NEAR_STEPS):
+            near = slice(first, first + NEAR_STEPS)
+            runs += [*self.bind_inputs(piece, rows, near), partial(take, near)]
+        return chain(*runs)
 
     def bind_walk_back(self, piece: Piece, rows: slice, dy: np.ndarray) -> Run:
         """``dh`` and ``dc`` go from step to step; the gradient before the activations replaces the gates."""
