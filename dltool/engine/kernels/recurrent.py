@@ -180,7 +180,9 @@ class LSTMKernel(WalkKernel):
         product, more = (
             piece.temp(f"lstm {k}", (states.shape[1], n)) for k, n in (("z", self.width), ("x", self.units))
         )
-        halves, shifts, off = self.halves, self.shifts, self.off_of(total, rows)
+        off = self.off_of(total, rows)
+        # whole, because numpy takes twice as long for a vector with every row
+        halves, shifts = (np.ascontiguousarray(np.broadcast_to(k, product.shape)) for k in (self.halves, self.shifts))
         walk = [
             (
                 bind_product(states[k], self.recurrent, product, piece),
