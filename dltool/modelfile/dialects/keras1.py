@@ -1,4 +1,4 @@
-"""Keras 1's model config (1.0 to 1.2) -> Keras 2's spelling, which ``modelfile.keras2`` reads on. Pure functions.
+"""Keras 1's model config (1.0 to 1.2) -> Keras 2's spelling, which ``dialects.keras2`` reads on. Pure functions.
 
 A key that has no counterpart is passed on as it is, so that its value is judged where Keras 2's keys are; what Keras 1
 could do and later versions cannot is refused here, by layer.

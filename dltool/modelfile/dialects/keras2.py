@@ -1,4 +1,4 @@
-"""Keras 2's model config (and Keras 3's after ``modelfile.keras3``) -> the canonical form of ``graph_json``.
+"""Keras 2's model config (and Keras 3's after ``dialects.keras3``) -> the canonical form of ``graph_json``.
 
 Nested models are flattened: their layers get the names "outer/inner". Every model of a config is first brought to one
 shape, a ``Part``, in which calls count from 0; then ``run`` walks the calls in an order that their inputs allow.

@@ -1,4 +1,4 @@
-"""Keras 3's spelling of a model config -> Keras 2's, which ``modelfile.keras2`` reads on. Pure functions on JSON.
+"""Keras 3's spelling of a model config -> Keras 2's, which ``dialects.keras2`` reads on. Pure functions on JSON.
 
 Source: Keras 3.15, keras/src/saving/serialization_lib.py and keras/src/models/functional.py; files of 3.0 to 3.15.
 """

@@ -7,6 +7,7 @@ from dltool.engine.model import Model
 from dltool.engine.reference import ReferenceExecutor
 from dltool.errors import ModelFileError
 from dltool.modelfile.network import upgrade
+from tests.modelfile.dialects.networks import functional
 
 
 def tensor(name: str) -> dict:
@@ -208,20 +209,6 @@ def test_poolings_of_keras_3_follow_the_rank_of_their_input(class_name, shape, o
     model = functional(layer, inputs={"x": list(shape)}, output=["op", 0, 0])
     with ReferenceExecutor(Model.build(upgrade(model, "3.5.0").graph()), batch_size=3) as executor:
         np.testing.assert_allclose(executor.forward((x,))[0], expected(x), rtol=1e-6)
-
-
-def functional(*layers: dict, inputs: dict[str, list], output: list) -> dict:
-    """A model config of tf.keras whose layers lie between its inputs and its output."""
-    given = [
-        {"class_name": "InputLayer", "name": n, "config": {"batch_input_shape": [None, *shape]}, "inbound_nodes": []}
-        for n, shape in inputs.items()
-    ]
-    config = {
-        "layers": [*given, *layers],
-        "input_layers": [[n, 0, 0] for n in inputs],
-        "output_layers": [output],
-    }
-    return {"class_name": "Functional", "config": config}
 
 
 def function_layer(name: str, function: str, *call: object) -> dict:

@@ -10,6 +10,7 @@ from dltool.engine.model import Model
 from dltool.engine.reference import ReferenceExecutor
 from dltool.errors import ModelFileError
 from dltool.modelfile.network import upgrade
+from tests.modelfile.dialects.networks import functional
 
 
 def text(value: str) -> dict:
@@ -47,16 +48,8 @@ def node(name: str, operation: str, *inputs: object, **attributes: dict) -> dict
 
 
 def graph_of(*layers: dict, inputs: dict[str, tuple[int, ...]]):
-    given = [
-        {"class_name": "InputLayer", "name": n, "config": {"batch_input_shape": [None, *shape]}, "inbound_nodes": []}
-        for n, shape in inputs.items()
-    ]
-    config = {
-        "layers": [*given, *layers],
-        "input_layers": [[n, 0, 0] for n in inputs],
-        "output_layers": [[layers[-1]["name"], 0, 0]],
-    }
-    return upgrade({"class_name": "Model", "config": config}, "2.3.0-tf").graph()
+    config = functional(*layers, inputs=inputs, output=[layers[-1]["name"], 0, 0])
+    return upgrade({**config, "class_name": "Model"}, "2.3.0-tf").graph()
 
 
 def predicted(*layers: dict, **x: np.ndarray) -> np.ndarray:
