@@ -362,3 +362,12 @@ def test_too_little_disk_space_is_said_before_training(world, tmp_path, monkeypa
     with pytest.raises(OutputError, match=r"n\.h5: 1 MB are needed and 0 MB are free; free disk space"):
         finetune.run(settings(world, tmp_path / "n.h5"))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_file_leaves_open_is_told(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "dltool.workflows.finetune.read", lambda path, **how: replace(read(path, **how), doubts=("is it one?",))
+    )
+    heard = Heard()
+    finetune.run(settings(world, tmp_path / "m.h5", epochs=1, epochs_unfrozen=0), heard)
+    assert "note    is it one?" in heard.lines

@@ -95,7 +95,7 @@ def exchange_head(settings: FinetuneSettings, saved: SavedModel, kept: Graph, op
     transplant(saved.model, model, kept.layers)
     set_weights(model, scaling)
     dropped = "nothing" if settings.pop == 0 else describe_head(graph)
-    notes = (note, probabilities_note(settings, base), inference_note(settings, base))
+    notes = (*saved.doubts, note, probabilities_note(settings, base), inference_note(settings, base))
     fixed = () if scaling is None else (scaling,)
     return NewHead(model, base, head, f"{dropped} dropped", fixed, tuple(filter(None, notes)))
 
